@@ -1,0 +1,41 @@
+# `make test` and `make quickstart` need Python, make and a package index, and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+DATA ?= movielens-100k
+DATA_DIR ?=
+RUN ?= runs/quickstart
+
+.PHONY: venv test test-tensorflow test-jax lint types quickstart clean
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch README.md  # an editable install reads it
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+test: test-tensorflow test-jax
+
+test-tensorflow: venv
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests
+
+# What a JAX user runs: the layers, their arithmetic and their execution.
+test-jax: venv
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_routing.py tests/test_balance.py tests/layers tests/execution
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv
+	$(BIN)/python -m mypy
+
+quickstart: venv
+	$(BIN)/python examples/quickstart.py --data $(DATA) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) --out $(RUN)
+
+clean:
+	rm -rf $(VENV) build dist runs *.egg-info

@@ -1,0 +1,51 @@
+"""Balance: one loss over all tasks' routers, so that no expert starves and none takes all.
+
+Pure functions on float32 tensors, the section "Balance" of the specification line by line.
+
+Source: SMES (arXiv 2602.09386), after the load-balancing loss of Switch Transformers (arXiv 2101.03961).
+"""
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def mean_over_instances(values_bte: Tensor, mask_b: Tensor | None = None) -> Tensor:
+    """Mean over instances and tasks, `[E]`; instances whose mask is false (padding) don't count.
+
+    An empty batch, or one of padding only, has mean zero.
+    """
+    values_bte = ops.cast(values_bte, "float32")
+    mean_be = ops.mean(values_bte, axis=1)
+    counts_b = ops.ones_like(mean_be[:, 0]) if mask_b is None else ops.cast(mask_b, "float32")
+    return ops.sum(mean_be * counts_b[:, None], axis=0) / ops.maximum(ops.sum(counts_b), 1.0)
+
+
+def global_balance_loss(
+    probabilities_bte: Tensor, chosen_bte: Tensor, mask_b: Tensor | None = None
+) -> Tensor:
+    """The balance loss of all routers together, a float32 scalar; 1 when everything is uniform.
+
+    ```
+    f[e] = mean over (b,t) of 1[e in K_t(b)]      (no gradient)
+    p[e] = mean over (b,t) of p[b,t,e]            (the full softmax; gradient)
+    L_lb = (E / mean_t K_t) * sum_e f[e] * p[e]
+    ```
+
+    `mean_t K_t` is `sum_e f[e]`: each task of each instance has exactly `K_t` experts.
+
+    Args:
+        probabilities_bte: `[B, T, E]` float32 routing probabilities.
+        chosen_bte: `[B, T, E]` bool, the experts of each task.
+        mask_b: `[B]` bool, false for rows that pad the batch. Defaults to `None`, all rows count.
+
+    Returns:
+        Float32 scalar. An empty batch, or one of padding only, has loss zero.
+    """
+    num_experts = probabilities_bte.shape[-1]
+    load_e = ops.stop_gradient(mean_over_instances(chosen_bte, mask_b))
+    probability_e = mean_over_instances(probabilities_bte, mask_b)
+    picks = ops.maximum(ops.sum(load_e), 1e-9)
+    return num_experts / picks * ops.sum(load_e * probability_e)

@@ -1,0 +1,62 @@
+"""Refusals of arguments that can't work, each naming the argument and the value received."""
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+
+def check_count(name: str, value: Any, minimum: int = 1) -> int:
+    """Returns `value` as an int if it is a whole number of at least `minimum`."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_counts(name: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
+    """Returns `values` as a tuple of ints if it is a non-empty sequence of such numbers."""
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise ValueError(f"`{name}` must be a non-empty list of integers. Received: {name}={values!r}")
+    for value in values:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
+            raise ValueError(
+                f"`{name}` must hold integers of at least {minimum}. Received: {name}={list(values)!r}"
+            )
+    return tuple(int(value) for value in values)
+
+
+def check_weight(name: str, value: Any) -> float:
+    """Returns `value` as a float if it is a finite number of at least zero."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < math.inf:
+        raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_task_weights(values: Any, num_tasks: int) -> tuple[float, ...]:
+    """Returns the weights `w [T]` of the joint choice, scaled to sum 1; `None` means equal ones."""
+    if values is None:
+        return (1.0 / num_tasks,) * num_tasks
+    weights = tuple(check_weight("task_weights", value) for value in values)
+    if len(weights) != num_tasks or sum(weights) <= 0:
+        raise ValueError(
+            f"`task_weights` must hold num_tasks={num_tasks} weights, not all zero. "
+            f"Received: task_weights={list(weights)!r}"
+        )
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def check_picks(num_experts: int, num_shared: int, num_private: Sequence[int]) -> None:
+    """Refuses counts of experts that no instance could satisfy, or that leave a task without any."""
+    received = f"num_experts={num_experts}, num_shared={num_shared}, num_private={list(num_private)}"
+    if num_shared + max(num_private) > num_experts:
+        raise ValueError(f"`num_shared` + `num_private` must be at most `num_experts`. Received: {received}")
+    if num_shared + min(num_private) < 1:
+        raise ValueError(
+            f"Every task needs an expert: `num_shared` + `num_private` >= 1. Received: {received}"
+        )
+
+
+def check_rank(name: str, shape: Sequence[int | None], axes: str) -> None:
+    """Refuses a tensor whose rank is not that of `axes`, such as `"[batch, width]"`."""
+    if len(shape) != axes.count(",") + 1:
+        raise ValueError(f"`{name}` must have shape {axes}. Received: {name} of shape {tuple(shape)}")

@@ -1,0 +1,22 @@
+"""The oracle: every expert on every instance, then the weights as a mask.
+
+Work and memory grow with B * E. The better way where nearly every expert is chosen, and what every
+other way of execution must equal.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from keras_smes.execution.experts import Choice, Experts
+
+Tensor = Any
+
+
+def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
+    """Returns `y[b,t,:] = sum_e weights[b,t,e] * f_e(inputs[b])`, float32 `[B, T, out]`."""
+    rows_ebd = inputs_bd[None]
+    for kernel_eio, bias_eo, activation in experts.layers:
+        rows_ebd = activation(ops.matmul(rows_ebd, kernel_eio) + bias_eo[:, None])
+    outputs_ebo = ops.cast(experts.finish(rows_ebd), "float32")
+    return ops.einsum("bte,ebo->bto", choice.weights_bte, outputs_ebo)

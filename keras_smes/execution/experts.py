@@ -1,0 +1,48 @@
+"""What is executed: the stacked weights of E expert MLPs, as the ways of execution take them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from keras import ops
+
+Tensor = Any
+
+
+class ExpertLayer(NamedTuple):
+    """One layer of every expert: `activation(x @ kernel[e] + bias[e])`."""
+
+    kernel_eio: Tensor
+    bias_eo: Tensor
+    activation: Callable[[Tensor], Tensor]
+
+
+class Experts(NamedTuple):
+    """E expert MLPs of equal shape; `normalize` puts their outputs to a root mean square of one."""
+
+    layers: tuple[ExpertLayer, ...]
+    normalize: bool
+
+    @property
+    def num_experts(self) -> int:
+        return int(self.layers[0].kernel_eio.shape[0])
+
+    def finish(self, rows: Tensor) -> Tensor:
+        """Normalises expert outputs `[..., out]` where asked: `y / sqrt(mean(y^2) + 1e-6)`."""
+        if not self.normalize:
+            return rows
+        rows = ops.cast(rows, "float32")
+        return rows * ops.rsqrt(ops.mean(ops.square(rows), axis=-1, keepdims=True) + 1e-6)
+
+
+class Choice(NamedTuple):
+    """Which experts each instance executes, and how their outputs are mixed into T outputs.
+
+    Attributes:
+        weights_bte: `[B, T, E]` float32 weights, zero where a task did not choose the expert.
+        union_be: `[B, E]` bool, the executed experts.
+        executed_bm: `[B, M]` int32, the same experts listed ascending, padded with E.
+    """
+
+    weights_bte: Tensor
+    union_be: Tensor
+    executed_bm: Tensor

@@ -1,0 +1,9 @@
+"""Keras layers: weights and wiring. Arithmetic is in `routing` and `balance`, running in `execution`."""
+
+from keras_smes.layers.expert_pool import ExpertPool
+from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularizer
+from keras_smes.layers.private_expert_gate import PrivateExpertGate
+from keras_smes.layers.shared_subset_router import SharedSubsetRouter
+from keras_smes.layers.smes import SMES
+
+__all__ = ["SMES", "ExpertPool", "GlobalBalanceRegularizer", "PrivateExpertGate", "SharedSubsetRouter"]

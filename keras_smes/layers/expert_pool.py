@@ -1,0 +1,150 @@
+"""The stacked weights of E expert MLPs, which run the pairs they are told to."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes import execution as ways
+from keras_smes.checks import check_count, check_counts, check_rank
+from keras_smes.execution.choose import check_execution
+from keras_smes.layers.initializers import clone, stacked
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class ExpertPool(keras.layers.Layer):
+    """Runs each chosen expert once an instance and mixes the outputs for each task.
+
+    ```
+    f_e(h) = MLP of expert e
+    y[b,t,:] = sum over e in U(b) of weights[b,t,e] * f_e(h[b])
+    ```
+
+    The pool knows nothing of routers: it takes any weights, and executes what `union` marks.
+
+    Args:
+        num_experts: Integer, experts E.
+        units: Integer, or list of them: widths of an expert's layers.
+        activation: Activation after every layer but the last. Defaults to `"relu"`.
+        output_activation: Activation after the last layer. Defaults to `None`, linear.
+        normalize: Boolean, whether an expert's output is scaled to a root mean square of 1, so that
+            no expert outweighs others by its norm. Defaults to `False`.
+        execution: `"auto"`, or the name of a way of execution: `"dense"` or `"grouped"`. All give
+            the same result. Defaults to `"auto"`.
+        kernel_initializer: Initializer of each expert's kernels; no two experts get the same
+            values, whatever the seed. Defaults to `"glorot_uniform"`.
+        bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
+        kernel_regularizer: Regularizer of the kernels. Defaults to `None`.
+
+    Call arguments:
+        inputs: `[B, D]` floats, the encoded instances h.
+        routing: What `PrivateExpertGate` returns: `weights`, `union` and `executed` are read.
+
+    Returns:
+        `[B, T, units[-1]]` in the compute dtype. Mixing is done in float32.
+
+    Attributes:
+        kernels: One `[E, in, out]` variable a layer.
+        biases: One `[E, out]` variable a layer.
+
+    Example:
+
+    >>> h = keras.random.normal((4, 16))
+    >>> routing = SharedSubsetRouter(num_tasks=3, num_experts=8, num_shared=2)(h)
+    >>> routing = PrivateExpertGate(num_private=1)(routing)
+    >>> ExpertPool(num_experts=8, units=(32, 12))(h, routing).shape
+    (4, 3, 12)
+
+    References:
+        - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
+    """
+
+    def __init__(
+        self,
+        num_experts: int,
+        units: int | Sequence[int],
+        activation: Any = "relu",
+        output_activation: Any = None,
+        normalize: bool = False,
+        execution: str = "auto",
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+        self.num_experts = check_count("num_experts", num_experts)
+        widths = units if isinstance(units, Sequence) else [units]
+        self.units = list(check_counts("units", widths))
+        self.activation = keras.activations.get(activation)
+        self.output_activation = keras.activations.get(output_activation)
+        self.normalize = bool(normalize)
+        self.execution = check_execution(execution)
+        self.kernel_initializer = clone(kernel_initializer)
+        self.bias_initializer = clone(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernels: list[Any] = []
+        self.biases: list[Any] = []
+
+    def build(self, inputs_shape: Sequence[int | None], routing_shape: Any = None) -> None:
+        check_rank("inputs", inputs_shape, "[batch, width]")
+        widths = [inputs_shape[-1], *self.units]
+        for layer, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
+            kernel = self.add_weight(
+                name=f"kernel_{layer}",
+                shape=(self.num_experts, width_in, width_out),
+                initializer=stacked(clone(self.kernel_initializer)),
+                regularizer=self.kernel_regularizer,
+            )
+            bias = self.add_weight(
+                name=f"bias_{layer}",
+                shape=(self.num_experts, width_out),
+                initializer=stacked(clone(self.bias_initializer)),
+            )
+            self.kernels.append(kernel)
+            self.biases.append(bias)
+
+    def call(self, inputs: Tensor, routing: Mapping[str, Tensor]) -> Tensor:
+        choice = ways.Choice(routing["weights"], routing["union"], routing["executed"])
+        if choice.union_be.shape[-1] != self.num_experts:
+            raise ValueError(
+                f"`routing` must choose among num_experts={self.num_experts} experts. "
+                f"Received: routing['union'] of shape {tuple(choice.union_be.shape)}"
+            )
+        inputs_bd = ops.cast(inputs, self.compute_dtype)
+        outputs_bto = ways.run(self.execution, inputs_bd, choice, self.as_experts())
+        return ops.cast(outputs_bto, self.compute_dtype)
+
+    def as_experts(self) -> ways.Experts:
+        """Returns the weights in the compute dtype, as ways of execution take them."""
+        activations = [self.activation] * (len(self.units) - 1) + [self.output_activation]
+        layers = [
+            ways.ExpertLayer(
+                ops.cast(kernel, self.compute_dtype), ops.cast(bias, self.compute_dtype), activation
+            )
+            for kernel, bias, activation in zip(self.kernels, self.biases, activations, strict=True)
+        ]
+        return ways.Experts(tuple(layers), self.normalize)
+
+    def compute_output_shape(
+        self, inputs_shape: Sequence[int | None], routing_shape: Mapping[str, Sequence[int | None]]
+    ) -> tuple[int | None, ...]:
+        return (inputs_shape[0], routing_shape["weights"][1], self.units[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_experts": self.num_experts,
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "output_activation": keras.activations.serialize(self.output_activation),
+            "normalize": self.normalize,
+            "execution": self.execution,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }

@@ -1,0 +1,75 @@
+"""The balance loss over all tasks' routers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_smes.balance import global_balance_loss
+from keras_smes.checks import check_weight
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class GlobalBalanceRegularizer(keras.layers.Layer):
+    """Adds `weight * L_lb` to the model's losses in training, and passes the routing on unchanged.
+
+    ```
+    f[e] = mean over (b,t) of 1[e in K_t(b)]      (no gradient)
+    p[e] = mean over (b,t) of p[b,t,e]            (gradient)
+    L_lb = (E / mean_t K_t) * sum_e f[e] * p[e]
+    ```
+
+    One loss over the routers of all tasks: it lets tasks differ as long as the experts' common load
+    is even. It is 1 when loads and probabilities are uniform. p is the full softmax, not the gates.
+
+    Args:
+        weight: Number of at least 0, the factor beta of the loss. Defaults to `0.01`.
+
+    Call arguments:
+        routing: What `PrivateExpertGate` returns.
+        mask: Optional bool `[B]`, false for rows that pad the batch; they don't count.
+        training: Boolean; no loss is added where it is false.
+
+    Returns:
+        `routing`, unchanged.
+
+    Example:
+
+    >>> routing = SharedSubsetRouter(num_tasks=3, num_experts=8, num_shared=2)(keras.random.normal((4, 16)))
+    >>> routing = PrivateExpertGate(num_private=1)(routing)
+    >>> balance = GlobalBalanceRegularizer(weight=0.01)
+    >>> routing = balance(routing, training=True)
+    >>> len(balance.losses)
+    1
+
+    References:
+        - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
+    """
+
+    def __init__(self, weight: float = 0.01, **kwargs: Any) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+        self.weight = check_weight("weight", weight)
+
+    def call(
+        self, routing: Mapping[str, Tensor], mask: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        if training and self.weight > 0:
+            loss = global_balance_loss(routing["probabilities"], routing["chosen"], _row_mask(mask))
+            self.add_loss(self.weight * loss)
+        return dict(routing)
+
+    def compute_output_shape(
+        self, routing_shape: Mapping[str, Sequence[int | None]]
+    ) -> dict[str, tuple[int | None, ...]]:
+        return {name: tuple(shape) for name, shape in routing_shape.items()}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "weight": self.weight}
+
+
+def _row_mask(mask: Any) -> Tensor | None:
+    # Keras fills `mask` with one entry for each tensor of the routing: they stem from the same rows.
+    masks = [mask] if not isinstance(mask, Mapping) else list(mask.values())
+    return next((tensor for tensor in masks if tensor is not None), None)

@@ -1,0 +1,107 @@
+"""The private choice of each task, and the gates over shared and private experts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes import routing as formulas
+from keras_smes.checks import check_count, check_counts, check_picks
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class PrivateExpertGate(keras.layers.Layer):
+    """Adds private experts to the shared ones and weighs each task's experts.
+
+    ```
+    A_t(b) = TopK_e(z[b,t,:] over e not in S(b), K_a[t])
+    K_t(b) = S(b) + A_t(b)
+    g[b,t,:] = softmax of z[b,t,:] over K_t(b), zero elsewhere
+    U(b) = union over t of K_t(b)
+    ```
+
+    Gradients reach the routers through the gates; the choice itself is not differentiated.
+
+    Args:
+        num_private: Experts K_a that a task picks for itself: an integer of at least 0, or a list of
+            one a task (one a task is our extension; the paper has one number).
+
+    Call arguments:
+        routing: What `SharedSubsetRouter` returns.
+
+    Returns:
+        The entries of `routing`, and: `weights`, float32 `[B, T, E]`, the gates g; `chosen`, bool
+        `[B, T, E]`, the task sets; `union`, bool `[B, E]`, the executed experts; `executed`, int32
+        `[B, M]`, the same as a list, ascending, padded with E, where
+        `M = min(E, K_s + sum_t K_a[t])` bounds what an instance can execute.
+
+    Example:
+
+    >>> routing = SharedSubsetRouter(num_tasks=3, num_experts=8, num_shared=2)(keras.random.normal((4, 16)))
+    >>> routing = PrivateExpertGate(num_private=1)(routing)
+    >>> routing["weights"].shape, routing["executed"].shape
+    ((4, 3, 8), (4, 5))
+
+    References:
+        - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
+    """
+
+    def __init__(self, num_private: int | Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+        if isinstance(num_private, Sequence):
+            self.num_private: int | list[int] = list(check_counts("num_private", num_private, minimum=0))
+        else:
+            self.num_private = check_count("num_private", num_private, minimum=0)
+
+    def build(self, routing_shape: Mapping[str, Sequence[int | None]]) -> None:
+        num_experts, num_shared = routing_shape["logits"][2], routing_shape["shared_experts"][1]
+        assert num_experts is not None
+        assert num_shared is not None
+        check_picks(num_experts, num_shared, self.private_of_tasks(routing_shape))
+
+    def private_of_tasks(self, routing_shape: Mapping[str, Sequence[int | None]]) -> tuple[int, ...]:
+        """Returns K_a of each task."""
+        num_tasks = routing_shape["logits"][1]
+        if isinstance(self.num_private, int):
+            return (self.num_private,) * (num_tasks or 0)
+        if len(self.num_private) != num_tasks:
+            raise ValueError(
+                f"`num_private` must have one entry a task, {num_tasks} of them. "
+                f"Received: num_private={self.num_private}"
+            )
+        return tuple(self.num_private)
+
+    def call(self, routing: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        logits_bte, shared_be = routing["logits"], routing["shared"]
+        num_private = self.private_of_tasks({"logits": logits_bte.shape})
+        bound = formulas.union_bound(logits_bte.shape[2], routing["shared_experts"].shape[1], num_private)
+        private_bte = formulas.private_experts(logits_bte, shared_be, num_private)
+        chosen_bte = ops.logical_or(shared_be[:, None, :], private_bte)
+        union_be = ops.any(chosen_bte, axis=1)
+        return {
+            **routing,
+            "weights": formulas.gates(logits_bte, chosen_bte),
+            "chosen": chosen_bte,
+            "union": union_be,
+            "executed": formulas.executed_experts(union_be, bound),
+        }
+
+    def compute_output_shape(
+        self, routing_shape: Mapping[str, Sequence[int | None]]
+    ) -> dict[str, tuple[int | None, ...]]:
+        batch, num_tasks, num_experts = routing_shape["logits"]
+        num_shared = routing_shape["shared_experts"][1] or 0
+        bound = formulas.union_bound(num_experts or 0, num_shared, self.private_of_tasks(routing_shape))
+        return {
+            **{name: tuple(shape) for name, shape in routing_shape.items()},
+            "weights": (batch, num_tasks, num_experts),
+            "chosen": (batch, num_tasks, num_experts),
+            "union": (batch, num_experts),
+            "executed": (batch, bound),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_private": self.num_private}

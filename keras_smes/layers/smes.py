@@ -1,0 +1,163 @@
+"""SMES: the routers, the private choice, the balance loss and the experts, composed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_smes.checks import check_count, check_picks
+from keras_smes.layers.expert_pool import ExpertPool
+from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularizer
+from keras_smes.layers.private_expert_gate import PrivateExpertGate
+from keras_smes.layers.shared_subset_router import SharedSubsetRouter
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class SMES(keras.layers.Layer):
+    """Sparse mixture of experts for several tasks: each chosen expert runs once an instance.
+
+    ```
+    S(b) = TopK_e(sum_t w[t] * p[b,t,e], K_s)                  shared by all tasks
+    A_t(b) = TopK_e(z[b,t,:] over e not in S(b), K_a[t])       private to task t
+    y[b,t,:] = sum over e in S(b) + A_t(b) of g[b,t,e] * f_e(h[b])
+    ```
+
+    An instance executes at most `min(E, K_s + sum_t K_a[t])` experts, whatever E is: capacity grows
+    with E, cost doesn't. Nothing is dropped, and no instance depends on the others in its batch.
+
+    Args:
+        num_tasks: Integer, tasks T.
+        num_experts: Integer, experts E in the one pool that all tasks share.
+        num_shared: Integer, experts K_s picked jointly for all tasks of an instance.
+        num_private: Integer, or a list of one a task: experts K_a that a task picks for itself.
+        expert_units: Integer, or list of them: widths of an expert's layers.
+        expert_activation: Activation after every expert layer but the last. Defaults to `"relu"`.
+        output_activation: Activation after an expert's last layer. Defaults to `None`, linear.
+        normalize_experts: Boolean, whether expert outputs are scaled to a root mean square of 1.
+            Defaults to `False`.
+        balance_weight: Number of at least 0, the factor of the balance loss. Defaults to `0.01`.
+        task_weights: List of T numbers of at least 0, the tasks' say in the joint choice. Defaults
+            to `None`, equal.
+        execution: `"auto"`, `"dense"` or `"grouped"`; see `ExpertPool`. Defaults to `"auto"`.
+        router_initializer: Initializer of each task's router. Defaults to `"glorot_uniform"`.
+        kernel_initializer: Initializer of each expert's kernels. Defaults to `"glorot_uniform"`.
+        bias_initializer: Initializer of the experts' biases. Defaults to `"zeros"`.
+
+    Call arguments:
+        inputs: `[B, D]` floats, the encoded instances h.
+        mask: Optional bool `[B]`, false for rows that pad the batch: they don't enter the balance
+            loss.
+        training: Boolean; the balance loss is added where it is true.
+
+    Returns:
+        `[B, T, expert_units[-1]]` in the compute dtype: one vector a task, for its tower.
+
+    Attributes:
+        router: The `SharedSubsetRouter`; `router.kernel` is `[D, T, E]`.
+        gate: The `PrivateExpertGate`.
+        balance: The `GlobalBalanceRegularizer`.
+        experts: The `ExpertPool`; `experts.kernels[i]` is `[E, in, out]`.
+
+    Example:
+
+    >>> smes = SMES(num_tasks=3, num_experts=16, num_shared=2, num_private=1, expert_units=(32, 8))
+    >>> smes(keras.random.normal((4, 20))).shape
+    (4, 3, 8)
+
+    In a functional model:
+
+    >>> h = keras.Input((20,))
+    >>> y = SMES(num_tasks=3, num_experts=16, num_shared=2, num_private=1, expert_units=(32, 8))(h)
+    >>> click = keras.layers.Dense(1, activation="sigmoid", name="click")(y[:, 0])
+    >>> model = keras.Model(h, click)
+
+    References:
+        - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
+    """
+
+    def __init__(
+        self,
+        num_tasks: int,
+        num_experts: int,
+        num_shared: int,
+        num_private: int | Sequence[int],
+        expert_units: int | Sequence[int],
+        expert_activation: Any = "relu",
+        output_activation: Any = None,
+        normalize_experts: bool = False,
+        balance_weight: float = 0.01,
+        task_weights: Sequence[float] | None = None,
+        execution: str = "auto",
+        router_initializer: Any = "glorot_uniform",
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+        parts = {"dtype": self.dtype_policy}
+        self.router = SharedSubsetRouter(
+            num_tasks, num_experts, num_shared, task_weights, router_initializer, name="router", **parts
+        )
+        self.gate = PrivateExpertGate(num_private, name="gate", **parts)
+        self.balance = GlobalBalanceRegularizer(balance_weight, name="balance", **parts)
+        self.experts = ExpertPool(
+            num_experts,
+            expert_units,
+            activation=expert_activation,
+            output_activation=output_activation,
+            normalize=normalize_experts,
+            execution=execution,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            name="experts",
+            **parts,
+        )
+        check_count("num_tasks", num_tasks)
+        logits_shape = {"logits": (None, self.router.num_tasks, self.router.num_experts)}
+        check_picks(num_experts, num_shared, self.gate.private_of_tasks(logits_shape))
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        self.router.build(input_shape)
+        routing_shape = self.router.compute_output_shape(input_shape)
+        self.gate.build(routing_shape)
+        self.balance.build(routing_shape)
+        self.experts.build(input_shape)
+
+    def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
+        routing = self.balance(self.route(inputs), mask=mask, training=training)
+        return self.experts(inputs, routing)
+
+    def route(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Returns the routing of instances `[B, D]` without running an expert.
+
+        Returns:
+            A dict of `probabilities`, `weights` and `logits`, float32 `[B, T, E]`; `chosen`, bool
+            `[B, T, E]`; `shared` and `union`, bool `[B, E]`; `shared_experts`, int32 `[B, K_s]`, and
+            `executed`, int32 `[B, M]`, the same as lists.
+        """
+        return self.gate(self.router(inputs))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.router.num_tasks, self.experts.units[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        experts = self.experts.get_config()
+        return {
+            **super().get_config(),
+            "num_tasks": self.router.num_tasks,
+            "num_experts": self.router.num_experts,
+            "num_shared": self.router.num_shared,
+            "num_private": self.gate.num_private,
+            "expert_units": self.experts.units,
+            "expert_activation": experts["activation"],
+            "output_activation": experts["output_activation"],
+            "normalize_experts": self.experts.normalize,
+            "balance_weight": self.balance.weight,
+            "task_weights": self.router.task_weights,
+            "execution": self.experts.execution,
+            "router_initializer": self.router.get_config()["kernel_initializer"],
+            "kernel_initializer": experts["kernel_initializer"],
+            "bias_initializer": experts["bias_initializer"],
+        }

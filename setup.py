@@ -1,0 +1,52 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = "0.1.0"
+
+DATA = ["polars>=1.0"]
+SERVING = ["tensorflow-serving-api>=2.16", "grpcio>=1.60"]
+VIZ = ["matplotlib>=3.7"]
+TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]
+DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "scikit-learn>=1.4", "jax>=0.4.30", *DATA, *SERVING, *VIZ]
+DEV = ["ruff>=0.9", "mypy>=1.14", "build>=1.2", *TEST]
+
+setup(
+    name="keras_smes",
+    version=VERSION,
+    description="Sparse mixture-of-experts for multi-task recommendation in Keras 3",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    author="The keras_smes engineers",
+    keywords="keras tensorflow mixture-of-experts multi-task ranking recommendation tf-serving",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(include=["keras_smes", "keras_smes.*"]),
+    package_data={"keras_smes": ["py.typed"]},
+    python_requires=">=3.10",
+    install_requires=["tensorflow>=2.18", "keras>=3.9", "numpy>=1.26"],
+    extras_require={
+        "data": DATA,
+        "serving": SERVING,
+        "viz": VIZ,
+        "tfrs": TFRS,
+        "docs": DOCS,
+        "test": TEST,
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["keras-smes=keras_smes.cli:main"]},
+)
