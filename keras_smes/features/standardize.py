@@ -1,0 +1,54 @@
+"""Numbers to one vector of comparable size, the same in training and in the served graph."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class Standardize(keras.layers.Layer):
+    """Standardises N numbers: `(x - mean) / std`, after `log1p(max(x, 0))` where asked.
+
+    A missing number (NaN, or an infinity) becomes 0, the mean.
+
+    Args:
+        log: List of N booleans: which numbers go through the logarithm.
+        mean: List of N means, after the logarithm.
+        std: List of N standard deviations, after the logarithm.
+
+    Call arguments:
+        inputs: `[B, N]` floats.
+
+    Returns:
+        `[B, N]` floats.
+
+    Example:
+
+    >>> Standardize(log=[False], mean=[10.0], std=[2.0])(np.array([[14.0], [np.nan]])).numpy()
+    array([[2.],
+           [0.]], dtype=float32)
+    """
+
+    def __init__(
+        self, log: Sequence[bool], mean: Sequence[float], std: Sequence[float], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.log, self.mean, self.std = list(log), list(mean), list(std)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        known = ops.isfinite(inputs)
+        # The unknown is replaced before the arithmetic, so that no NaN enters a gradient either.
+        values = ops.where(known, inputs, 0.0)
+        values = ops.where(ops.convert_to_tensor(self.log), ops.log1p(ops.maximum(values, 0.0)), values)
+        mean, std = (ops.convert_to_tensor(moment, dtype=values.dtype) for moment in (self.mean, self.std))
+        return ops.where(known, (values - mean) / std, 0.0)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "log": self.log, "mean": self.mean, "std": self.std}

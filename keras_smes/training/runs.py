@@ -1,0 +1,83 @@
+"""A run's folder: `model.keras`, `config.json` and `metrics.json`."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.training.config import RunConfig
+from keras_smes.training.evaluate import evaluate
+from keras_smes.training.fit import fit_ranker
+
+MODEL, CONFIG, METRICS = "model.keras", "config.json", "metrics.json"
+
+
+def train_run(
+    config: RunConfig, out: str | Path, data_dir: str | Path | None = None, verbose: int | str = "auto"
+) -> dict[str, Any]:
+    """Trains on the earlier rows of a data set, evaluates on the later ones, and writes a run.
+
+    Args:
+        config: The `RunConfig`.
+        out: Folder of the run; made if there is none. An earlier run in it is replaced.
+        data_dir: Folder of the data set's files. Defaults to `None`.
+        verbose: Keras' verbosity. Defaults to `"auto"`.
+
+    Returns:
+        What is in `metrics.json`: `split`, `tasks`, `routing`, and `history`, the losses by epoch.
+    """
+    parts = split_with_statistics(load(config.data, data_dir))
+    ranker, history = fit_ranker(config, parts.train, verbose=verbose)
+    metrics = {"split": dict(parts.description), **evaluate(ranker, parts.test), "history": history}
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    ranker.save(out / MODEL)
+    write_json(out / CONFIG, config.to_dict())
+    write_json(out / METRICS, metrics)
+    return metrics
+
+
+def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
+    """Reads the ranker and the configuration of a run.
+
+    Raises:
+        FileNotFoundError: The folder is not that of a finished run.
+    """
+    run = Path(run)
+    for name in (CONFIG, MODEL):
+        if not (run / name).is_file():
+            raise FileNotFoundError(
+                f"`run` must be the folder of a finished run. Received: {run} without {name}"
+            )
+    config = RunConfig.from_dict(json.loads((run / CONFIG).read_text()))
+    return keras.models.load_model(run / MODEL, compile=False), config
+
+
+def evaluate_run(
+    run: str | Path,
+    data_dir: str | Path | None = None,
+    first: datetime.date | None = None,
+    last: datetime.date | None = None,
+) -> dict[str, Any]:
+    """Evaluates a run on rows dated `first` to `last`, statistics frozen at the first.
+
+    Args:
+        run: Folder of the run.
+        data_dir: Folder of the data set's files, the rows before `first` among them. Defaults to `None`.
+        first: First date. `None`, the default, takes the test rows of the data set's usual split.
+        last: Last date. Defaults to `None`, the last one present.
+
+    Returns:
+        What `metrics.json` holds: `split`, `tasks`, `routing`.
+    """
+    ranker, config = load_run(run)
+    parts = split_with_statistics(load(config.data, data_dir), test_from=first, test_until=last)
+    return {"split": dict(parts.description), **evaluate(ranker, parts.test)}
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON values, readable by people and kept in order."""
+    path.write_text(json.dumps(values, indent=2) + "\n")
