@@ -1,0 +1,87 @@
+"""The dtypes that travel in a TensorProto, and what each is called in NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ml_dtypes
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one dtype travels: its DataType number, its typed field, the values in that field."""
+
+    name: str
+    number: int
+    field: str
+    sent: np.dtype[Any]
+    dtype: np.dtype[Any]
+
+
+def _kind(name: str, number: int, field: str, sent: str, dtype: Any = None) -> Kind:
+    return Kind(name, number, field, np.dtype(sent), np.dtype(name if dtype is None else dtype))
+
+
+STRING: Final = _kind("string", 7, "string_val", "O", "O")
+KINDS: Final = (
+    _kind("float32", 1, "float_val", "<f4"),
+    _kind("float64", 2, "double_val", "<f8"),
+    _kind("int32", 3, "int_val", "<i4"),
+    _kind("uint8", 4, "int_val", "<i4"),
+    _kind("int16", 5, "int_val", "<i4"),
+    _kind("int8", 6, "int_val", "<i4"),
+    STRING,
+    _kind("complex64", 8, "scomplex_val", "<f4"),
+    _kind("int64", 9, "int64_val", "<i8"),
+    _kind("bool", 10, "bool_val", "?"),
+    _kind("bfloat16", 14, "half_val", "<i4", ml_dtypes.bfloat16),
+    _kind("uint16", 17, "int_val", "<i4"),
+    _kind("complex128", 18, "dcomplex_val", "<f8"),
+    _kind("float16", 19, "half_val", "<i4"),
+    _kind("uint32", 22, "uint32_val", "<u4"),
+    _kind("uint64", 23, "uint64_val", "<u8"),
+)
+
+
+def dtype_name(number: int) -> str:
+    """Names a DataType as NumPy does.
+
+    Args:
+        number: int. A value of the enum `DataType`.
+
+    Returns:
+        str. Such as `"int64"` or `"string"`; `"DataType 20"` for one that isn't carried here.
+
+    Example:
+
+    ```python
+    dtype_name(9)  # "int64"
+    ```
+    """
+    return next((kind.name for kind in KINDS if kind.number == number), f"DataType {number}")
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Finds the NumPy dtype that a dtype has in memory.
+
+    Args:
+        name: str. As `dtype_name` gives it.
+
+    Returns:
+        dtype. Object for `"string"`.
+
+    Raises:
+        ValueError: The dtype isn't carried here.
+
+    Example:
+
+    ```python
+    numpy_dtype("bfloat16").itemsize  # 2
+    ```
+    """
+    for kind in KINDS:
+        if kind.name == name:
+            return kind.dtype
+    raise ValueError(f"`name` must be a dtype that is carried here. Received: name={name!r}")
