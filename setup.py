@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
-DATA = ["polars>=1.0"]
+DATA = ["polars>=1.30"]
 SERVING = ["tensorflow-serving-api>=2.16", "grpcio>=1.60"]
 VIZ = ["matplotlib>=3.7"]
 TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]

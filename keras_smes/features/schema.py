@@ -63,15 +63,27 @@ class _Embedded(Feature):
 @dataclasses.dataclass(frozen=True)
 class _Vocabulary(_Embedded):
     vocabulary: tuple[Any, ...] | None = None
+    min_count: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.min_count < 1:
+            raise ValueError(
+                f"`min_count` must be positive. Received: min_count={self.min_count} (feature {self.name!r})"
+            )
         if self.vocabulary is not None:
             object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
 
     @property
     def is_fitted(self) -> bool:
         return self.vocabulary is not None
+
+    def _with_known(self, values: np.ndarray, missing: Any) -> Any:
+        if self.vocabulary is not None:
+            return self
+        known, counts = np.unique(values, return_counts=True)
+        kept = known[(counts >= self.min_count) & (known != missing)]
+        return dataclasses.replace(self, vocabulary=tuple(kept.tolist()))
 
     @property
     def num_ids(self) -> int:
@@ -89,16 +101,14 @@ class IntegerCategory(_Vocabulary):
         name: Name of the column and of the served tensor.
         dim: Width of the embedding. Defaults to `16`.
         vocabulary: Known ids. `None`, the default, takes them from the rows given to `fit`.
+        min_count: How many of those rows an id needs; rarer ones count as unknown. Defaults to `1`.
     """
 
     kind: ClassVar[str] = "integer_category"
     dtype: ClassVar[str] = "int64"
 
     def fit(self, values: np.ndarray) -> "IntegerCategory":
-        if self.vocabulary is not None:
-            return self
-        known = np.unique(np.asarray(values, np.int64))
-        return dataclasses.replace(self, vocabulary=tuple(known[known != MISSING_INTEGER].tolist()))
+        return self._with_known(np.asarray(values, np.int64), MISSING_INTEGER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,16 +119,14 @@ class StringCategory(_Vocabulary):
         name: Name of the column and of the served tensor.
         dim: Width of the embedding. Defaults to `16`.
         vocabulary: Known strings. `None`, the default, takes them from the rows given to `fit`.
+        min_count: How many of those rows a string needs; rarer ones count as unknown. Defaults to `1`.
     """
 
     kind: ClassVar[str] = "string_category"
     dtype: ClassVar[str] = "string"
 
     def fit(self, values: np.ndarray) -> "StringCategory":
-        if self.vocabulary is not None:
-            return self
-        known = sorted({str(value) for value in np.unique(np.asarray(values, str))} - {MISSING_STRING})
-        return dataclasses.replace(self, vocabulary=tuple(known))
+        return self._with_known(np.asarray(values, str), MISSING_STRING)
 
 
 @dataclasses.dataclass(frozen=True)
