@@ -14,7 +14,6 @@ venv: $(VENV)/.installed
 $(VENV)/.installed: setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	touch README.md  # an editable install reads it
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 

@@ -40,7 +40,8 @@ def build_ranker(
 
     Example:
 
-    >>> schema = FeatureSchema((IntegerCategory("user_id", vocabulary=(7, 9)), Number("age", mean=30.0, std=9.0)))
+    >>> features = (IntegerCategory("user_id", vocabulary=(7, 9)), Number("age", mean=30.0, std=9.0))
+    >>> schema = FeatureSchema(features)
     >>> smes = SMES(num_tasks=2, num_experts=8, num_shared=1, num_private=1, expert_units=(32, 16))
     >>> ranker = build_ranker(schema, ["click", "like"], smes)
     >>> scores = ranker({"user_id": np.array([7, 8]), "age": np.array([25.0, 31.0])})

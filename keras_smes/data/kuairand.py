@@ -173,7 +173,9 @@ def _derive(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _schema() -> FeatureSchema:
-    ids: list[Feature] = [IntegerCategory(name) for name in ("user_id", "video_id", "author_id")]
+    # Seven rows a user teach an embedding little but noise: the rare ones share a row.
+    rare: dict[str, int] = {"user_id": 30, "video_id": 20, "author_id": 20}
+    ids: list[Feature] = [IntegerCategory(name, min_count=count) for name, count in rare.items()]
     integers = ("tab", "hour", "music_type", *_USER_FLAGS, *_USER_CODES)
     strings = ("tag", "video_type", "upload_type", *_USER_STRINGS)
     numbers = ("video_duration", "video_age_days", *_USER_NUMBERS)

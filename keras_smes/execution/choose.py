@@ -9,7 +9,7 @@ from keras_smes.execution.experts import Choice, Experts
 
 Tensor = Any
 
-EXECUTIONS = ("auto", "dense", "grouped")
+EXECUTIONS = ("auto", "dense", "grouped", "blocks")
 
 
 def check_execution(execution: Any) -> str:

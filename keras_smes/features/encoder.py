@@ -12,9 +12,6 @@ import keras
 from keras import ops
 
 from keras_smes.features.schema import (
-    MISSING_INTEGER,
-    MISSING_STRING,
-    Feature,
     FeatureSchema,
     HashedString,
     IntegerCategory,
@@ -96,12 +93,18 @@ def _numbers(schema: FeatureSchema) -> list[Number]:
     return [f for f in schema.features if isinstance(f, Number)]
 
 
-def _lookup(feature: Feature) -> keras.layers.Layer:
+def _lookup(feature: Any) -> keras.layers.Layer:
     name = f"lookup_{feature.name}"
     if isinstance(feature, HashedString):
         return keras.layers.Hashing(feature.num_bins, name=name)
-    if isinstance(feature, IntegerCategory):
-        # Keras refuses an empty vocabulary: a column without a known id has the missing one.
-        return keras.layers.IntegerLookup(vocabulary=list(feature.vocabulary or [MISSING_INTEGER]), name=name)
-    assert isinstance(feature, StringCategory)
-    return keras.layers.StringLookup(vocabulary=list(feature.vocabulary or [MISSING_STRING]), name=name)
+    kind, unknown, unused = _LOOKUPS[type(feature)]
+    # Keras refuses an empty vocabulary, and one that holds the word for what is unknown.
+    return kind(vocabulary=list(feature.vocabulary or [unused]), oov_token=unknown, name=name)
+
+
+# For each category: its layer, what stands for an unknown value, and for a vocabulary of none. No row
+# has these: Keras' own -1 and "[UNK]" could be values.
+_LOOKUPS = {
+    IntegerCategory: (keras.layers.IntegerLookup, -(2**63), -(2**63) + 1),
+    StringCategory: (keras.layers.StringLookup, "\x1aunknown", "\x1aunused"),
+}

@@ -5,5 +5,13 @@ from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularize
 from keras_smes.layers.private_expert_gate import PrivateExpertGate
 from keras_smes.layers.shared_subset_router import SharedSubsetRouter
 from keras_smes.layers.smes import SMES
+from keras_smes.layers.task_tower import TaskTower
 
-__all__ = ["SMES", "ExpertPool", "GlobalBalanceRegularizer", "PrivateExpertGate", "SharedSubsetRouter"]
+__all__ = [
+    "SMES",
+    "ExpertPool",
+    "GlobalBalanceRegularizer",
+    "PrivateExpertGate",
+    "SharedSubsetRouter",
+    "TaskTower",
+]

@@ -25,7 +25,7 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
     is even. It is 1 when loads and probabilities are uniform. p is the full softmax, not the gates.
 
     Args:
-        weight: Number of at least 0, the factor beta of the loss. Defaults to `0.01`.
+        weight: Number of at least 0, the factor beta of the loss. Defaults to `0.1`.
 
     Call arguments:
         routing: What `PrivateExpertGate` returns.
@@ -48,7 +48,7 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
     """
 
-    def __init__(self, weight: float = 0.01, **kwargs: Any) -> None:
+    def __init__(self, weight: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         self.weight = check_weight("weight", weight)
 

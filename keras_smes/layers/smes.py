@@ -37,7 +37,7 @@ class SMES(keras.layers.Layer):
         output_activation: Activation after an expert's last layer. Defaults to `None`, linear.
         normalize_experts: Boolean, whether expert outputs are scaled to a root mean square of 1.
             Defaults to `False`.
-        balance_weight: Number of at least 0, the factor of the balance loss. Defaults to `0.01`.
+        balance_weight: Number of at least 0, the factor of the balance loss. Defaults to `0.1`.
         task_weights: List of T numbers of at least 0, the tasks' say in the joint choice. Defaults
             to `None`, equal.
         execution: `"auto"`, `"dense"` or `"grouped"`; see `ExpertPool`. Defaults to `"auto"`.
@@ -87,7 +87,7 @@ class SMES(keras.layers.Layer):
         expert_activation: Any = "relu",
         output_activation: Any = None,
         normalize_experts: bool = False,
-        balance_weight: float = 0.01,
+        balance_weight: float = 0.1,
         task_weights: Sequence[float] | None = None,
         execution: str = "auto",
         router_initializer: Any = "glorot_uniform",

@@ -19,32 +19,35 @@ class RunConfig:
 
     Args:
         data: Name of the data set.
+        data_options: Options of its loader, such as `{"rows": 10000}` for the simulator, or `{"tasks":
+            ["click", "follow"]}` for KuaiRand. Defaults to none.
         model: `"smes"`, or the dense baseline `"mmoe"`. Defaults to `"smes"`.
-        num_experts: Experts E. Defaults to `32`.
+        num_experts: Experts E. Defaults to `16`.
         num_shared: Experts K_s that all tasks of an instance share; for SMES. Defaults to `2`.
         num_private: Experts K_a a task, one number or one a task; for SMES. Defaults to `1`.
         expert_units: Widths of an expert's layers. Defaults to `(64, 32)`.
         encoder_units: Widths of the encoder's layers. Defaults to `(128,)`.
         tower_units: Widths of each tower's hidden layers. Defaults to `(16,)`.
-        balance_weight: Factor of the balance loss; for SMES. Defaults to `0.01`.
+        balance_weight: Factor of the balance loss; for SMES. Defaults to `0.1`.
         epochs: Passes over the training rows. Defaults to `2`.
         batch_size: Rows a step. Defaults to `512`.
-        learning_rate: Adam's, at the start; it falls to zero along a cosine. Defaults to `0.001`.
+        learning_rate: Adam's, at the start; it falls to zero along a cosine. Defaults to `0.002`.
         seed: Seed of weights and of the order of rows. Defaults to `0`.
     """
 
     data: str
+    data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model: str = "smes"
-    num_experts: int = 32
+    num_experts: int = 16
     num_shared: int = 2
     num_private: int | Sequence[int] = 1
     expert_units: Sequence[int] = (64, 32)
     encoder_units: Sequence[int] = (128,)
     tower_units: Sequence[int] = (16,)
-    balance_weight: float = 0.01
+    balance_weight: float = 0.1
     epochs: int = 2
     batch_size: int = 512
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     seed: int = 0
 
     def __post_init__(self) -> None:

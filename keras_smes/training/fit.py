@@ -23,7 +23,7 @@ def fit_ranker(
     Args:
         config: The `RunConfig`.
         train: Rows to train on; the schema's vocabularies and moments come from them.
-        validation: Rows whose loss is shown after each epoch. Defaults to `None`.
+        validation: Rows whose loss is measured after each epoch; it decides nothing. Defaults to `None`.
         verbose: Keras' verbosity: `"auto"` or `1` shows a progress bar. Defaults to `"auto"`.
 
     Returns:
@@ -49,6 +49,7 @@ def fit_ranker(
         batches(preprocess(ranker, columns), train.labels(), config.batch_size, config.seed),
         validation_data=_validation(ranker, validation, config.batch_size),
         epochs=config.epochs,
+        shuffle=False,  # `batches` does
         verbose=verbose,
     )
     return ranker, {name: [float(x) for x in values] for name, values in history.history.items()}

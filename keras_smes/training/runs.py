@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.data import load, split_with_statistics
 from keras_smes.training.config import RunConfig
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import fit_ranker
@@ -29,8 +29,8 @@ def train_run(
     Returns:
         What is in `metrics.json`: `split`, `tasks`, `routing`, and `history`, the losses by epoch.
     """
-    parts = split_with_statistics(load(config.data, data_dir))
-    ranker, history = fit_ranker(config, parts.train, verbose=verbose)
+    parts = split_with_statistics(load(config.data, data_dir, **config.data_options))
+    ranker, history = fit_ranker(config, parts.train, parts.test, verbose)
     metrics = {"split": dict(parts.description), **evaluate(ranker, parts.test), "history": history}
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def evaluate_run(
         What `metrics.json` holds: `split`, `tasks`, `routing`.
     """
     ranker, config = load_run(run)
-    parts = split_with_statistics(load(config.data, data_dir), test_from=first, test_until=last)
+    parts = split_with_statistics(load(config.data, data_dir, **config.data_options), test_from=first, test_until=last)
     return {"split": dict(parts.description), **evaluate(ranker, parts.test)}
 
 

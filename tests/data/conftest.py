@@ -1,6 +1,5 @@
 """What the tests of data sets share: a small KuaiRand release, and where the real rows lie."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -56,13 +55,3 @@ def write_release(tmp_path: Path) -> Callable[..., Path]:
         return folder.parent
 
     return write
-
-
-@pytest.fixture(scope="session")
-def real_folder() -> Path:
-    """Where the real rows of KuaiRand-Pure lie; without them the test is skipped."""
-    usual = Path(__file__).parents[2] / ".." / "shared" / "data" / "kuairand-pure"
-    folder = Path(os.environ.get("KERAS_SMES_KUAIRAND", usual))
-    if not (folder / "data").is_dir():
-        pytest.skip(f"no rows of KuaiRand-Pure in {folder} (KERAS_SMES_KUAIRAND says where they lie)")
-    return folder

@@ -147,8 +147,8 @@ def test_the_usual_split_needs_rows_on_both_sides(write_release: Write) -> None:
 
 
 @pytest.fixture(scope="module")
-def real(real_folder: Path) -> Interactions:
-    return load_kuairand("pure", real_folder)
+def real(kuairand_folder: Path) -> Interactions:
+    return load_kuairand("pure", kuairand_folder)
 
 
 def test_real_rows(real: Interactions) -> None:
@@ -161,9 +161,9 @@ def test_real_rows(real: Interactions) -> None:
     assert (dates.min(), dates.max()) == (datetime.date(2022, 4, 25), datetime.date(2022, 5, 6))
 
 
-def test_positives_of_real_rows(real: Interactions, real_folder: Path) -> None:
+def test_positives_of_real_rows(real: Interactions, kuairand_folder: Path) -> None:
     first: dict[tuple[str, ...], dict[str, str]] = {}
-    with (real_folder / "data" / "log_standard_4_22_to_5_08_pure.csv").open(encoding="utf-8") as file:
+    with (kuairand_folder / "data" / "log_standard_4_22_to_5_08_pure.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             first.setdefault((row["user_id"], row["video_id"], row["time_ms"]), row)
     for task, labels in real.labels().items():

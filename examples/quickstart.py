@@ -1,0 +1,195 @@
+"""From raw impressions to a gRPC answer: `make quickstart` runs this.
+
+Trains SMES and a dense MMoE of equal size on real rows, compares them, exports SMES, serves it from
+another process, asks it over gRPC, and checks that the served scores are those of the trained model.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from keras_smes import viz
+from keras_smes.cli import main as keras_smes
+from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.serving.client import Client
+from keras_smes.training import load_run
+from keras_smes.training.batches import preprocess
+
+MODELS = {"smes": "SMES", "mmoe": "dense MMoE"}
+SERVED_ROWS = 500
+TOLERANCE = 1e-5
+
+
+def main() -> int:
+    arguments = _arguments()
+    out, started = Path(arguments.out), time.monotonic()
+    metrics = {model: _train(model, arguments, out / model) for model in MODELS}
+    _heading("SMES beside a dense MMoE of equal size")
+    _print_comparison(metrics, out)
+    _heading("Export and serve")
+    _run("export", str(out / "smes"), "--to", str(out / "models" / "smes"))
+    rows = split_with_statistics(load(arguments.data, arguments.data_dir)).test
+    difference = _serve_and_compare(out, rows)
+    _write_metrics(out, metrics, difference)
+    _draw(out, metrics)
+    _print_next(out, time.monotonic() - started)
+    return 0 if difference <= TOLERANCE else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="movielens-100k")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--out", default="runs/quickstart")
+    parser.add_argument("--epochs", type=int)
+    return parser.parse_args()
+
+
+def _run(*argv: str) -> None:
+    print(f"$ keras-smes {' '.join(argv)}", flush=True)
+    if code := keras_smes(argv):
+        sys.exit(code)
+
+
+def _train(model: str, arguments: argparse.Namespace, run: Path) -> dict[str, Any]:
+    _heading(f"Train {MODELS[model]} on {arguments.data}")
+    options = ["--data", arguments.data, "--model", model, "--out", str(run)]
+    if arguments.data_dir:
+        options += ["--data-dir", arguments.data_dir]
+    if arguments.epochs:
+        options += ["--epochs", str(arguments.epochs)]
+    _run("train", *options)
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return metrics
+
+
+def _print_comparison(metrics: Mapping[str, Any], out: Path) -> None:
+    print(f"{'task':<16}{'model':<12}{'AUC':>8}{'GAUC':>8}{'log loss':>10}")
+    for task in metrics["smes"]["tasks"]:
+        for model, title in MODELS.items():
+            figures = [metrics[model]["tasks"][task][name] for name in ("auc", "gauc", "logloss")]
+            auc, gauc, log_loss = ("-" if x is None else f"{x:.4f}" for x in figures)
+            print(f"{task:<16}{title:<12}{auc:>8}{gauc:>8}{log_loss:>10}")
+    routing = metrics["smes"]["routing"]
+    sizes = {
+        model: load_run(out / model)[0].get_layer("core").get_layer("experts").count_params()
+        for model in MODELS
+    }
+    print(
+        f"\nexecuted experts an instance: SMES {routing['union_mean']:.2f} "
+        f"(bound {routing['union_bound']}), dense MMoE {routing['num_experts']}\n"
+        f"parameters of the experts: SMES {sizes['smes']:,}, dense MMoE {sizes['mmoe']:,}\n"
+        f"expert load in SMES: maximum over mean {routing['load_max_over_mean']:.2f}, "
+        f"dead experts {routing['dead_experts']} of {routing['num_experts']}"
+    )
+
+
+def _serve_and_compare(out: Path, rows: Interactions) -> float:
+    """Asks the served model for real rows; returns the largest difference from the model in process."""
+    columns = {name: values[:SERVED_ROWS] for name, values in rows.columns().items()}
+    _write_rows(out / "rows.jsonl", {name: values[:8] for name, values in columns.items()})
+    ranker, _ = load_run(out / "smes")
+    features = preprocess(ranker, columns)
+    expected = {
+        task: np.asarray(score)
+        for task, score in ranker.get_layer("core").predict(features, verbose=0).items()
+    }
+    with _server(out / "models" / "smes") as address, Client(address) as client:
+        started = time.perf_counter()
+        served = client.predict("smes", columns)
+        milliseconds = 1000 * (time.perf_counter() - started)
+    difference = max(float(np.abs(served[task] - expected[task]).max()) for task in expected)
+    print(
+        f"asked {address} over gRPC for {SERVED_ROWS} real rows, first answer in {milliseconds:.0f} ms\n"
+        f"largest difference between served and in-process scores: {difference:.1e} "
+        f"({'equal' if difference <= TOLERANCE else 'NOT EQUAL'} within {TOLERANCE:.0e})"
+    )
+    return difference
+
+
+@contextlib.contextmanager
+def _server(model_folder: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = ["--model_name=smes", f"--model_base_path={model_folder.resolve()}", f"--port={port}"]
+    print(f"$ keras-smes serve {' '.join(flags)} &", flush=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keras_smes", "serve", *flags], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:  # ends if the server stops
+            if line.startswith("Running gRPC ModelServer"):
+                break
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _write_rows(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    lists = {name: values.tolist() for name, values in columns.items()}
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _write_metrics(out: Path, metrics: Mapping[str, Any], difference: float) -> None:
+    values = {**metrics["smes"], "baseline": metrics["mmoe"], "served_max_abs_diff": difference}
+    (out / "metrics.json").write_text(json.dumps(values, indent=2) + "\n")
+
+
+def _draw(out: Path, metrics: Mapping[str, Any]) -> None:
+    routing, tasks = metrics["smes"]["routing"], list(metrics["smes"]["tasks"])
+    curves = None
+    for model, title in MODELS.items():
+        curves = viz.training_curves(metrics[model]["history"], curves, label=title)
+    figures = {
+        "training_curves.png": curves,
+        "expert_load.png": viz.expert_load(routing["expert_load"]),
+        "task_expert_heatmap.png": viz.task_expert_heatmap(routing["task_expert_share"], tasks),
+    }
+    for name, ax in figures.items():
+        ax.figure.savefig(out / name, dpi=150)
+        plt.close(ax.figure)
+
+
+def _print_next(out: Path, seconds: float) -> None:
+    _heading(f"Done in {math.ceil(seconds)} s")
+    models = (out / "models" / "smes").resolve()
+    print(
+        f"figures of the run: {out}/training_curves.png, expert_load.png, task_expert_heatmap.png\n"
+        f"all figures as JSON: {out}/metrics.json\n\n"
+        "Next:\n"
+        "  source .venv/bin/activate   # so that the shell finds keras-smes\n"
+        f"  keras-smes serve --model_name=smes --model_base_path={models} --port=8500\n"
+        f"  keras-smes predict --address localhost:8500 --model smes --rows {out}/rows.jsonl   # elsewhere\n"
+        "  and compose a model of your own: README.md, 'Composed by hand'"
+    )
+
+
+def _heading(text: str) -> None:
+    print(f"\n== {text} ==", flush=True)
+
+
+if __name__ == "__main__":
+    keras.utils.set_random_seed(0)
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""The whole path by its commands: train, evaluate, export, serve, predict."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("polars", reason='needs the extra "data"')
+pytest.importorskip("tensorflow_serving", reason='needs the extra "serving"')
+
+from keras_smes.cli import main
+
+pytestmark = pytest.mark.tensorflow
+
+CONFIG = {
+    "data_options": {"rows": 4000, "users": 100, "videos": 150, "days": 6, "seed": 3},
+    "num_experts": 8,
+    "num_shared": 1,
+    "expert_units": [8, 4],
+    "encoder_units": [16],
+    "epochs": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run made by the command line."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    options = ["--data", "simulated", "--config", str(folder / "config.json"), "--epochs", "1", "--seed", "4"]
+    assert main(["train", *options, "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def models(run):
+    """The folder of versions of the exported run."""
+    folder = run.parent / "models" / "smes"
+    assert main(["export", str(run), "--to", str(folder), "--version", "3"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(models):
+    """The address of a server of the exported run, in a process of its own."""
+    flags = ["--model_name=smes", f"--model_base_path={models}", "--port=0"]
+    command = [sys.executable, "-m", "keras_smes", "serve", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    ready = next(line for line in process.stdout if line.startswith("Running gRPC ModelServer"))
+    yield f"127.0.0.1:{ready.split()[4].rsplit(':', 1)[1]}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+
+
+def test_train_writes_the_run(run):
+    config = json.loads((run / "config.json").read_text())
+    assert (config["num_experts"], config["epochs"], config["seed"]) == (8, 1, 4)  # options beat the file
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["split"]["train"]["last_time_ms"] < metrics["split"]["test"]["first_time_ms"]
+    for figures in metrics["tasks"].values():
+        assert {"auc", "gauc", "logloss", "positives", "rows"} <= set(figures)
+    assert metrics["routing"]["num_experts"] == 8
+
+
+def test_evaluate_on_the_same_rows_gives_the_same_figures(run, capsys):
+    trained = json.loads((run / "metrics.json").read_text())
+    out = run.parent / "evaluation.json"
+    assert main(["evaluate", str(run), "--json", str(out)]) == 0
+    evaluated = json.loads(out.read_text())
+    assert evaluated["tasks"] == trained["tasks"]
+    assert evaluated["routing"] == trained["routing"]
+    assert "GAUC" in capsys.readouterr().out
+
+
+def test_evaluate_on_dates(run):
+    split = json.loads((run / "metrics.json").read_text())["split"]
+    last = split["test"]["last_date"]
+    out = run.parent / "last_day.json"
+    assert main(["evaluate", str(run), "--from", last, "--to", last, "--json", str(out)]) == 0
+    test = json.loads(out.read_text())["split"]["test"]
+    assert (test["first_date"], test["last_date"]) == (last, last)
+
+
+def test_predict_asks_the_server_for_each_row(run, address, capsys, tmp_path):
+    import tensorflow as tf
+
+    from keras_smes.data import simulate, split_with_statistics
+    from keras_smes.training import load_run
+
+    rows = split_with_statistics(simulate(**CONFIG["data_options"])).test
+    columns = {name: values[:3] for name, values in rows.columns().items()}
+    lines = [
+        {
+            name: values[row].item() if hasattr(values[row], "item") else values[row]
+            for name, values in columns.items()
+        }
+        for row in range(3)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert (
+        main(["predict", "--address", address, "--model", "smes", "--rows", str(tmp_path / "rows.jsonl")])
+        == 0
+    )
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = load_run(run)[0]({name: tf.constant(values) for name, values in columns.items()})
+    for task in rows.tasks:
+        np.testing.assert_allclose([line[task] for line in printed], expected[task], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"user_id": 1}', "`rows[0]`"),
+        ("{user_id: 1}", "line 1"),
+    ],
+)
+def test_predict_names_a_bad_row(address, capsys, tmp_path, line, message):
+    (tmp_path / "rows.jsonl").write_text(line + "\n")
+    assert (
+        main(["predict", "--address", address, "--model", "smes", "--rows", str(tmp_path / "rows.jsonl")])
+        == 2
+    )
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["train", "--data", "criteo", "--out", "x"], "name='criteo'"),
+        (["train", "--data", "kuairand-pure", "--out", "x", "--data-dir", "nowhere"], "nowhere"),
+        (["train", "--data", "simulated", "--out", "x", "--epochs", "0"], "epochs=0"),
+        (["evaluate", "nowhere"], "nowhere"),
+        (["export", "nowhere", "--to", "x"], "nowhere"),
+        (["predict", "--address", "127.0.0.1:1", "--model", "m", "--rows", "nowhere"], "nowhere"),
+        (["predict", "--address", "127.0.0.1:1", "--model", "m", "--rows", os.devnull], "127.0.0.1:1"),
+    ],
+)
+def test_mistakes_are_one_line_and_code_2(argv, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_configuration_keys_are_refused(capsys, tmp_path):
+    (tmp_path / "config.json").write_text('{"num_expert": 8}')
+    options = [
+        "--data",
+        "simulated",
+        "--config",
+        str(tmp_path / "config.json"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert main(["train", *options]) == 2
+    assert "num_expert" in capsys.readouterr().err
+
+
+def test_a_version_is_never_written_over(run, models, capsys):
+    assert main(["export", str(run), "--to", str(models), "--version", "3"]) == 2
+    assert "version=3" in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = "import sys; from keras_smes.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    for command in ("train", "evaluate", "export", "serve", "predict"):
+        assert command in output
