@@ -6,11 +6,26 @@ HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
 DATA = ["polars>=1.30"]
-SERVING = ["tensorflow-serving-api>=2.16", "grpcio>=1.60"]
+SERVING = [
+    "tensorflow-serving-api>=2.18",
+    "grpcio>=1.60",
+    "grpcio-health-checking>=1.60",
+    "prometheus-client>=0.20",
+    "aiohttp>=3.9",
+]
 VIZ = ["matplotlib>=3.7"]
 TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"]
-TEST = ["pytest>=8", "hypothesis>=6.100", "scikit-learn>=1.4", "jax>=0.4.30", *DATA, *SERVING, *VIZ]
+TEST = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "scikit-learn>=1.4",
+    "cryptography>=42",
+    "jax>=0.4.30",
+    *DATA,
+    *SERVING,
+    *VIZ,
+]
 DEV = ["ruff>=0.9", "mypy>=1.14", "build>=1.2", *TEST]
 
 setup(

@@ -10,6 +10,11 @@ from keras_smes.serving.errors import INSTALL_HINT
 
 try:
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+    from tensorflow_serving.apis.classification_pb2 import (
+        ClassificationRequest,
+        ClassificationResponse,
+        ClassificationResult,
+    )
     from tensorflow_serving.apis.get_model_metadata_pb2 import (
         GetModelMetadataRequest,
         GetModelMetadataResponse,
@@ -20,20 +25,49 @@ try:
         GetModelStatusResponse,
         ModelVersionStatus,
     )
+    from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest, MultiInferenceResponse
+    from tensorflow_serving.apis.input_pb2 import Input
+    from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
     from tensorflow_serving.apis.model_pb2 import ModelSpec
     from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+    from tensorflow_serving.apis.regression_pb2 import (
+        RegressionRequest,
+        RegressionResponse,
+        RegressionResult,
+    )
+    from tensorflow_serving.config.model_server_config_pb2 import (
+        ModelConfig,
+        ModelConfigList,
+        ModelServerConfig,
+    )
 except ImportError as error:
     raise ImportError(INSTALL_HINT) from error
 
 __all__ = [
+    "ClassificationRequest",
+    "ClassificationResponse",
+    "ClassificationResult",
     "GetModelMetadataRequest",
     "GetModelMetadataResponse",
     "GetModelStatusRequest",
     "GetModelStatusResponse",
+    "Input",
+    "ModelConfig",
+    "ModelConfigList",
+    "ModelServerConfig",
     "ModelSpec",
     "ModelVersionStatus",
+    "MultiInferenceRequest",
+    "MultiInferenceResponse",
     "PredictRequest",
     "PredictResponse",
+    "PredictionLog",
+    "RegressionRequest",
+    "RegressionResponse",
+    "RegressionResult",
+    "ReloadConfigRequest",
+    "ReloadConfigResponse",
     "SignatureDefMap",
     "model_service_pb2_grpc",
     "prediction_service_pb2_grpc",

@@ -1,4 +1,4 @@
-"""The embedded server: TensorFlow Serving's gRPC contract in one Python process.
+"""The embedded server: TensorFlow Serving's contract in one Python process.
 
 It is for development, tests and small deployments. TensorFlow Serving takes its command line
 unchanged.
@@ -10,41 +10,36 @@ python -m keras_smes.serving.server --model_name=smes --model_base_path=/models/
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Final
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
 
-from keras_smes.serving.errors import grpc
+from keras_smes.serving.errors import ServingError
 from keras_smes.serving.flags import FlagError, Flags, parse_flags, usage
-from keras_smes.serving.models import Model
-from keras_smes.serving.services import add_services
+from keras_smes.serving.model_server import DRAIN_SECONDS, ModelServer
+from keras_smes.serving.versions import version_directories
+from keras_smes.serving.xla import disable_xla
 
-DRAIN_SECONDS: Final = 30.0
-"""How long requests under way may take once the server stops: what Kubernetes grants a pod."""
+__all__ = ["DRAIN_SECONDS", "EmbeddedServer", "ModelServer", "serve"]
 
 _NOTICE: Final = (
     "keras_smes embedded server: for development, tests and small deployments. "
     "In production run TensorFlow Serving, which takes this command line unchanged."
 )
-_CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 2**31 - 1),
-    ("grpc.max_send_message_length", 2**31 - 1),
-    ("grpc.so_reuseport", 0),  # or a second server would quietly take half of the requests
-)
 
 
-class EmbeddedServer:
-    """Serves the newest version of one SavedModel over gRPC.
+class EmbeddedServer(ModelServer):
+    """Serves one model, from Python.
 
-    Answers PredictionService.Predict, PredictionService.GetModelMetadata and
-    ModelService.GetModelStatus, with the codes and texts of TensorFlow Serving. It knows nothing
-    of how the model was made.
+    Answers with the codes and texts of TensorFlow Serving, and serves each new version that
+    appears. Where the command line waits for a version and retries a failed load, this raises.
 
     Args:
         model_name: str. The name that requests use.
@@ -53,6 +48,8 @@ class EmbeddedServer:
         host: str. The address to listen at. Defaults to `"127.0.0.1"`, this machine alone.
         max_threads: int. How many requests are worked on at a time, further ones wait; 0 is four
             for each core. Defaults to 0.
+        rest_port: int. TCP port of the REST API; 0 takes any free one. Defaults to no REST API.
+        **flags: Further flags of the command line, by name; see `flags.Flags`.
 
     Example:
 
@@ -69,59 +66,42 @@ class EmbeddedServer:
         port: int = 0,
         host: str = "127.0.0.1",
         max_threads: int = 0,
+        rest_port: int | None = None,
+        **flags: Any,
     ) -> None:
+        if not model_name:
+            raise ValueError(f"`model_name` must not be empty. Received: model_name={model_name!r}")
         if not 0 <= port < 2**16:
             raise ValueError(f"`port` must be in [0, 65535]. Received: port={port}")
         if max_threads < 0:
             raise ValueError(f"`max_threads` must not be negative. Received: max_threads={max_threads}")
-        self.model_name = model_name
-        self.base_path = base_path
-        self.port = port
-        self.host = host
-        self.max_threads = max_threads or 4 * (os.cpu_count() or 1)
+        chosen = Flags(
+            port=port,
+            model_name=model_name,
+            model_base_path=os.fspath(base_path),
+            grpc_max_threads=max_threads,
+            max_num_load_retries=0,
+        )
+        super().__init__(replace(chosen, **flags), host, rest_port)
 
-    @property
-    def address(self) -> str:
-        """str. Where the server listens, as `host:port`; the real port once it has started."""
-        return f"{self.host}:{self.port}"
+    def start(self, gave_up: Callable[[], bool] = lambda: False) -> None:
+        """Loads the model, then opens the ports.
 
-    def start(self) -> None:
-        """Loads the model, then opens the port.
+        Args:
+            gave_up: function without arguments. Returns True once nobody waits any more.
 
         Raises:
             FileNotFoundError: The base path holds no version.
-            RuntimeError: The newest version can't be loaded, or the port is taken.
+            ServingError: No version can be loaded.
+            RuntimeError: The port is taken.
         """
-        self._model = Model(self.model_name, self.base_path)
-        self._grpc = grpc.server(ThreadPoolExecutor(self.max_threads), options=_CHANNEL_OPTIONS)
-        add_services(self._grpc, self._model)
-        try:
-            self.port = self._grpc.add_insecure_port(self.address)
-        except RuntimeError:
-            self._model.close()
-            raise
-        self._grpc.start()
-
-    def stop(self, grace: float = DRAIN_SECONDS) -> None:
-        """Refuses new requests, finishes those under way and unloads the model.
-
-        Args:
-            grace: float, seconds. Requests that take longer are cancelled. Defaults to 30.
-        """
-        self._grpc.stop(grace).wait()
-        self._model.close()
-
-    def __enter__(self) -> EmbeddedServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+        base_path = self.flags.model_base_path
+        if not version_directories(base_path):
+            raise FileNotFoundError(
+                f"`model_base_path` must hold a version directory named by a number, such as "
+                f"{Path(base_path) / '1'}. Received: model_base_path={base_path!r}"
+            )
+        super().start(gave_up)
 
 
 def serve(argv: Sequence[str]) -> int:
@@ -143,24 +123,31 @@ def serve(argv: Sequence[str]) -> int:
     try:
         flags = parse_flags(argv)
     except FlagError as error:
-        return _failed(error, 2)
+        return _failed(str(error), 2)
     if flags.help:
         print(usage())
         return 0
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     print(_NOTICE, flush=True)
+    if not (flags.xla_cpu_compilation_enabled or flags.xla_gpu_compilation_enabled or disable_xla()):
+        logging.warning("XLA can't be disabled here: a model that needs it fails in TensorFlow Serving")
     try:
-        return _run(flags)
-    except (OSError, RuntimeError, ValueError) as error:
-        return _failed(error, 1)
+        return _run(ModelServer(flags, "0.0.0.0"))
+    except (OSError, RuntimeError, ServingError, ValueError) as error:
+        return _failed(f"Failed to start server. Error: {error}", 1)
 
 
-def _run(flags: Flags) -> int:
-    server = EmbeddedServer(
-        flags.model_name, flags.model_base_path, flags.port, "0.0.0.0", flags.grpc_max_threads
-    )
-    with _stop_signal() as stopped, server:
-        print(f"Running gRPC ModelServer at {server.address} ...", flush=True)
-        stopped.wait()
+def _run(server: ModelServer) -> int:
+    with _stop_signal() as stopped:
+        server.start(stopped.is_set)
+        try:
+            if not stopped.is_set():
+                if server.rest_port is not None:
+                    print(f"Exporting HTTP/REST API at:{server.host}:{server.rest_port} ...", flush=True)
+                print(f"Running gRPC ModelServer at {server.address} ...", flush=True)
+            stopped.wait()
+        finally:
+            server.stop()
     return 0
 
 
@@ -177,8 +164,8 @@ def _stop_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _failed(error: Exception, code: int) -> int:
-    print(error, file=sys.stderr, flush=True)
+def _failed(text: str, code: int) -> int:
+    print(text, file=sys.stderr, flush=True)
     return code
 
 

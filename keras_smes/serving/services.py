@@ -1,72 +1,88 @@
-"""The gRPC services of a server: requests taken apart, answers put together, nothing else."""
+"""The gRPC services of a server: each call handed to the API, each error told as a status."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from keras_smes.serving.api import Api
 from keras_smes.serving.errors import ServingError, grpc
-from keras_smes.serving.messages import (
-    GetModelMetadataRequest,
-    GetModelMetadataResponse,
-    GetModelStatusRequest,
-    GetModelStatusResponse,
-    ModelVersionStatus,
-    PredictRequest,
-    PredictResponse,
-    SignatureDefMap,
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
-)
-from keras_smes.serving.models import Model
-from keras_smes.serving.protocol import encode_fields
-from keras_smes.serving.servable import DEFAULT_SIGNATURE
+from keras_smes.serving.messages import model_service_pb2_grpc, prediction_service_pb2_grpc
+from keras_smes.serving.metrics import Metrics, microseconds_since
 
-SIGNATURE_DEF = "signature_def"
+_LOG: Final = logging.getLogger(__name__)
 
 Response = TypeVar("Response")
 
 
-def add_services(server: grpc.Server, model: Model) -> None:
-    """Puts PredictionService and ModelService of a model on a gRPC server.
-
-    What isn't implemented yet answers UNIMPLEMENTED, by the generated base classes.
+def add_services(server: grpc.Server, api: Api, metrics: Metrics) -> None:
+    """Puts PredictionService and ModelService on a gRPC server.
 
     Args:
         server: `grpc.Server`. Not started yet.
-        model: `Model`. Answers the requests.
+        api: `Api`. Answers the requests.
+        metrics: `Metrics`. Counts them.
 
     Example:
 
     ```python
-    add_services(server, Model("smes", "models/smes"))
+    add_services(server, Api(core, metrics), metrics)
     ```
     """
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(model), server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(model), server)
+    prediction = _PredictionService(api, metrics)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(prediction, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(api), server)
 
 
 class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    def __init__(self, api: Api, metrics: Metrics) -> None:
+        self._api = api
+        self._metrics = metrics
 
-    def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
-        return _answered(context, lambda: _predict(self._model, request, context.time_remaining()))
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._counted("Predict", self._api.predict, request, context)
 
-    def GetModelMetadata(
-        self, request: GetModelMetadataRequest, context: grpc.ServicerContext
-    ) -> GetModelMetadataResponse:
-        return _answered(context, lambda: _metadata(self._model, request))
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._counted("Classify", self._api.classify, request, context)
+
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return self._counted("Regress", self._api.regress, request, context)
+
+    def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
+        remaining = context.time_remaining()
+        return _answered(context, lambda: self._api.multi_inference(request, remaining))
+
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return _answered(context, lambda: self._api.metadata(request))
+
+    def _counted(
+        self, api: str, method: Callable[..., Response], request: Any, context: grpc.ServicerContext
+    ) -> Response:
+        began, status = time.perf_counter(), "OK"
+        try:
+            return _answered(context, lambda: method(request, context.time_remaining()))
+        except BaseException:
+            status = (context.code() or grpc.StatusCode.UNKNOWN).name
+            raise
+        finally:
+            model = self._api.counted_name(request.model_spec.name)
+            self._metrics.request_count.labels(model, status).inc()
+            if status == "OK":
+                latency = self._metrics.request_latency.labels(model, api, "GRPC")
+                latency.observe(microseconds_since(began))
 
 
 class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    def __init__(self, api: Api) -> None:
+        self._api = api
 
-    def GetModelStatus(
-        self, request: GetModelStatusRequest, context: grpc.ServicerContext
-    ) -> GetModelStatusResponse:
-        return _answered(context, lambda: _status(self._model, request))
+    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return _answered(context, lambda: self._api.status(request))
+
+    def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return _answered(context, lambda: self._api.reload(request, lambda: not context.is_active()))
 
 
 def _answered(context: grpc.ServicerContext, answer: Callable[[], Response]) -> Response:
@@ -74,56 +90,9 @@ def _answered(context: grpc.ServicerContext, answer: Callable[[], Response]) -> 
         return answer()
     except ServingError as error:
         context.abort(error.code, error.message)
-        raise  # abort has raised already; this tells the type checker
-
-
-def _predict(model: Model, request: PredictRequest, timeout: float | None) -> PredictResponse:
-    _require_spec(request)
-    servable = model.find(request.model_spec)
-    signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    outputs = servable.predict(signature_name, request.inputs, request.output_filter, timeout)
-    response = PredictResponse()
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.version.value = model.version
-    response.model_spec.signature_name = signature_name
-    for alias, value in outputs.items():
-        encode_fields(value, response.outputs[alias])
-    return response
-
-
-def _metadata(model: Model, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
-    _require_spec(request)
-    _check_metadata_fields(request.metadata_field)
-    servable = model.find(request.model_spec)
-    signatures = SignatureDefMap()
-    for name, signature in servable.signatures.items():
-        signatures.signature_def[name].CopyFrom(signature)
-    response = GetModelMetadataResponse()
-    response.model_spec.name = request.model_spec.name
-    response.model_spec.version.value = model.version
-    response.metadata[SIGNATURE_DEF].Pack(signatures)
-    return response
-
-
-def _status(model: Model, request: GetModelStatusRequest) -> GetModelStatusResponse:
-    _require_spec(request)
-    response = GetModelStatusResponse()
-    for version in model.available_versions(request.model_spec):
-        status = response.model_version_status.add(version=version, state=ModelVersionStatus.AVAILABLE)
-        status.status.SetInParent()  # OK, with no text
-    return response
-
-
-def _require_spec(request: Any) -> None:
-    if not request.HasField("model_spec"):
-        raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
-
-
-def _check_metadata_fields(fields: Any) -> None:
-    if not fields:
-        text = "GetModelMetadataRequest must specify at least one metadata_field"
-        raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
-    for field in fields:
-        if field != SIGNATURE_DEF:
-            text = f"Metadata field {field} is not supported"
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
+    except Exception as error:
+        # A mistake of ours, not the client's; without this the status would be UNKNOWN, and the
+        # text that of the exception.
+        _LOG.exception("A request failed")
+        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+    raise AssertionError("abort raises")

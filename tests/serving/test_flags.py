@@ -44,5 +44,31 @@ def test_what_cannot_be_used_is_named(argument, text):
 
 
 def test_the_base_path_is_required():
-    with pytest.raises(FlagError, match="--model_base_path must be given"):
+    with pytest.raises(FlagError, match="--model_base_path or --model_config_file must be given"):
         parse_flags(["--port=1"])
+
+
+def test_numbers_that_may_be_negative():
+    flags = parse_flags([BASE, "--file_system_poll_wait_seconds=-1", "--load_retry_interval_micros=-1"])
+    assert (flags.file_system_poll_wait_seconds, flags.load_retry_interval_micros) == (-1, -1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--batching_parameters_file=b"], "--batching_parameters_file needs --enable_batching. Received: "),
+        (["--port=1", "--rest_api_port=1"], "--rest_api_port must differ from --port. Received: 1 for both"),
+        (
+            [f"--tensorflow_{kind}_parallelism=2" for kind in ("session", "intra_op", "inter_op")],
+            "--tensorflow_session_parallelism excludes ",
+        ),
+    ],
+)
+def test_flags_that_do_not_go_together(arguments, text):
+    with pytest.raises(FlagError) as caught:
+        parse_flags([BASE, *arguments])
+    assert str(caught.value).startswith(text)
+
+
+def test_a_model_config_file_takes_the_place_of_the_base_path():
+    assert parse_flags(["--model_config_file=/models/models.config"]).model_base_path == ""

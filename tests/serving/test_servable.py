@@ -11,6 +11,7 @@ import pytest
 
 from keras_smes.serving.errors import ServingError, status_code, truncated
 from keras_smes.serving.servable import Servable
+from keras_smes.serving.session import Session
 
 INPUTS = {
     "user": np.array([15, 2**60]),
@@ -21,7 +22,7 @@ INPUTS = {
 
 @pytest.fixture(scope="module")
 def servable(base_path):
-    loaded = Servable(base_path / "00000123", max_executors=3)
+    loaded = Servable(Session(base_path / "00000123"), max_executors=3)
     yield loaded
     loaded.close()
 
@@ -57,7 +58,7 @@ def test_the_init_op_is_no_signature_to_ask(servable):
 
 def test_what_is_no_saved_model_raises(tmp_path):
     with pytest.raises(OSError, match="SavedModel file does not exist"):
-        Servable(tmp_path)
+        Session(tmp_path)
 
 
 def test_status_numbers_are_those_of_grpc():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 import numpy as np
@@ -18,12 +19,12 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from keras_smes.serving.server import serve
 
 COMMAND = [sys.executable, "-m", "keras_smes.serving.server"]
+XLA = "--xla_cpu_compilation_enabled"  # or this process, that of the tests, could use it no more
 
 
-@pytest.fixture
-def process(base_path) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
+@contextmanager
+def started(*flags: str) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
     """A running server, its address, and what it printed until it was ready."""
-    flags = ["--model_name=ranker", f"--model_base_path={base_path}", "--port=0", "--grpc_max_threads=4"]
     running = subprocess.Popen(
         [*COMMAND, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -35,6 +36,13 @@ def process(base_path) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
     running.kill()
     running.wait()
     running.stdout.close()
+
+
+@pytest.fixture
+def process(base_path):
+    flags = ["--model_name=ranker", f"--model_base_path={base_path}", "--port=0", "--grpc_max_threads=4"]
+    with started(*flags) as running:
+        yield running
 
 
 def slow(address: str, steps: int) -> grpc.Future:
@@ -65,21 +73,19 @@ def test_sigterm_lets_the_request_under_way_finish(process):
     while (code := slow(address, 1).code()) == grpc.StatusCode.OK:
         time.sleep(0.01)
     assert not under_way.done(), "the request ended before the refusal: the test proves nothing"
-    assert code == grpc.StatusCode.UNAVAILABLE
+    # gRPC cancels a call that reaches a server in the instant of its stop.
+    assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     assert list(under_way.result().outputs["steps"].int64_val) == [steps]
     assert running.wait(timeout=20) == 0
-
-
-def test_an_empty_base_path_fails_and_says_where(tmp_path, capsys):
-    assert serve(["--model_name=ranker", f"--model_base_path={tmp_path}"]) == 1
-    assert f"Received: model_base_path='{tmp_path}'" in capsys.readouterr().err
 
 
 def test_a_version_that_cannot_be_loaded_fails_and_names_it(tmp_path, capsys):
     (tmp_path / "4").mkdir()
     (tmp_path / "4" / "saved_model.pb").write_bytes(b"no protocol buffer")
-    assert serve(["--model_name=ranker", f"--model_base_path={tmp_path}"]) == 1
-    assert "Can't load version 4 of model ranker" in capsys.readouterr().err
+    flags = ["--model_name=ranker", f"--model_base_path={tmp_path}", "--max_num_load_retries=0", XLA]
+    assert serve(flags) == 1
+    error = capsys.readouterr().err
+    assert "1 servable(s) did not become available: {{{name: ranker version: 4} due to error: " in error
 
 
 def test_unknown_flags_are_refused_and_the_known_listed(capsys):
@@ -89,12 +95,33 @@ def test_unknown_flags_are_refused_and_the_known_listed(capsys):
     assert "--model_name=default" in text
 
 
+@pytest.mark.parametrize("flags", [[], [XLA]])
+def test_a_graph_that_needs_xla_fails_unless_it_is_enabled(tmp_path, flags):
+    module = tf.Module()
+    signature = [tf.TensorSpec([None], tf.float32, name="x")]
+    module.double = tf.function(lambda x: {"y": x + x}, signature, autograph=False, jit_compile=True)
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.double)
+    request = PredictRequest()
+    request.model_spec.name = "default"
+    request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
+    with (
+        started(f"--model_base_path={tmp_path}", "--port=0", *flags) as (_, address, _),
+        grpc.insecure_channel(address) as channel,
+    ):
+        call = PredictionServiceStub(channel).Predict.future(request, timeout=60)
+        if flags:
+            assert list(call.result().outputs["y"].float_val) == [2.0]
+        else:
+            assert call.code() == grpc.StatusCode.INTERNAL
+            assert "XLA compilation disabled" in call.details()
+
+
 def test_help_lists_the_flags(capsys):
     assert serve(["--help"]) == 0
     assert "--port=8500" in capsys.readouterr().out
 
 
-def test_signal_handlers_are_put_back(base_path):
+def test_signal_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
-    assert serve(["--model_name=ranker", f"--model_base_path={base_path / 'nothing'}"]) == 1
+    assert serve(["--model_config_file=/nowhere/models.config", XLA]) == 1
     assert signal.getsignal(signal.SIGTERM) is before

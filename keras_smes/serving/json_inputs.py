@@ -1,0 +1,159 @@
+"""The bodies of REST requests: rows or columns to the inputs of a signature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from keras_smes.serving.dtypes import dtype_name
+from keras_smes.serving.errors import ServingError
+from keras_smes.serving.examples import refuse
+from keras_smes.serving.json_tensors import b64_value, shown, tensor
+from keras_smes.serving.session import Array
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """Reads the JSON object of a request. NaN and Infinity are numbers; what follows it is left.
+
+    Args:
+        body: bytes. The body of the request.
+
+    Returns:
+        dict. The object.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: it is no JSON, or no object.
+
+    Example:
+
+    ```python
+    parse_body(b'{"instances": [1.0]}')
+    ```
+    """
+    if not body:
+        refuse("JSON Parse error: The document is empty")
+    try:
+        text = body.decode()
+        start = len(text) - len(text.lstrip())
+        document, _ = json.JSONDecoder().raw_decode(text, start)
+        if "\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()  # half a character can't go on from here
+    except json.JSONDecodeError as error:
+        refuse(f"JSON Parse error: {error.msg} at offset: {error.pos}")
+    except UnicodeEncodeError:
+        refuse("JSON Parse error: The surrogate pair in string is invalid.")
+    except (ValueError, RecursionError) as error:  # not UTF-8, or a number of thousands of digits
+        refuse(f"JSON Parse error: {error}")
+    if not isinstance(document, dict):
+        refuse(f"JSON Value: {shown(document)} Is not object")
+    return document
+
+
+def signature_name(document: Mapping[str, Any]) -> str:
+    """Reads which signature a request asks.
+
+    Args:
+        document: mapping. The JSON object of the request.
+
+    Returns:
+        str. The empty string if it doesn't say.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: it isn't a string.
+
+    Example:
+
+    ```python
+    signature_name({"signature_name": "rank", "instances": [1.0]})  # "rank"
+    ```
+    """
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        refuse(
+            f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string "
+            "value."
+        )
+    return str(name)
+
+
+def predict_inputs(document: Mapping[str, Any], infos: Mapping[str, Any]) -> tuple[dict[str, Array], bool]:
+    """Reads the tensors of a Predict request.
+
+    Args:
+        document: mapping. The JSON object, with `instances` (rows) or `inputs` (columns).
+        infos: mapping of str to TensorInfo message. The inputs of the signature.
+
+    Returns:
+        (dict of str to ndarray, bool). The inputs by name, and whether they came as rows.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: they don't fit the signature, or one another.
+
+    Example:
+
+    ```python
+    predict_inputs({"instances": [1.0, 2.0]}, signature.inputs)  # {"x": [1., 2.]}, True
+    ```
+    """
+    if "instances" in document and "inputs" in document:
+        refuse(
+            f"JSON Value: {shown(document)} Not formatted correctly expecting only one of 'inputs' or "
+            "'instances' keys to exist "
+        )
+    if "instances" in document:
+        rows = document["instances"]
+        if not isinstance(rows, list):
+            refuse(f"JSON Value: {shown(document)} Expecting 'instances' to be an list/array")
+        if not rows:
+            refuse(f"JSON Value: {shown(document)} No values in 'instances' array")
+        return _from_rows(rows, infos), True
+    if "inputs" not in document:
+        refuse("Missing 'inputs' or 'instances' key")
+    return _from_columns(document["inputs"], infos), False
+
+
+def _from_rows(rows: list[Any], infos: Mapping[str, Any]) -> dict[str, Array]:
+    named = isinstance(rows[0], dict) and b64_value(rows[0]) is None
+    if not named and len(infos) > 1:
+        refuse(
+            "instances is a plain list, but expecting list of objects as multiple input tensors required "
+            "as per tensorinfo_map"
+        )
+    for index, row in enumerate(rows):
+        _check_row(index, row, named, infos)
+    columns = {name: [row[name] for row in rows] if named else rows for name in infos}
+    arrays = {}
+    for name, column in columns.items():
+        try:
+            arrays[name] = tensor(column, dtype_name(infos[name].dtype))
+        except ServingError as error:
+            refuse(f"Failed to process key: {name} of 'instances' list. Error: {error.message}")
+    return arrays
+
+
+def _check_row(index: int, row: Any, named: bool, infos: Mapping[str, Any]) -> None:
+    is_object = isinstance(row, dict) and b64_value(row) is None
+    if named and not is_object:
+        refuse(f"Expecting object but got list at item {index} of input list")
+    if not named and is_object:
+        refuse(f"Expecting value/list but got object at item {index} of input list")
+    if named and row.keys() != set(infos):
+        refuse(
+            f"Failed to process element: {index} of 'instances' list. JSON object: {shown(row)} keys must be "
+            f"equal to: {','.join(sorted(infos))}"
+        )
+
+
+def _from_columns(value: Any, infos: Mapping[str, Any]) -> dict[str, Array]:
+    if not isinstance(value, dict) or b64_value(value) is not None:
+        if len(infos) > 1:
+            refuse(
+                "inputs is a plain value/list, but expecting an object as multiple input tensors required as "
+                "per tensorinfo_map"
+            )
+        value = dict.fromkeys(infos, value)
+    for name in sorted(infos):
+        if name not in value:
+            refuse(f"Missing named input: {name} in 'inputs' object.")
+    return {name: tensor(value[name], dtype_name(info.dtype)) for name, info in infos.items()}

@@ -1,0 +1,139 @@
+"""HTTP around the REST API, and the page that Prometheus reads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from keras_smes.serving.errors import INSTALL_HINT, grpc
+from keras_smes.serving.json_outputs import error_text
+from keras_smes.serving.metrics import Metrics, microseconds_since
+from keras_smes.serving.rest_api import Answer, RestApi
+
+try:
+    from aiohttp import web
+except ImportError as error:
+    raise ImportError(INSTALL_HINT) from error
+
+_LOG: Final = logging.getLogger(__name__)
+_MAX_BODY: Final = 2**31 - 1
+_CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+METRICS_PATH: Final = "/monitoring/prometheus/metrics"
+
+
+class RestServer:
+    """The HTTP side of a server, on an event loop in a thread of its own.
+
+    Args:
+        rest: `RestApi`. Answers the requests.
+        metrics: `Metrics`. Counts them.
+        threads: int. How many requests are worked on at a time; 0 is four for each core.
+        cors: bool. Whether pages of other origins may ask. Defaults to False.
+        metrics_path: str. The path of the page for Prometheus. Defaults to none.
+        grace: float, seconds. How long requests under way may take once the server stops.
+            Defaults to 30.
+
+    Example:
+
+    ```python
+    server = RestServer(rest, metrics)
+    port = server.start("127.0.0.1", 0)
+    server.stop()
+    ```
+    """
+
+    def __init__(
+        self,
+        rest: RestApi,
+        metrics: Metrics,
+        threads: int = 0,
+        cors: bool = False,
+        metrics_path: str = "",
+        grace: float = 30.0,
+    ) -> None:
+        self._rest = rest
+        self._metrics = metrics
+        self._headers = _CORS if cors else {}
+        self._pool = ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), "rest")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
+        application = web.Application(client_max_size=_MAX_BODY)
+        if metrics_path:
+            application.router.add_get(metrics_path, self._page)
+        application.router.add_route("*", "/{path:[vV]1/.*}", self._handle)
+        self._runner = web.AppRunner(
+            application, handle_signals=False, access_log=None, shutdown_timeout=grace
+        )
+
+    def start(self, host: str, port: int) -> int:
+        """Opens the port.
+
+        Args:
+            host: str. The address to listen at.
+            port: int. The TCP port; 0 takes any free one.
+
+        Returns:
+            int. The TCP port.
+
+        Raises:
+            OSError: The port can't be had.
+        """
+        self._thread.start()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._listen(host, port), self._loop).result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Closes the port and lets requests under way finish."""
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self._pool.shutdown()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _listen(self, host: str, port: int) -> int:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        return int(self._runner.addresses[0][1])
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        began = time.perf_counter()
+        if request.method == "OPTIONS":
+            known = "http" in request.headers.get("Origin", "")
+            return web.Response(status=200 if known else 400, headers=self._headers)
+        body = await request.read()
+        path = request.rel_url.raw_path
+        answer = await self._loop.run_in_executor(self._pool, self._answer, request.method, path, body)
+        self._count(answer, began)
+        return web.Response(
+            status=answer.status,
+            body=answer.text.encode(errors="surrogateescape"),
+            headers={"Content-Type": "application/json", **self._headers},
+        )
+
+    def _answer(self, method: str, path: str, body: bytes) -> Answer:
+        try:
+            return self._rest.answer(method, path, body)
+        except Exception as error:  # a mistake of ours, not the client's
+            _LOG.exception("A request failed")
+            return Answer(grpc.StatusCode.INTERNAL, error_text(f"{type(error).__name__}: {error}"))
+
+    def _count(self, answer: Answer, began: float) -> None:
+        self._metrics.request_count.labels(answer.model, answer.code.name).inc()
+        if answer.code is grpc.StatusCode.OK:
+            latency = self._metrics.request_latency.labels(answer.model, answer.verb, "REST")
+            latency.observe(microseconds_since(began))
+
+    async def _page(self, _: web.Request) -> web.Response:
+        return web.Response(text=self._metrics.page(), content_type="text/plain")
