@@ -1,11 +1,11 @@
-"""Blocked execution for XLA: static shapes, a loop over the blocks of rows that are really filled.
+"""Blocked execution for XLA: static shapes, loops over the blocks of rows that are really filled.
 
 XLA must know every size before it runs, so each expert's rows are padded to whole blocks of `R` rows,
-and the buffer holds the most blocks that the bound on `|U|` allows. The loop ends after the blocks that
-this batch fills: work follows the real number of pairs, and no pair is ever dropped. A block's weights
-are sliced from the stack, not gathered into a copy. The gradient is hand-written as a second such loop,
-because XLA has none for a loop with a dynamic end; it recomputes a block's hidden rows instead of
-keeping them.
+and the buffer holds the most blocks that the bound on `|U|` allows. One loop goes over the experts that
+this batch chose, and takes an expert's weights from the stack once; a loop in it goes over the expert's
+blocks. So work follows the real number of pairs, and no pair is ever dropped. The gradient is
+hand-written as two more such loops, because XLA has none for a loop with a dynamic end; it recomputes a
+block's hidden rows instead of keeping them.
 """
 
 from collections.abc import Callable
@@ -19,23 +19,27 @@ from keras_smes.execution.pull_back import pull_back
 Tensor = Any
 Size = Any  # an int, or under TensorFlow with an unknown batch a scalar that XLA folds when it compiles
 
-ROWS_STEP, ROWS_MOST = 8, 128
+ROWS_STEP, ROWS_MOST = 8, 256
 
 
 class BlockPlan(NamedTuple):
     """Which rows make which block: `N` blocks of `R` rows. An instance's m-th expert is slot `b * M + m`.
 
     Attributes:
-        expert_n: `[N]` int32, the expert of a block.
+        expert_a: `[E]` int32, the experts, chosen ones first.
+        chosen: int32 scalar, how many experts are chosen.
+        first_e: `[E]` int32, the first block of an expert.
+        end_e: `[E]` int32, the block after its last one.
         slot_nr: `[N, R]` int32, the slot of a block's row; -1 where the block is padded.
         row_bm: `[B, M]` int32, where a slot's row lies among the `N * R`; -1 where the slot is empty.
-        filled: int32 scalar, how many blocks hold rows; they come first.
     """
 
-    expert_n: Tensor
+    expert_a: Tensor
+    chosen: Tensor
+    first_e: Tensor
+    end_e: Tensor
     slot_nr: Tensor
     row_bm: Tensor
-    filled: Tensor
 
 
 def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
@@ -65,13 +69,19 @@ def plan_blocks(union_be: Tensor, executed_bm: Tensor) -> BlockPlan:
     rank_be = ops.cumsum(member_be, axis=0) - member_be
     blocks_e = (ops.sum(member_be, axis=0) + rows - 1) // rows
     end_e = ops.cumsum(blocks_e)
-    first_row_e = (end_e - blocks_e) * rows
+    first_e = end_e - blocks_e
     used_bm = executed_bm < num_experts
-    row_bm = ops.take_along_axis(first_row_e + rank_be, ops.where(used_bm, executed_bm, 0), axis=1)
+    row_bm = ops.take_along_axis(first_e * rows + rank_be, ops.where(used_bm, executed_bm, 0), axis=1)
     row_bm = ops.where(used_bm, row_bm, -1)
-    # Blocks behind the filled ones count as the last expert's; they never run.
-    expert_n = ops.sum(ops.cast(ops.arange(most)[:, None] >= end_e[:-1], "int32"), axis=1)
-    return BlockPlan(expert_n, _slots_of_rows(row_bm, most, rows), row_bm, end_e[-1])
+    chosen_e = blocks_e > 0
+    return BlockPlan(
+        expert_a=ops.cast(ops.argsort(ops.logical_not(chosen_e)), "int32"),
+        chosen=ops.sum(ops.cast(chosen_e, "int32")),
+        first_e=first_e,
+        end_e=end_e,
+        slot_nr=_slots_of_rows(row_bm, most, rows),
+        row_bm=row_bm,
+    )
 
 
 def run_blocks(inputs_bd: Tensor, plan: BlockPlan, experts: Experts) -> Tensor:
@@ -97,15 +107,18 @@ def _forward(
     run_expert: Callable[..., Tensor], inputs_bd: Tensor, stacks: tuple[Tensor, ...], plan: BlockPlan
 ) -> Tensor:
     count, rows = ops.shape(plan.slot_nr)
-    width = stacks[-1].shape[-1]
 
-    def body(n: Tensor, outputs_po: Tensor) -> tuple[Tensor, Tensor]:
-        weights = [_member(stack, plan.expert_n[n]) for stack in stacks]
-        rows_ro = run_expert(_rows_of_instances(inputs_bd, plan, n), *weights)
-        return n + 1, ops.slice_update(outputs_po, (n * rows, 0), ops.cast(rows_ro, outputs_po.dtype))
+    def body(expert: Tensor, outputs_po: Tensor) -> tuple[Tensor]:
+        weights = [_at(stack, expert) for stack in stacks]
 
-    outputs_po = ops.zeros((count * rows, width), dtype=inputs_bd.dtype)
-    _, outputs_po = ops.while_loop(lambda n, _: n < plan.filled, body, (_zero(), outputs_po))
+        def block(n: Tensor, outputs_po: Tensor) -> tuple[Tensor]:
+            rows_ro = run_expert(_rows_of_instances(inputs_bd, plan, n), *weights)
+            return (ops.slice_update(outputs_po, (n * rows, 0), ops.cast(rows_ro, outputs_po.dtype)),)
+
+        return _loop(_at(plan.first_e, expert), _at(plan.end_e, expert), block, (outputs_po,))
+
+    outputs_po = ops.zeros((count * rows, stacks[-1].shape[-1]), dtype=inputs_bd.dtype)
+    (outputs_po,) = _loop_experts(plan, body, (outputs_po,))
     return _rows_of_slots(outputs_po, plan)
 
 
@@ -119,23 +132,45 @@ def _backward(
     count, rows = ops.shape(plan.slot_nr)
     slots_so = ops.reshape(slots_bmo, (-1, slots_bmo.shape[-1]))
 
-    def body(n: Tensor, inputs_pd: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
-        weights = [_member(stack, plan.expert_n[n]) for stack in stacks]
-        rows_rd = _rows_of_instances(inputs_bd, plan, n)
-        rows_ro = _take_rows(slots_so, plan.slot_nr[n])
-        rows_rd, *parts = pull_back(run_expert, [rows_rd, *weights], rows_ro)
-        inputs_pd = ops.slice_update(inputs_pd, (n * rows, 0), rows_rd)
-        return n + 1, inputs_pd, *(_add_to(s, plan.expert_n[n], p) for s, p in zip(sums, parts, strict=True))
+    def body(expert: Tensor, inputs_pd: Tensor, *gradients: Tensor) -> tuple[Tensor, ...]:
+        weights = [_at(stack, expert) for stack in stacks]
+
+        def block(n: Tensor, inputs_pd: Tensor, *sums: Tensor) -> tuple[Tensor, ...]:
+            rows_ro = _take_rows(slots_so, _at(plan.slot_nr, n))
+            at = [_rows_of_instances(inputs_bd, plan, n), *weights]
+            rows_rd, *parts = pull_back(run_expert, at, rows_ro)
+            sums = tuple(s + ops.cast(part, s.dtype) for s, part in zip(sums, parts, strict=True))
+            return ops.slice_update(inputs_pd, (n * rows, 0), rows_rd), *sums
+
+        sums = [ops.zeros(weight.shape, dtype="float32") for weight in weights]
+        first, end = _at(plan.first_e, expert), _at(plan.end_e, expert)
+        inputs_pd, *sums = _loop(first, end, block, (inputs_pd, *sums))
+        return inputs_pd, *(_put(g, expert, s) for g, s in zip(gradients, sums, strict=True))
 
     inputs_pd = ops.zeros((count * rows, inputs_bd.shape[-1]), dtype=inputs_bd.dtype)
-    sums = [ops.zeros_like(stack, dtype="float32") for stack in stacks]
-    _, inputs_pd, *sums = ops.while_loop(lambda n, *_: n < plan.filled, body, (_zero(), inputs_pd, *sums))
-    gradient_bd = ops.sum(_rows_of_slots(inputs_pd, plan), axis=1)
-    return gradient_bd, *(ops.cast(s, stack.dtype) for s, stack in zip(sums, stacks, strict=True))
+    gradients = [ops.zeros_like(stack) for stack in stacks]
+    inputs_pd, *gradients = _loop_experts(plan, body, (inputs_pd, *gradients))
+    return ops.sum(_rows_of_slots(inputs_pd, plan), axis=1), *gradients
+
+
+def _loop_experts(plan: BlockPlan, body: Callable[..., Any], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def step(a: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return body(_at(plan.expert_a, a), *state)
+
+    return _loop(ops.zeros((), dtype="int32"), plan.chosen, step, state)
+
+
+def _loop(
+    first: Tensor, end: Tensor, body: Callable[..., Any], state: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    def step(i: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        return i + 1, *body(i, *state)
+
+    return ops.while_loop(lambda i, *_: i < end, step, (first, *state))[1:]
 
 
 def _rows_of_instances(inputs_bd: Tensor, plan: BlockPlan, n: Tensor) -> Tensor:
-    slot_r = plan.slot_nr[n]
+    slot_r = _at(plan.slot_nr, n)
     return _take_rows(inputs_bd, ops.where(slot_r < 0, -1, slot_r // plan.row_bm.shape[1]))
 
 
@@ -149,14 +184,14 @@ def _take_rows(rows_xd: Tensor, index: Tensor) -> Tensor:
     return ops.where(index[..., None] < 0, ops.zeros((), taken.dtype), taken)
 
 
-def _member(stack: Tensor, expert: Tensor) -> Tensor:
-    shape = tuple(stack.shape[1:])
-    return ops.reshape(ops.slice(stack, (expert, *(0 for _ in shape)), (1, *shape)), shape)
+def _at(stack: Tensor, index: Tensor) -> Tensor:
+    # Not `stack[index]`: XLA would first try to find a constant index, for many seconds.
+    return ops.take(stack, index, axis=0)
 
 
-def _add_to(stack: Tensor, expert: Tensor, part: Tensor) -> Tensor:
-    part = _member(stack, expert) + ops.cast(part, stack.dtype)
-    return ops.slice_update(stack, (expert, *(0 for _ in part.shape)), part[None])
+def _put(stack: Tensor, expert: Tensor, member: Tensor) -> Tensor:
+    start = (expert, *(0 for _ in member.shape))
+    return ops.slice_update(stack, start, ops.cast(member, stack.dtype)[None])
 
 
 def _slots_of_rows(row_bm: Tensor, most: Size, rows: Size) -> Tensor:
@@ -169,9 +204,9 @@ def _slots_of_rows(row_bm: Tensor, most: Size, rows: Size) -> Tensor:
 
 
 def _rows_of_block(slots: Size, num_experts: int) -> Size:
-    """Rows R of a block: those of an average expert, in whole steps, within limits."""
-    rows = (slots + num_experts * ROWS_STEP - 1) // (num_experts * ROWS_STEP) * ROWS_STEP
-    return _min(_max(rows, ROWS_STEP), ROWS_MOST)
+    """Rows R of a block: half of an average expert's, so that padding is a quarter, in whole steps."""
+    steps = (slots + 2 * num_experts * ROWS_STEP - 1) // (2 * num_experts * ROWS_STEP)
+    return _min(_max(steps * ROWS_STEP, ROWS_STEP), ROWS_MOST)
 
 
 def _min(size: Size, other: int) -> Size:
@@ -180,7 +215,3 @@ def _min(size: Size, other: int) -> Size:
 
 def _max(size: Size, other: int) -> Size:
     return max(size, other) if isinstance(size, int) else ops.maximum(size, other)
-
-
-def _zero() -> Tensor:
-    return ops.zeros((), dtype="int32")

@@ -11,26 +11,25 @@ Tensor = Any
 
 
 class Plan(NamedTuple):
-    """How instances become rows packed by expert, and come back.
+    """Where each expert's rows come from, and where they return to.
 
-    Rows `0 .. P-1` are the pairs, ordered by expert and then by instance. One more row belongs to
-    nobody: empty slots point to it, and what comes back from it is zero. An empty batch has no rows.
+    An instance's m-th expert is slot `b * M + m`. Every slot is the place of one pair, or empty.
 
     Attributes:
-        slot_p: `[P + 1]` int32, where a packed row returns to: the flat index `b * M + m`.
-        instance_p: `[P + 1]` int32, the instance of a packed row.
-        count_g: `[E + 1]` int32, rows of each group: the experts, then nobody.
-        row_bm: `[B, M]` int32, the packed row of an instance's m-th expert, the inverse of `slot_p`.
+        instances_e: For each expert, the instances that execute it, ascending: int32.
+        slots_e: For each expert, the slots of the same pairs: int32.
+        empty_s: int32, the slots without an expert.
+        slots: How many slots an instance has, M.
     """
 
-    slot_p: Tensor
-    instance_p: Tensor
-    count_g: Tensor
-    row_bm: Tensor
+    instances_e: list[Tensor]
+    slots_e: list[Tensor]
+    empty_s: Tensor
+    slots: int
 
 
 def pack(union_be: Tensor, executed_bm: Tensor) -> Plan:
-    """Orders the pairs of a batch by expert.
+    """Groups the pairs of a batch by expert.
 
     Args:
         union_be: `[B, E]` bool, the executed experts.
@@ -39,17 +38,16 @@ def pack(union_be: Tensor, executed_bm: Tensor) -> Plan:
     Returns:
         The `Plan`.
     """
-    batch, slots = tf.shape(executed_bm)[0], executed_bm.shape[1]
-    member_eb = tf.cast(tf.transpose(union_be), tf.int32)
-    # Reading the mask expert by expert, a pair's row is the number of pairs before it; padding, read
-    # at "expert E", finds the number of all pairs: the row that belongs to nobody.
-    before_eb = tf.cumsum(tf.reshape(member_eb, [-1]), exclusive=True)
-    count_g = tf.concat([tf.reduce_sum(member_eb, axis=1), [tf.minimum(batch, 1)]], axis=0)
-    pairs = tf.reduce_sum(count_g[:-1])
-    before_eb = tf.concat([before_eb, tf.fill([batch], pairs)], axis=0)
-    row_bm = tf.gather(before_eb, executed_bm * batch + tf.range(batch)[:, None])
-    row_s = tf.reshape(row_bm, [-1])
-    # Empty slots all write zero to the row of nobody, which takes any slot.
-    slot_s = tf.where(row_s < pairs, tf.range(tf.size(row_s)), 0)
-    slot_p = tf.scatter_nd(row_s[:, None], slot_s, tf.reduce_sum(count_g, keepdims=True))
-    return Plan(slot_p, slot_p // slots, count_g, row_bm)
+    num_experts, slots = union_be.shape[1], executed_bm.shape[1]
+    member_be = tf.cast(union_be, tf.int32)
+    count_e = tf.reduce_sum(member_be, axis=0)
+    # Read expert by expert, the mask lists the pairs grouped by expert.
+    pair_p2 = tf.cast(tf.where(tf.transpose(union_be)), tf.int32)
+    expert_p, instance_p = pair_p2[:, 0], pair_p2[:, 1]
+    instances_e = tf.split(instance_p, count_e, num=num_experts)
+    # Experts wait for their instances, and for nothing else: what is needed afterwards comes after.
+    with tf.control_dependencies(instances_e[:1]):
+        slot_be = tf.cumsum(member_be, axis=1, exclusive=True)
+    slot_p = instance_p * slots + tf.gather(tf.reshape(slot_be, [-1]), instance_p * num_experts + expert_p)
+    empty_s = tf.where(tf.reshape(executed_bm, [-1]) >= num_experts)[:, 0]
+    return Plan(instances_e, tf.split(slot_p, count_e, num=num_experts), tf.cast(empty_s, tf.int32), slots)

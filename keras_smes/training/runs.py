@@ -74,7 +74,9 @@ def evaluate_run(
         What `metrics.json` holds: `split`, `tasks`, `routing`.
     """
     ranker, config = load_run(run)
-    parts = split_with_statistics(load(config.data, data_dir, **config.data_options), test_from=first, test_until=last)
+    parts = split_with_statistics(
+        load(config.data, data_dir, **config.data_options), test_from=first, test_until=last
+    )
     return {"split": dict(parts.description), **evaluate(ranker, parts.test)}
 
 

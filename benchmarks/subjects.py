@@ -1,0 +1,150 @@
+"""What is timed: a layer's forward pass and its gradients, compiled as each backend does it."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes import SMES
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """The sizes of a layer and of a batch."""
+
+    batch: int
+    width: int
+    units: tuple[int, ...]
+    experts: int
+    tasks: int
+    num_shared: int
+    num_private: int
+
+    @property
+    def bound(self) -> int:
+        return min(self.experts, self.num_shared + self.tasks * self.num_private)
+
+    @property
+    def expert_weights(self) -> int:
+        widths = [self.width, *self.units]
+        return sum((i + 1) * o for i, o in itertools.pairwise(widths))
+
+
+def build_layer(case: Case, routing: str) -> tuple[SMES, Tensor]:
+    """Builds a layer and a batch whose routing is `"uniform"`, or `"skewed"` as trained routers are.
+
+    Skewed: h has a constant in front, through which routers favour experts by a power law, so that the
+    busiest expert gets several times the mean and the least busy next to nothing.
+    """
+    rng = np.random.default_rng(0)
+    smes = SMES(case.tasks, case.experts, case.num_shared, case.num_private, case.units, balance_weight=0.0)
+    smes.build((None, case.width))
+    inputs = rng.normal(size=(case.batch, case.width)).astype("float32")
+    kernel = rng.normal(size=(case.width, case.tasks, case.experts)) / np.sqrt(case.width)
+    inputs[:, 0] = 1.0
+    popularity = -0.7 * np.log(rng.permutation(case.experts) + 1.0)
+    kernel[0] = popularity if routing == "skewed" else 0.0
+    smes.router.kernel.assign(kernel.astype("float32"))
+    return smes, keras.ops.convert_to_tensor(inputs)
+
+
+def experts_of(smes: SMES, execution: str) -> Callable[..., Tensor]:
+    """The experts alone: instances and their routing to mixtures."""
+
+    def call(inputs: Tensor, routing: dict[str, Tensor]) -> Tensor:
+        smes.experts.execution = execution  # read when the function is traced
+        return smes.experts(inputs, routing)
+
+    return call
+
+
+def layer_of(smes: SMES, execution: str) -> Callable[..., Tensor]:
+    """The whole layer: routing, experts, mixtures."""
+
+    def call(inputs: Tensor) -> Tensor:
+        smes.experts.execution = execution
+        return smes(inputs)
+
+    return call
+
+
+def compile_forward(
+    call: Callable[..., Tensor], layer: keras.layers.Layer, arguments: Sequence[Any], jit: bool
+) -> Callable[[], Any]:
+    """Compiles `call(*arguments)`."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        compiled = jax.jit(lambda weights, *args: _with_weights(layer, weights, call, args))
+        return lambda: compiled([w.value for w in layer.trainable_variables], *arguments)
+    return _tensorflow_function(call, arguments, jit)
+
+
+def compile_train(
+    call: Callable[..., Tensor], layer: keras.layers.Layer, arguments: Sequence[Any], jit: bool
+) -> Callable[[], Any]:
+    """Compiles the forward pass and the gradients of weights, instances and mixing weights."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def loss(weights: list[Tensor], floats: list[Tensor], args: Sequence[Any]) -> Tensor:
+            return _with_weights(layer, weights, call, _replace_floats(args, floats)).sum()
+
+        compiled = jax.jit(jax.grad(loss, argnums=(0, 1)))
+        return lambda: compiled([w.value for w in layer.trainable_variables], _floats(arguments), arguments)
+    import tensorflow as tf
+
+    def gradients(*args: Any) -> Any:
+        watched = [*_floats(args), *(w.value for w in layer.trainable_variables)]
+        with tf.GradientTape() as tape:
+            tape.watch(_floats(args))
+            output = call(*args)
+        return tape.gradient(output, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    return _tensorflow_function(gradients, arguments, jit)
+
+
+def _tensorflow_function(call: Callable[..., Any], arguments: Sequence[Any], jit: bool) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    # The batch is unknown, as in training and serving.
+    specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), list(arguments))
+    compiled = tf.function(call, input_signature=specs, jit_compile=jit, autograph=False)
+    return lambda: compiled(*arguments)
+
+
+def _floats(arguments: Sequence[Any]) -> list[Tensor]:
+    """The differentiable ones: h, and the mixing weights where routing is given."""
+    return [a["weights"] if isinstance(a, dict) else a for a in arguments]
+
+
+def _replace_floats(arguments: Sequence[Any], floats: Sequence[Tensor]) -> list[Any]:
+    return [{**a, "weights": f} if isinstance(a, dict) else f for a, f in zip(arguments, floats, strict=True)]
+
+
+def _with_weights(layer: Any, weights: Sequence[Tensor], call: Callable[..., Tensor], args: Any) -> Tensor:
+    mapping = list(zip(layer.trainable_variables, weights, strict=True))
+    with keras.StatelessScope(state_mapping=mapping):
+        return call(*args)
+
+
+class PlainPair:
+    """The ideal: one expert-sized MLP over as many rows as there are pairs. No routing, no packing."""
+
+    def __init__(self, case: Case, pairs: int) -> None:
+        self.layer = keras.Sequential(
+            [
+                keras.layers.Dense(u, activation="relu" if u is not case.units[-1] else None)
+                for u in case.units
+            ]
+        )
+        self.layer.build((None, case.width))
+        self.arguments = [keras.random.normal((pairs, case.width))]
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self.layer(rows)

@@ -1,0 +1,49 @@
+"""What all tests share: quiet logs, fixed seeds, and tests that only TensorFlow can run."""
+
+import os
+from pathlib import Path
+
+# Read at import: set before anything imports TensorFlow or JAX.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest
+
+
+def pytest_configure(config):
+    # Keras's advice about a pool of one expert, an edge that the tests visit on purpose.
+    config.addinivalue_line("filterwarnings", "ignore:You are using a softmax over axis")
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("tensorflow") is None:
+        return
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip(f"needs the TensorFlow backend of Keras, runs on {keras.backend.backend()}")
+
+
+@pytest.fixture
+def backend():
+    """Name of the Keras backend."""
+    import keras
+
+    return keras.backend.backend()
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds():
+    import keras
+
+    keras.utils.set_random_seed(20260209)
+
+
+@pytest.fixture(scope="session")
+def kuairand_folder():
+    """Where the real rows of KuaiRand-Pure lie; without them the test is skipped."""
+    usual = Path(__file__).parents[1] / ".." / "shared" / "data" / "kuairand-pure"
+    folder = Path(os.environ.get("KERAS_SMES_KUAIRAND", usual))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no rows of KuaiRand-Pure in {folder} (KERAS_SMES_KUAIRAND says where they lie)")
+    return folder
