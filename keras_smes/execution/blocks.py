@@ -64,7 +64,7 @@ def plan_blocks(union_be: Tensor, executed_bm: Tensor) -> BlockPlan:
     """
     num_experts, slots = union_be.shape[1], ops.shape(executed_bm)[0] * executed_bm.shape[1]
     rows = _rows_of_block(slots, num_experts)
-    most = slots // rows + _min(slots, num_experts)
+    most = _max(slots // rows + _min(slots, num_experts), 1)
     member_be = ops.cast(union_be, "int32")
     rank_be = ops.cumsum(member_be, axis=0) - member_be
     blocks_e = (ops.sum(member_be, axis=0) + rows - 1) // rows
@@ -180,6 +180,8 @@ def _rows_of_slots(rows_po: Tensor, plan: BlockPlan) -> Tensor:
 
 def _take_rows(rows_xd: Tensor, index: Tensor) -> Tensor:
     """Takes rows, zero where the index is negative: a padded row must not carry another's NaN."""
+    if rows_xd.shape[0] == 0:  # an empty batch: JAX takes nothing from nothing
+        return ops.zeros((*ops.shape(index), rows_xd.shape[-1]), dtype=rows_xd.dtype)
     taken = ops.take(rows_xd, ops.maximum(index, 0), axis=0)
     return ops.where(index[..., None] < 0, ops.zeros((), taken.dtype), taken)
 

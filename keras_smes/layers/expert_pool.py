@@ -77,6 +77,7 @@ class ExpertPool(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
         self.num_experts = check_count("num_experts", num_experts)
         widths = units if isinstance(units, Sequence) else [units]
         self.units = list(check_counts("units", widths))
@@ -134,6 +135,9 @@ class ExpertPool(keras.layers.Layer):
         self, inputs_shape: Sequence[int | None], routing_shape: Mapping[str, Sequence[int | None]]
     ) -> tuple[int | None, ...]:
         return (inputs_shape[0], routing_shape["weights"][1], self.units[-1])
+
+    def compute_mask(self, inputs: Tensor, routing: Any = None, mask: Any = None) -> None:
+        return None  # losses would take a mask of rows for one of the outputs' own axes
 
     def get_config(self) -> dict[str, Any]:
         return {

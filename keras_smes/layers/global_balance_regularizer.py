@@ -7,6 +7,7 @@ import keras
 
 from keras_smes.balance import global_balance_loss
 from keras_smes.checks import check_weight
+from keras_smes.layers.masks import mask_all, row_mask
 
 Tensor = Any
 
@@ -51,12 +52,13 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
     def __init__(self, weight: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         self.weight = check_weight("weight", weight)
+        self.supports_masking = True
 
     def call(
         self, routing: Mapping[str, Tensor], mask: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
         if training and self.weight > 0:
-            loss = global_balance_loss(routing["probabilities"], routing["chosen"], _row_mask(mask))
+            loss = global_balance_loss(routing["probabilities"], routing["chosen"], row_mask(mask))
             self.add_loss(self.weight * loss)
         return dict(routing)
 
@@ -65,11 +67,8 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
     ) -> dict[str, tuple[int | None, ...]]:
         return {name: tuple(shape) for name, shape in routing_shape.items()}
 
+    def compute_mask(self, routing: Mapping[str, Tensor], mask: Any = None) -> dict[str, Tensor | None]:
+        return mask_all(self.compute_output_shape({name: t.shape for name, t in routing.items()}), mask)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
-
-
-def _row_mask(mask: Any) -> Tensor | None:
-    # Keras fills `mask` with one entry for each tensor of the routing: they stem from the same rows.
-    masks = [mask] if not isinstance(mask, Mapping) else list(mask.values())
-    return next((tensor for tensor in masks if tensor is not None), None)

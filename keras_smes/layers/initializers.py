@@ -4,16 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 Tensor = Any
 
 
 def stacked(initializer: Any) -> Callable[..., Tensor]:
-    """Makes an initializer of `[N, in, out]` out of one of `[in, out]`.
+    """Makes an initializer of a stack `[N, ...]` out of one of a member `[...]`.
 
-    A variance-scaling initializer (Glorot, He, LeCun) takes all leading axes for a convolution's
-    window and would divide the variance by N. One draw with its scale times N is right for each
-    member, keeps a user's seed, and never repeats a member as N draws from one seed would.
+    Variance scaling (Glorot, He, LeCun) would take the leading axis of `[N, in, out]` for a
+    convolution's window and divide the variance by N: one draw with the scale times N is right for each
+    member, and never repeats a member as N draws from one seed would. What is no matter of single
+    numbers otherwise, such as an orthogonal matrix, is drawn member by member, each with a seed of its
+    own.
 
     Args:
         initializer: A Keras initializer, or what `keras.initializers.get` takes.
@@ -24,17 +27,36 @@ def stacked(initializer: Any) -> Callable[..., Tensor]:
     initializer = keras.initializers.get(initializer)
 
     def draw(shape: Sequence[int], dtype: Any = None) -> Tensor:
-        if not isinstance(initializer, keras.initializers.VarianceScaling):
-            return initializer(shape, dtype=dtype)
-        scaled = keras.initializers.VarianceScaling(
-            scale=initializer.scale * shape[0],
-            mode=initializer.mode,
-            distribution=initializer.distribution,
-            seed=initializer.seed,
-        )
-        return scaled(shape, dtype=dtype)
+        if isinstance(initializer, keras.initializers.VarianceScaling) and len(shape) == 3:
+            return _scaled(initializer, shape[0])(shape, dtype=dtype)
+        if isinstance(initializer, _OF_WHOLE_MEMBERS):
+            return ops.stack([_member(initializer, i)(shape[1:], dtype=dtype) for i in range(shape[0])])
+        return initializer(shape, dtype=dtype)
 
     return draw
+
+
+_OF_WHOLE_MEMBERS = (
+    keras.initializers.VarianceScaling,
+    keras.initializers.Orthogonal,
+    keras.initializers.Identity,
+)
+
+
+def _scaled(initializer: Any, factor: int) -> Any:
+    return keras.initializers.VarianceScaling(
+        scale=initializer.scale * factor,
+        mode=initializer.mode,
+        distribution=initializer.distribution,
+        seed=initializer.seed,
+    )
+
+
+def _member(initializer: Any, index: int) -> Any:
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] += index
+    return type(initializer).from_config(config)
 
 
 def clone(initializer: Any) -> Any:

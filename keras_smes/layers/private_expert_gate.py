@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_smes import routing as formulas
 from keras_smes.checks import check_count, check_counts, check_picks
+from keras_smes.layers.masks import mask_all
 
 Tensor = Any
 
@@ -51,6 +52,7 @@ class PrivateExpertGate(keras.layers.Layer):
 
     def __init__(self, num_private: int | Sequence[int], **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
         if isinstance(num_private, Sequence):
             self.num_private: int | list[int] = list(check_counts("num_private", num_private, minimum=0))
         else:
@@ -102,6 +104,9 @@ class PrivateExpertGate(keras.layers.Layer):
             "union": (batch, num_experts),
             "executed": (batch, bound),
         }
+
+    def compute_mask(self, routing: Mapping[str, Tensor], mask: Any = None) -> dict[str, Tensor | None]:
+        return mask_all(self.compute_output_shape({name: t.shape for name, t in routing.items()}), mask)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_private": self.num_private}

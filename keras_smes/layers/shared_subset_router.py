@@ -9,6 +9,7 @@ from keras import ops
 from keras_smes import routing
 from keras_smes.checks import check_count, check_rank, check_task_weights
 from keras_smes.layers.initializers import clone, stacked
+from keras_smes.layers.masks import mask_all
 
 Tensor = Any
 
@@ -71,6 +72,7 @@ class SharedSubsetRouter(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
         self.num_tasks = check_count("num_tasks", num_tasks)
         self.num_experts = check_count("num_experts", num_experts)
         self.num_shared = check_count("num_shared", num_shared, minimum=0)
@@ -122,6 +124,9 @@ class SharedSubsetRouter(keras.layers.Layer):
             "shared": (batch, self.num_experts),
             "shared_experts": (batch, self.num_shared),
         }
+
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> dict[str, Tensor | None]:
+        return mask_all(self.compute_output_shape(inputs.shape), mask)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_smes.checks import check_count, check_picks
+from keras_smes.checks import check_count, check_counts, check_picks, check_weight
 from keras_smes.layers.expert_pool import ExpertPool
 from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularizer
 from keras_smes.layers.private_expert_gate import PrivateExpertGate
@@ -96,6 +96,13 @@ class SMES(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
+        # Checked here already, where the arguments have the names that the user gave.
+        if isinstance(expert_units, Sequence):
+            check_counts("expert_units", expert_units)
+        else:
+            check_count("expert_units", expert_units)
+        check_weight("balance_weight", balance_weight)
         parts = {"dtype": self.dtype_policy}
         self.router = SharedSubsetRouter(
             num_tasks, num_experts, num_shared, task_weights, router_initializer, name="router", **parts
@@ -114,7 +121,6 @@ class SMES(keras.layers.Layer):
             name="experts",
             **parts,
         )
-        check_count("num_tasks", num_tasks)
         logits_shape = {"logits": (None, self.router.num_tasks, self.router.num_experts)}
         check_picks(num_experts, num_shared, self.gate.private_of_tasks(logits_shape))
 
@@ -141,6 +147,9 @@ class SMES(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (input_shape[0], self.router.num_tasks, self.experts.units[-1])
+
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+        return None  # losses would take a mask of rows for one of the outputs' own axes
 
     def get_config(self) -> dict[str, Any]:
         experts = self.experts.get_config()

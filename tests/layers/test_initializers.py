@@ -110,14 +110,12 @@ def test_biases_start_as_they_are_told():
     assert all((bias == 0.25).all() for bias in to_numpy(pool.biases))
 
 
-@pytest.mark.xfail(strict=True, reason="`stacked` gives an orthogonal initializer all experts as one matrix")
 def test_orthogonal_kernels_are_orthogonal_each():
     (kernel,) = to_numpy(pool_of(4, 8, (8,), kernel_initializer="orthogonal").kernels)
     for member in kernel:
         np.testing.assert_allclose(member @ member.T, np.eye(8), atol=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="`stacked` takes biases `[E, out]` for one matrix, and scales it by E")
 def test_biases_have_the_variance_of_a_single_bias():
     """Keras gives a bias `[out]` fans of `out` and `out`."""
     (bias,) = to_numpy(pool_of(64, 8, (50,), bias_initializer="glorot_uniform").biases)

@@ -502,7 +502,6 @@ def test_refuses_arguments_of_its_parts(name, parts_name, value):
 
 
 @pytest.mark.parametrize("name", ["expert_units", "balance_weight"])
-@pytest.mark.xfail(strict=True, reason="the message has the name of the part's argument: units, weight")
 def test_refusals_name_the_argument_that_was_given(name):
     with pytest.raises(ValueError, match=f"`{name}`.*{name}=-1"):
         SMES(**{**GOOD, name: -1})
