@@ -38,7 +38,7 @@ GRIDS: dict[str, tuple[Case, ...]] = {
         Case(512, 256, (512, 256), e, 6, 2, 1) for e in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
     ),
     "crossover": tuple(
-        Case(b, 128, (128, 64), e, 4, 1, 1) for b in (1, 16, 128, 1024) for e in (5, 8, 16, 32, 64)
+        Case(b, 128, (128, 64), e, 4, 1, 1) for b in (1, 16, 128, 1024) for e in (5, 10, 15, 20, 40, 80)
     ),
 }
 MOST_DENSE_WORK = 300e9  # multiply-adds; beyond, dense is left out: it would take seconds a pass
@@ -127,6 +127,7 @@ def _rows(
         "units": "-".join(map(str, case.units)),
         "union_mean": union_mean,
         "union_bound": case.bound,
+        "expert_weights": case.expert_weights,
     }
     rows = []
     for name in (n for n in times if n != "ideal"):
@@ -152,7 +153,9 @@ def print_crossover(rows: list[dict[str, Any]]) -> None:
     """Prints where sparse overtakes dense, and what `auto` takes there."""
     table = []
     for row in (r for r in rows if r["execution"] != "dense"):
-        auto = choose(row["experts"], row["union_bound"])
+        train = row["pass"] == "train"
+        sizes = (row["experts"], row["union_bound"], row["expert_weights"], row["batch"])
+        auto = choose(*sizes, train, xla=row["jit"] or row["backend"] == "jax")
         taken = row["dense_median_ms"] if auto == "dense" else row["median_ms"]
         best = min(row["dense_median_ms"], row["median_ms"])
         table.append(

@@ -36,8 +36,10 @@ def check_task_weights(values: Any, num_tasks: int) -> tuple[float, ...]:
     """Returns the weights `w [T]` of the joint choice, scaled to sum 1; `None` means equal ones."""
     if values is None:
         return (1.0 / num_tasks,) * num_tasks
+    if not isinstance(values, Sequence):
+        raise ValueError(f"`task_weights` must be a list of numbers. Received: task_weights={values!r}")
     weights = tuple(check_weight("task_weights", value) for value in values)
-    if len(weights) != num_tasks or sum(weights) <= 0:
+    if len(weights) != num_tasks or not 0 < sum(weights) < math.inf:
         raise ValueError(
             f"`task_weights` must hold num_tasks={num_tasks} weights, not all zero. "
             f"Received: task_weights={list(weights)!r}"

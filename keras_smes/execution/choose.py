@@ -19,20 +19,54 @@ def check_execution(execution: Any) -> str:
     return str(execution)
 
 
-def choose(num_experts: int, bound: int) -> str:
+UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
+
+
+def choose(
+    num_experts: int,
+    bound: int,
+    expert_weights: int,
+    batch: int | None = None,
+    training: bool = False,
+    xla: bool = False,
+) -> str:
     """Picks the way of execution for `execution="auto"`.
+
+    Sparse ways win where they save much work, and lose where so little is left that the handling of E
+    experts outweighs it. The rule was read off `python benchmarks/layer.py --grid crossover`, on a CPU:
+
+    ```
+    saved = batch * (1 - bound / E) * expert_weights        multiplications saved, for each expert
+    TensorFlow graph:     "grouped"  if E >= 2 * bound and saved >= 500,000
+    XLA, forward only:    "blocks"   if E >= 2 * bound
+    XLA, with gradients:  "blocks"   if E >= 16 * bound, or E >= 3 * bound and saved >= 1,000,000
+    otherwise:            "dense"
+    ```
 
     Args:
         num_experts: E.
-        bound: Most experts that an instance executes, `M`.
+        bound: Most experts that an instance executes, M.
+        expert_weights: Weights of one expert: its multiplications for an instance.
+        batch: Instances, if known when the graph is built. Defaults to `None`, taken for 512.
+        training: Whether gradients will be wanted. Defaults to `False`.
+        xla: Whether XLA compiles, as for JAX it always does. Defaults to `False`.
 
     Returns:
-        `"grouped"` in TensorFlow, eager or in a graph, where at least half of the experts rest;
-        `"dense"` otherwise.
+        `"dense"`, `"grouped"` or `"blocks"`.
     """
-    if keras.backend.backend() == "tensorflow" and not compiles_with_xla() and num_experts >= 2 * bound:
-        return "grouped"
-    return "dense"
+    batch = UNKNOWN_BATCH if batch is None else batch
+    saved = batch * (1 - bound / num_experts) * expert_weights
+    if not xla:
+        return "grouped" if num_experts >= 2 * bound and saved >= 500_000 else "dense"
+    if not training:
+        return "blocks" if num_experts >= 2 * bound else "dense"
+    pays = num_experts >= 16 * bound or (num_experts >= 3 * bound and saved >= 1_000_000)
+    return "blocks" if pays else "dense"
+
+
+def is_compiled() -> bool:
+    """Whether XLA compiles what is being built: always with JAX."""
+    return keras.backend.backend() != "tensorflow" or compiles_with_xla()
 
 
 def compiles_with_xla() -> bool:
@@ -46,10 +80,17 @@ def compiles_with_xla() -> bool:
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
-def run(execution: str, inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
+def run(
+    execution: str, inputs_bd: Tensor, choice: Choice, experts: Experts, training: bool = False
+) -> Tensor:
     """Runs the chosen pairs the way that `execution` says; returns float32 `[B, T, out]`."""
     if execution == "auto":
-        execution = choose(experts.num_experts, choice.executed_bm.shape[1])
+        bound, batch = choice.executed_bm.shape[1], inputs_bd.shape[0]
+        execution = choose(
+            experts.num_experts, bound, experts.weights_of_one, batch, training, xla=is_compiled()
+        )
+    if execution == "grouped" and is_compiled():
+        raise ValueError("`execution='grouped'` needs TensorFlow without XLA: use 'blocks', or 'auto'.")
     # Imported on use: `grouped` needs TensorFlow, and a JAX machine may have none.
     way = importlib.import_module(f"keras_smes.execution.{execution}")
     return way.run(inputs_bd, choice, experts)

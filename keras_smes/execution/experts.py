@@ -26,6 +26,11 @@ class Experts(NamedTuple):
     def num_experts(self) -> int:
         return int(self.layers[0].kernel_eio.shape[0])
 
+    @property
+    def weights_of_one(self) -> int:
+        """Kernel weights of one expert, which are its multiplications for an instance."""
+        return sum(int(k.shape[1]) * int(k.shape[2]) for k, _, _ in self.layers)
+
     def finish(self, rows: Tensor) -> Tensor:
         """Normalises expert outputs `[..., out]` where asked: `y / sqrt(mean(y^2) + 1e-6)`."""
         if not self.normalize:

@@ -10,7 +10,7 @@ from keras import ops
 from keras_smes import execution as ways
 from keras_smes.checks import check_count, check_counts, check_rank
 from keras_smes.execution.choose import check_execution
-from keras_smes.layers.initializers import clone, stacked
+from keras_smes.layers.initializers import clone, reseeded, stacked
 
 Tensor = Any
 
@@ -33,8 +33,8 @@ class ExpertPool(keras.layers.Layer):
         output_activation: Activation after the last layer. Defaults to `None`, linear.
         normalize: Boolean, whether an expert's output is scaled to a root mean square of 1, so that
             no expert outweighs others by its norm. Defaults to `False`.
-        execution: `"auto"`, or the name of a way of execution: `"dense"` or `"grouped"`. All give
-            the same result. Defaults to `"auto"`.
+        execution: `"auto"`, or the name of a way of execution: `"dense"`, `"grouped"` (TensorFlow
+            graphs) or `"blocks"` (XLA). All give the same result. Defaults to `"auto"`.
         kernel_initializer: Initializer of each expert's kernels; no two experts get the same
             values, whatever the seed. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
@@ -43,6 +43,7 @@ class ExpertPool(keras.layers.Layer):
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
         routing: What `PrivateExpertGate` returns: `weights`, `union` and `executed` are read.
+        training: Boolean; under `"auto"`, whether the way of execution should be good at gradients.
 
     Returns:
         `[B, T, units[-1]]` in the compute dtype. Mixing is done in float32.
@@ -98,18 +99,18 @@ class ExpertPool(keras.layers.Layer):
             kernel = self.add_weight(
                 name=f"kernel_{layer}",
                 shape=(self.num_experts, width_in, width_out),
-                initializer=stacked(clone(self.kernel_initializer)),
+                initializer=stacked(reseeded(self.kernel_initializer, layer * self.num_experts)),
                 regularizer=self.kernel_regularizer,
             )
             bias = self.add_weight(
                 name=f"bias_{layer}",
                 shape=(self.num_experts, width_out),
-                initializer=stacked(clone(self.bias_initializer)),
+                initializer=stacked(reseeded(self.bias_initializer, layer * self.num_experts)),
             )
             self.kernels.append(kernel)
             self.biases.append(bias)
 
-    def call(self, inputs: Tensor, routing: Mapping[str, Tensor]) -> Tensor:
+    def call(self, inputs: Tensor, routing: Mapping[str, Tensor], training: bool | None = None) -> Tensor:
         choice = ways.Choice(routing["weights"], routing["union"], routing["executed"])
         if choice.union_be.shape[-1] != self.num_experts:
             raise ValueError(
@@ -117,7 +118,7 @@ class ExpertPool(keras.layers.Layer):
                 f"Received: routing['union'] of shape {tuple(choice.union_be.shape)}"
             )
         inputs_bd = ops.cast(inputs, self.compute_dtype)
-        outputs_bto = ways.run(self.execution, inputs_bd, choice, self.as_experts())
+        outputs_bto = ways.run(self.execution, inputs_bd, choice, self.as_experts(), bool(training))
         return ops.cast(outputs_bto, self.compute_dtype)
 
     def as_experts(self) -> ways.Experts:

@@ -30,7 +30,7 @@ def stacked(initializer: Any) -> Callable[..., Tensor]:
         if isinstance(initializer, keras.initializers.VarianceScaling) and len(shape) == 3:
             return _scaled(initializer, shape[0])(shape, dtype=dtype)
         if isinstance(initializer, _OF_WHOLE_MEMBERS):
-            return ops.stack([_member(initializer, i)(shape[1:], dtype=dtype) for i in range(shape[0])])
+            return ops.stack([reseeded(initializer, i)(shape[1:], dtype=dtype) for i in range(shape[0])])
         return initializer(shape, dtype=dtype)
 
     return draw
@@ -52,7 +52,10 @@ def _scaled(initializer: Any, factor: int) -> Any:
     )
 
 
-def _member(initializer: Any, index: int) -> Any:
+def reseeded(initializer: Any, index: int) -> Any:
+    """Returns a copy whose integer seed, if it has one, is `index` higher: the same, but not alike."""
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
     config = initializer.get_config()
     if isinstance(config.get("seed"), int):
         config["seed"] += index

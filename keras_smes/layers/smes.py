@@ -40,7 +40,8 @@ class SMES(keras.layers.Layer):
         balance_weight: Number of at least 0, the factor of the balance loss. Defaults to `0.1`.
         task_weights: List of T numbers of at least 0, the tasks' say in the joint choice. Defaults
             to `None`, equal.
-        execution: `"auto"`, `"dense"` or `"grouped"`; see `ExpertPool`. Defaults to `"auto"`.
+        execution: `"auto"`, `"dense"`, `"grouped"` or `"blocks"`; see `ExpertPool`. Defaults to
+            `"auto"`.
         router_initializer: Initializer of each task's router. Defaults to `"glorot_uniform"`.
         kernel_initializer: Initializer of each expert's kernels. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the experts' biases. Defaults to `"zeros"`.
@@ -133,7 +134,7 @@ class SMES(keras.layers.Layer):
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
         routing = self.balance(self.route(inputs), mask=mask, training=training)
-        return self.experts(inputs, routing)
+        return self.experts(inputs, routing, training=training)
 
     def route(self, inputs: Tensor) -> dict[str, Tensor]:
         """Returns the routing of instances `[B, D]` without running an expert.

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_smes import execution
+from keras_smes import SMES, execution
 
 RELU = keras.activations.relu
 LINEAR = keras.activations.linear
@@ -274,24 +274,48 @@ def test_runs_under_xla(way):
     assert_close(to_numpy(outputs), expected_of(*problem))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "xla", "training", "expected"),
+    [
+        ((64, 8, 262_144), False, False, "grouped"),
+        ((64, 8, 262_144), True, True, "blocks"),
+        ((8, 8, 262_144), False, False, "dense"),  # all experts are chosen
+        ((12, 7, 262_144), True, False, "dense"),
+        ((80, 5, 24_576, 1), False, False, "dense"),  # one instance saves too little
+        ((80, 5, 24_576, 1), True, False, "blocks"),
+        ((40, 5, 24_576, 1), True, True, "dense"),
+    ],
+)
+def test_auto_follows_its_rule(sizes, xla, training, expected):
+    assert execution.choose(*sizes, training=training, xla=xla) == expected
+
+
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize(("num_experts", "bound"), [(64, 8), (8, 8), (1, 1), (2048, 8), (12, 7)])
-def test_auto_names_a_way_that_runs_here(jit_compile, num_experts, bound):
+@pytest.mark.parametrize(("jit_compile", "op"), [(False, "ParallelDynamicStitch"), (True, "StatelessWhile")])
+def test_auto_sees_whether_xla_compiles(jit_compile, op):
     import tensorflow as tf
 
-    chosen = []
-    tf.function(lambda: chosen.append(execution.choose(num_experts, bound)), jit_compile=jit_compile)()
-    traits = {"xla": True} if jit_compile else {"serves": True}
-    assert set(chosen) <= set(ways.here(**traits))
-    assert execution.choose(num_experts, bound) in ways.here()
-    if num_experts == bound:
-        assert chosen[0] == "dense"
+    layer = SMES(2, 40, 1, 1, (64, 64))
+    layer.build((None, 64))
+    rows = tf.TensorSpec([None, 64])
+    traced = tf.function(layer, jit_compile=jit_compile).get_concrete_function(rows)
+    assert op in {node.type for node in traced.graph.get_operations()}
 
 
-@pytest.mark.skipif(TENSORFLOW, reason="JAX compiles what it runs")
-def test_auto_names_a_way_that_jax_runs():
-    assert {execution.choose(64, 8), execution.choose(8, 8)} <= set(ways.here())
+def test_grouped_is_refused_where_xla_compiles():
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        refused = tf.function(lambda: execution.run("grouped", *few()), jit_compile=True)
+    else:
+        refused = lambda: execution.run("grouped", *few())  # noqa: E731
+    with pytest.raises(ValueError, match="without XLA"):
+        refused()
+
+
+def few():
+    choice = execution.Choice(*to_tensors(tuple(choice_of(random_chosen(1)))))
+    return *to_tensors((inputs_of(7, 4),)), choice, experts_of(*weights_of(6, (4, 3)))
 
 
 @pytest.mark.tensorflow
