@@ -1,0 +1,70 @@
+"""Imports run one way: down the floors of CONTRIBUTING.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "keras_smes"
+ROOMS = {
+    "cli": 6,
+    "training": 5,
+    "export": 5,
+    "ranker": 4,
+    "baselines": 3,
+    "layers": 2,
+    "metrics": 2,
+    "data": 2,
+    "serving": 2,
+    "routing": 1,
+    "balance": 1,
+    "execution": 1,
+    "features": 1,
+    "optimizers": 1,
+    "losses": 1,
+    "viz": 1,
+    "checks": 0,
+}
+# Side by side on a floor, or below, and yet closed to each other.
+CLOSED = {
+    "layers": {"metrics", "data", "serving", "features"},
+    "metrics": {"layers", "data", "serving"},
+    "data": {"layers", "metrics", "serving", "execution", "routing", "balance"},
+    "serving": set(ROOMS) - {"serving"},
+    "execution": {"layers", "routing", "balance", "features"},
+    "features": {"layers", "execution", "routing", "balance"},
+    "viz": set(ROOMS) - {"viz"},
+}
+
+
+def rooms():
+    return sorted({path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")})
+
+
+def imported(room):
+    """Names of the rooms that a room's files import."""
+    files = [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").exists() else (PACKAGE / room).rglob("*.py")
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module == "keras_smes":
+                names = [f"keras_smes.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            found |= {name.split(".")[1] for name in names if name.startswith("keras_smes.")}
+    return found - {room}
+
+
+def test_every_room_has_a_floor():
+    assert set(rooms()) - {"__init__", "__main__"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("room", sorted(set(rooms()) & set(ROOMS)))
+def test_a_room_imports_from_its_floor_or_below(room):
+    above = {other for other in imported(room) & set(ROOMS) if ROOMS[other] > ROOMS[room]}
+    assert not above
+    assert not imported(room) & CLOSED.get(room, set())
+    assert "cli" not in imported(room)
