@@ -22,9 +22,10 @@ test: test-tensorflow test-jax
 test-tensorflow: venv
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests
 
-# What a JAX user runs: the layers, their arithmetic and their execution.
+# What a JAX user runs: the layers, their arithmetic and execution, optimizers and losses.
 test-jax: venv
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_routing.py tests/test_balance.py tests/layers tests/execution
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_routing.py tests/test_balance.py tests/layers tests/execution \
+		tests/optimizers tests/losses
 
 lint: venv
 	$(BIN)/ruff check .

@@ -1,0 +1,93 @@
+"""Weights that follow how fast each task's loss falls."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes.losses.task_weights import TaskWeights
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class DynamicWeightAverage(TaskWeights):
+    """Gives more weight to tasks whose loss falls more slowly from epoch to epoch.
+
+    ```
+    r[t] = mean loss of t in epoch e - 1 / mean loss of t in epoch e - 2
+    w[t] = T * softmax_t(r[t] / temperature)
+    L = sum_t w[t] * L[t]
+    ```
+
+    Weights are 1 in the first two epochs. Epochs are told apart by calls of `end_epoch`.
+
+    Args:
+        tasks: Names of the tasks.
+        temperature: Positive number; the higher, the more even the weights. Defaults to `2.0`.
+
+    Call arguments:
+        losses: Dict of scalar tensors, one a task.
+        training: Boolean; losses count for the epoch's mean only where it is true.
+
+    Returns:
+        A float32 scalar.
+
+    Attributes:
+        task_weights: float32 `[T]`, w in the order of `tasks`.
+
+    Raises:
+        ValueError: `tasks` is empty or names one twice, `temperature` isn't positive; when called,
+            losses of other tasks.
+
+    Example:
+
+    >>> balance = DynamicWeightAverage(["click", "like"])
+    >>> for click, like in np.array([[1.0, 1.0], [0.5, 1.0]], "float32"):
+    ...     loss = balance({"click": click, "like": like}, training=True)
+    ...     balance.end_epoch()
+    >>> balance.task_weights.numpy().round(3)  # 2 * softmax([0.5, 1.0] / 2)
+    array([0.876, 1.124], dtype=float32)
+
+    `FixedWeights` shows it in a model, which is fitted with
+
+    >>> epochs = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: balance.end_epoch())
+
+    References:
+        - [End-to-End Multi-Task Learning with Attention](https://arxiv.org/abs/1803.10704)
+    """
+
+    def __init__(self, tasks: Sequence[str], temperature: float = 2.0, **kwargs: Any) -> None:
+        super().__init__(tasks, **kwargs)
+        if not isinstance(temperature, int | float) or not temperature > 0:
+            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature!r}")
+        self.temperature = float(temperature)
+        self.task_weights = self.add_task_weight("task_weights", 1.0)
+        self._sums = self.add_task_weight("sums", 0.0)
+        self._steps = self.add_weight(shape=(), initializer="zeros", trainable=False, name="steps")
+        # -1: no such epoch yet.
+        self._means = [self.add_task_weight(f"means_{age}_epochs_ago", -1.0) for age in (1, 2)]
+
+    def combine(self, losses_t: Tensor, training: bool) -> Tensor:
+        if training:
+            self._sums.assign_add(ops.stop_gradient(losses_t))
+            self._steps.assign_add(1.0)
+        return ops.sum(ops.convert_to_tensor(self.task_weights) * losses_t)
+
+    def end_epoch(self) -> None:
+        """Closes an epoch and sets the weights of the next. Nothing happens after an epoch of no steps."""
+        if float(self._steps) == 0:
+            return
+        last, before = self._means
+        before.assign(last)
+        last.assign(self._sums / self._steps)
+        for counted in (self._sums, self._steps):
+            counted.assign(ops.zeros(counted.shape))
+        last_t, before_t = ops.convert_to_tensor(last), ops.convert_to_tensor(before)
+        if float(ops.min(before_t)) >= 0:
+            ratios_t = ops.divide_no_nan(last_t, before_t)
+            self.task_weights.assign(len(self.tasks) * ops.softmax(ratios_t / self.temperature))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "temperature": self.temperature}

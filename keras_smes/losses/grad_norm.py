@@ -1,0 +1,120 @@
+"""Weights that keep the tasks' gradients in step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes.checks import check_weight
+from keras_smes.losses.task_weights import TaskWeights
+
+Tensor = Any
+
+LEAST_WEIGHT = 1e-3
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class GradNorm(TaskWeights):
+    """Steers the tasks' weights so that the slower a task learns, the larger its gradient.
+
+    ```
+    G[t] = w[t] * n[t]                         n[t]: norm of the gradient of L[t] by the shared weights W
+    r[t] = (L[t] / L_first[t]) / mean_t(L[t] / L_first[t])
+    L_grad = sum_t |G[t] - mean_t(G) * r[t]^alpha|         (mean(G) * r^alpha held constant)
+    w[t] <- w[t] - learning_rate * dL_grad/dw[t],  then scaled to sum T
+    L = sum_t w[t] * L[t]
+    ```
+
+    The derivative is `sign(G[t] - mean(G) * r[t]^alpha) * n[t]`, so that no gradient of a gradient is
+    needed: call `update` with the norms. Ours beyond the paper: `L_first` are the losses of the first
+    update; w takes plain gradient steps, and stays at or above 0.001 before it is scaled, because a
+    step may overshoot.
+
+    Args:
+        tasks: Names of the tasks.
+        alpha: Number of at least 0, how strongly slow tasks are pulled along. Defaults to `1.5`.
+        learning_rate: Number of at least 0, step of the weights. Defaults to `0.025`.
+
+    Call arguments:
+        losses: Dict of scalar tensors, one a task.
+
+    Returns:
+        A float32 scalar, L.
+
+    Attributes:
+        task_weights: float32 `[T]`, w in the order of `tasks`.
+
+    Raises:
+        ValueError: `tasks` is empty or names one twice, a number is negative; when called, losses of
+            other tasks.
+
+    Example:
+
+    In `train_step` of a TensorFlow model, W being the last weights that tasks share:
+
+    >>> class TwoTasks(keras.Model):
+    ...     def __init__(self, core, balance):
+    ...         super().__init__()
+    ...         self.core, self.balance = core, balance
+    ...
+    ...     def call(self, inputs):
+    ...         return self.core(inputs)
+    ...
+    ...     def train_step(self, data):
+    ...         x, y = data
+    ...         with tf.GradientTape(persistent=True) as tape:
+    ...             y_pred = self(x, training=True)
+    ...             entropy = keras.losses.BinaryCrossentropy()
+    ...             losses = {task: entropy(y[task], y_pred[task]) for task in y}
+    ...             loss = self.balance(losses)
+    ...         shared = self.core.get_layer("shared").trainable_variables
+    ...         self.balance.update(losses, task_gradients(tape, losses, shared))
+    ...         weights = self.trainable_variables
+    ...         self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
+    ...         return {**losses, "loss": loss}
+
+    References:
+        - [GradNorm: Gradient Normalization for Adaptive Loss Balancing](https://arxiv.org/abs/1711.02257)
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], alpha: float = 1.5, learning_rate: float = 0.025, **kwargs: Any
+    ) -> None:
+        super().__init__(tasks, **kwargs)
+        self.alpha = check_weight("alpha", alpha)
+        self.learning_rate = check_weight("learning_rate", learning_rate)
+        self.task_weights = self.add_task_weight("task_weights", 1.0)
+        self._first_losses = self.add_task_weight("first_losses", -1.0)  # -1: none yet
+
+    def combine(self, losses_t: Tensor, training: bool) -> Tensor:
+        return ops.sum(ops.convert_to_tensor(self.task_weights) * losses_t)
+
+    def update(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
+        """Moves the weights one step.
+
+        Args:
+            losses: Dict of scalars, one a task.
+            gradients: Dict from a task to the gradients of its loss by W, unweighted.
+        """
+        losses_t = self.stack(losses)
+        norms_t = self.stack({task: _norm(tensors) for task, tensors in gradients.items()})
+        first_t = ops.convert_to_tensor(self._first_losses)
+        first_t = ops.where(first_t < 0, losses_t, first_t)
+        self._first_losses.assign(first_t)
+        weights_t = ops.convert_to_tensor(self.task_weights)
+        target_t = self._targets(weights_t * norms_t, ops.divide_no_nan(losses_t, first_t))
+        moved_t = weights_t - self.learning_rate * ops.sign(weights_t * norms_t - target_t) * norms_t
+        moved_t = ops.maximum(moved_t, LEAST_WEIGHT)
+        self.task_weights.assign(moved_t * len(self.tasks) / ops.sum(moved_t))
+
+    def _targets(self, weighted_norms_t: Tensor, left_t: Tensor) -> Tensor:
+        rates_t = ops.divide_no_nan(left_t, ops.mean(left_t))
+        return ops.mean(weighted_norms_t) * ops.power(rates_t, self.alpha)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "alpha": self.alpha, "learning_rate": self.learning_rate}
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return ops.sqrt(sum(ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors))

@@ -1,0 +1,111 @@
+"""Gradients of tasks, without what they undo of each other."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class PCGrad:
+    """Takes out of each task's gradient what points against another task's, and sums what is left.
+
+    ```
+    for each task i:
+        p = g[i]
+        for each task j != i, in random order:
+            if p . g[j] < 0:
+                p -= (p . g[j]) / |g[j]|^2 * g[j]
+        g += p
+    ```
+
+    A task's gradient is one vector over all the variables given. It costs T^2 products of their size,
+    and a gradient a task: give it the weights of shared dense layers, not embedding tables.
+
+    Args:
+        seed: Integer or `keras.random.SeedGenerator`, of the orders. Defaults to `None`, a random one.
+
+    Call arguments:
+        gradients: Dict from a task to its gradients, one tensor a variable, as `task_gradients`
+            returns it.
+
+    Returns:
+        A list of one float32 tensor a variable: the sum over tasks.
+
+    Raises:
+        ValueError: No task, or tasks with different numbers of gradients.
+
+    Example:
+
+    >>> surgery = PCGrad(seed=1)
+    >>> (gradient,) = surgery({"click": [np.array([1.0, 0.0])], "like": [np.array([-1.0, 1.0])]})
+    >>> gradient.numpy()  # [1, 0] + 1/2 * [-1, 1], and [-1, 1] + [1, 0]
+    array([0.5, 1.5], dtype=float32)
+
+    In `train_step` of a TensorFlow model, of which `GradNorm` shows the rest:
+
+    >>> def train_step(self, data):
+    ...     x, y = data
+    ...     with tf.GradientTape(persistent=True) as tape:
+    ...         y_pred = self(x, training=True)
+    ...         losses = {task: keras.losses.BinaryCrossentropy()(y[task], y_pred[task]) for task in y}
+    ...         loss = sum(losses.values())
+    ...     shared = self.core.get_layer("shared").trainable_variables
+    ...     own = [v for v in self.trainable_variables if all(v is not s for s in shared)]
+    ...     gradients = [*self.surgery(task_gradients(tape, losses, shared)), *tape.gradient(loss, own)]
+    ...     self.optimizer.apply_gradients(zip(gradients, [*shared, *own]))
+    ...     return {**losses, "loss": loss}
+
+    References:
+        - [Gradient Surgery for Multi-Task Learning](https://arxiv.org/abs/2001.06782)
+    """
+
+    def __init__(self, seed: Any = None) -> None:
+        self.seed = seed
+        generator = keras.random.SeedGenerator
+        self.seed_generator = seed if isinstance(seed, generator) else generator(seed)
+
+    def __call__(self, gradients: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+        if not gradients or len({len(tensors) for tensors in gradients.values()}) != 1:
+            counts = {task: len(tensors) for task, tensors in gradients.items()}
+            raise ValueError(f"`gradients` must hold as many tensors for each task. Received: {counts}")
+        shapes = [tuple(tensor.shape) for tensor in next(iter(gradients.values()))]
+        vectors_tn = ops.stack([_flat(tensors) for tensors in gradients.values()])
+        total_n = sum(self._projected(task, vectors_tn) for task in range(len(gradients)))
+        return _unflat(total_n, shapes)
+
+    def _projected(self, task: int, vectors_tn: Tensor) -> Tensor:
+        others = [other for other in range(vectors_tn.shape[0]) if other != task]
+        if not others:
+            return vectors_tn[task]
+        order = keras.random.shuffle(ops.array(others, "int32"), seed=self.seed_generator)
+        vector_n = vectors_tn[task]
+        for place in range(len(others)):
+            other_n = ops.take(vectors_tn, order[place], axis=0)
+            against = ops.minimum(ops.sum(vector_n * other_n), 0.0)
+            vector_n = vector_n - ops.divide_no_nan(against, ops.sum(ops.square(other_n))) * other_n
+        return vector_n
+
+    def get_config(self) -> dict[str, Any]:
+        return {"seed": keras.saving.serialize_keras_object(self.seed)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "PCGrad":
+        return cls(keras.saving.deserialize_keras_object(config["seed"]))
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return ops.concatenate([ops.reshape(ops.cast(tensor, "float32"), (-1,)) for tensor in tensors])
+
+
+def _unflat(vector_n: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    ends = itertools.accumulate(math.prod(shape) for shape in shapes)
+    return [
+        ops.reshape(vector_n[end - math.prod(shape) : end], shape)
+        for end, shape in zip(ends, shapes, strict=True)
+    ]

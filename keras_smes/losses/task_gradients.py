@@ -1,0 +1,49 @@
+"""Each task's gradient of the weights that tasks share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+Tensor = Any
+
+
+def task_gradients(
+    tape: Any, losses: Mapping[str, Tensor], variables: Sequence[Any]
+) -> dict[str, list[Tensor]]:
+    """Returns the gradients of each task's loss by some variables, as `GradNorm` and `PCGrad` take them.
+
+    Args:
+        tape: The `tf.GradientTape(persistent=True)` that recorded the losses.
+        losses: Dict of scalars, one a task.
+        variables: Keras variables, those that tasks share.
+
+    Returns:
+        A dict from a task to one dense tensor a variable: zeros where its loss doesn't depend on it.
+
+    Raises:
+        NotImplementedError: Keras doesn't run on TensorFlow. Elsewhere, differentiate each loss by the
+            backend's own means (`jax.grad`) and hand the results to `GradNorm.update` or `PCGrad`.
+
+    Example:
+
+    >>> weight = keras.Variable([1.0, 2.0])
+    >>> with tf.GradientTape(persistent=True) as tape:
+    ...     losses = {"sum": tf.reduce_sum(weight), "square": tf.reduce_sum(weight**2)}
+    >>> gradients = task_gradients(tape, losses, [weight])
+    >>> gradients["square"][0].numpy()
+    array([2., 4.], dtype=float32)
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise NotImplementedError(
+            "`task_gradients` needs the TensorFlow backend; on others, differentiate each loss by their own "
+            f"means. Received: backend {keras.backend.backend()!r}"
+        )
+    import tensorflow as tf
+
+    native = [variable.value if isinstance(variable, keras.Variable) else variable for variable in variables]
+    zero = tf.UnconnectedGradients.ZERO
+    return {
+        task: [tf.convert_to_tensor(g) for g in tape.gradient(loss, native, unconnected_gradients=zero)]
+        for task, loss in losses.items()
+    }

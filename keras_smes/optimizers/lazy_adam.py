@@ -1,0 +1,131 @@
+"""Adam that leaves alone the rows a batch has not touched."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes.checks import check_weight
+from keras_smes.optimizers.row_optimizer import RowOptimizer
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class LazyAdam(RowOptimizer):
+    """Adam on the rows that a batch touches; the others keep their weights and their moments.
+
+    ```
+    for each row r whose gradient g[r], summed over the batch, is not zero, in step n = 1, 2, ...:
+        m[r] += (1 - beta_1) * (g[r] - m[r])
+        v[r] += (1 - beta_2) * (g[r]^2 - v[r])
+        w[r] -= learning_rate * sqrt(1 - beta_2^n) / (1 - beta_1^n) * m[r] / (sqrt(v[r]) + epsilon)
+    ```
+
+    A row is a slice along the first axis: an id of an embedding table, an expert of an `ExpertPool`.
+    On TensorFlow the cost of a step doesn't grow with an embedding table. On JAX and under
+    `jit_compile=True` it does, and the result is the same.
+
+    It isn't Adam where rows rest: Adam shrinks the moments of a resting row and moves the row on by
+    what is left of its momentum. And n counts steps of the optimizer, as in TensorFlow Addons, not
+    those of a row: a row first met in step 1000 gets no bias correction, so that its first step is
+    `(1 - beta_1) / sqrt(1 - beta_2)` times the learning rate, 3.2 times with the defaults. Where
+    every row is touched in every step, it is Adam exactly.
+
+    It suits embeddings; `SplitOptimizer` gives the other weights another optimizer. Constraints and
+    regularizers of a table go through all its rows: don't set them.
+
+    Args:
+        learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule` or a callable.
+            Defaults to `0.001`.
+        beta_1: Decay of the first moment, at least 0 and less than 1. Defaults to `0.9`.
+        beta_2: Decay of the second moment, at least 0 and less than 1. Defaults to `0.999`.
+        epsilon: Number of at least 0 that keeps the division finite. Defaults to `1e-7`.
+        clipnorm: Largest norm of the gradient of one variable, the parts of a repeated id summed.
+            Defaults to `None`.
+        clipvalue: Largest absolute value of an entry of the gradient, the parts of a repeated id
+            summed. Defaults to `None`.
+        global_clipnorm: Largest norm of all gradients together, the parts of a repeated id summed.
+            Defaults to `None`.
+        name: Name of the optimizer. Defaults to `None`: made from the class.
+
+    Raises:
+        ValueError: A number out of its range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
+            `gradient_accumulation_steps`, which would go through every row of a table each step.
+
+    Example:
+
+    >>> ids = keras.Input((10,), dtype="int32")
+    >>> x = keras.layers.Embedding(100_000, 16)(ids)
+    >>> model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+    >>> model.compile(LazyAdam(0.001), loss="mse")
+
+    References:
+        - [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980)
+        - [TensorFlow Addons: LazyAdam](https://www.tensorflow.org/addons/api_docs/python/tfa/optimizers/LazyAdam)
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
+        self.beta_1 = _check_decay("beta_1", beta_1)
+        self.beta_2 = _check_decay("beta_2", beta_2)
+        self.epsilon = check_weight("epsilon", epsilon)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._moments = [self._add_moments(variable) for variable in variables]
+
+    def _add_moments(self, variable: Any) -> Any:
+        # A row's two moments lie side by side: what a large table costs is the wait for its memory.
+        axis = _axis_of_moments(variable)
+        return self.add_variable(
+            shape=(*variable.shape[:axis], 2, *variable.shape[axis:]),
+            dtype=variable.dtype,
+            name=f"{variable.path.replace('/', '_')}_moments",
+        )
+
+    def states_of(self, variable: Any) -> Sequence[Any]:
+        return (self._moments[self._get_variable_index(variable)],)
+
+    def row_step(self, gradient: Tensor, learning_rate: Tensor, *values: Tensor) -> Sequence[Tensor]:
+        weights, moments = values
+        axis = _axis_of_moments(weights)
+        momentum, velocity = ops.unstack(moments, 2, axis=axis)
+        momentum = momentum + (1 - self.beta_1) * (gradient - momentum)
+        velocity = velocity + (1 - self.beta_2) * (ops.square(gradient) - velocity)
+        change = self._corrected(learning_rate) * momentum / (ops.sqrt(velocity) + self.epsilon)
+        return weights - change, ops.stack([momentum, velocity], axis=axis)
+
+    def _corrected(self, learning_rate: Tensor) -> Tensor:
+        """Returns the learning rate times the correction of the bias of both moments."""
+        step = ops.cast(self.iterations + 1, learning_rate.dtype)
+        beta_1, beta_2 = (ops.cast(beta, learning_rate.dtype) for beta in (self.beta_1, self.beta_2))
+        return learning_rate * ops.sqrt(1 - ops.power(beta_2, step)) / (1 - ops.power(beta_1, step))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return {**super().get_config(), **own}
+
+
+def _axis_of_moments(weights: Any) -> int:
+    return min(1, len(weights.shape))
+
+
+def _check_decay(name: str, value: Any) -> float:
+    if check_weight(name, value) >= 1:
+        raise ValueError(f"`{name}` must be less than 1. Received: {name}={value!r}")
+    return float(value)

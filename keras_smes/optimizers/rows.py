@@ -1,0 +1,124 @@
+"""The rows of a table that a gradient touches: read, changed and written back, the others left alone."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes.execution.choose import compiles_with_xla
+
+Tensor = Any
+
+
+class AllRows:
+    """All rows of a variable, as a dense gradient has them: any backend, and XLA.
+
+    Args:
+        gradient: A tensor.
+    """
+
+    def __init__(self, gradient: Tensor) -> None:
+        self.gradient = gradient
+        self._touched = ops.any(ops.not_equal(gradient, 0), axis=_axes_of_a_row(gradient))
+
+    def read(self, variable: Any) -> Tensor:
+        """Returns the whole variable."""
+        return ops.convert_to_tensor(variable)
+
+    def write(self, variable: Any, values: Tensor) -> None:
+        """Overwrites the rows whose gradient isn't zero."""
+        axes_of_a_row = range(len(self._touched.shape), len(values.shape))
+        touched = ops.expand_dims(self._touched, tuple(axes_of_a_row))
+        variable.assign(ops.where(touched, values, self.read(variable)))
+
+
+class SomeRows:
+    """The rows whose gradient isn't zero, out of a sparse gradient: a taller table costs no more.
+
+    Args:
+        slices: A `tf.IndexedSlices` without repeated indices.
+    """
+
+    def __init__(self, slices: Any) -> None:
+        import tensorflow as tf
+
+        # Zeros are left out, as `AllRows` must: the form of the gradient is the backend's affair.
+        rows = (slices.indices, slices.values)
+        touched = tf.reduce_any(tf.not_equal(slices.values, 0), axis=_axes_of_a_row(slices.values))
+        self.indices, self.gradient = tf.cond(
+            tf.reduce_all(touched), lambda: rows, lambda: tuple(tf.boolean_mask(x, touched) for x in rows)
+        )
+
+    def read(self, variable: Any) -> Tensor:
+        """Returns the rows, gathered from the variable itself: to read it first would copy it."""
+        import tensorflow as tf
+
+        return tf.gather(_native(variable), self.indices)
+
+    def write(self, variable: Any, values: Tensor) -> None:
+        """Overwrites the rows."""
+        import tensorflow as tf
+
+        variable = _native(variable)
+        variable.scatter_update(tf.IndexedSlices(values, self.indices))
+        # TensorFlow copies a whole variable at each read after it was gathered from or scattered into,
+        # and Keras' `Embedding` reads one a step. Switched off, reads share the buffer; whoever still
+        # holds it at the next scatter keeps a copy. The indices come from the gradient, so that nothing
+        # is gathered before the forward pass has read.
+        tf.raw_ops.DisableCopyOnRead(resource=variable.handle)
+
+
+def rows_of(gradient: Any) -> AllRows | SomeRows:
+    """Returns the rows that `gradient`, a tensor or a `tf.IndexedSlices`, touches."""
+    if not is_sparse(gradient):
+        return AllRows(gradient)
+    if compiles_with_xla():  # It copies the tables in any case, and wants static shapes.
+        import tensorflow as tf
+
+        return AllRows(tf.convert_to_tensor(gradient))  # Keras' own leaves it sparse.
+    return SomeRows(sum_repeated(gradient))
+
+
+def sum_repeated(gradient: Any) -> Any:
+    """Returns the gradient with the parts of each row summed: a looked-up id comes once a look-up.
+
+    What isn't linear in the gradient (its square, its norm) is wrong on the parts.
+    """
+    if not is_sparse(gradient):
+        return gradient
+    import tensorflow as tf
+
+    indices, part = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, part, tf.shape(indices)[0])
+    return tf.IndexedSlices(values, indices, gradient.dense_shape)
+
+
+def values_of(gradient: Any) -> Tensor:
+    """Returns the numbers of a gradient, without the rows that it doesn't touch."""
+    return gradient.values if is_sparse(gradient) else gradient
+
+
+def with_values(gradient: Any, values: Tensor) -> Any:
+    """Returns a gradient of the same rows with other numbers."""
+    if not is_sparse(gradient):
+        return values
+    import tensorflow as tf
+
+    return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+
+
+def is_sparse(gradient: Any) -> bool:
+    """Whether the gradient is a `tf.IndexedSlices`."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(gradient, tf.IndexedSlices)
+
+
+def _axes_of_a_row(values: Tensor) -> tuple[int, ...]:
+    return tuple(range(1, len(values.shape)))
+
+
+def _native(variable: Any) -> Any:
+    return variable.value if isinstance(variable, keras.Variable) else variable

@@ -1,0 +1,140 @@
+"""One optimizer for the embeddings, another for the rest."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+EMBEDDINGS = r"(.*/)?embeddings"
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class SplitOptimizer(keras.optimizers.Optimizer):
+    """Gives the embeddings one optimizer and the rest of the model another.
+
+    Each keeps its own learning rate and schedule, state, clipping (`global_clipnorm` is over its own
+    variables) and weight decay.
+
+    Args:
+        embeddings: The `keras.optimizers.Optimizer` of the variables whose path matches `pattern`.
+        rest: That of the other variables.
+        pattern: Regular expression that the whole path of a variable matches if it is an embedding.
+            Defaults to `"(.*/)?embeddings"`: the tables of Keras' `Embedding` layers, by their name.
+        name: Name of the optimizer. Defaults to `None`: made from the class.
+
+    Attributes:
+        learning_rate: That of `rest`, to look at: callbacks show it. Set
+            `optimizer.embeddings.learning_rate` and `optimizer.rest.learning_rate`.
+
+    Raises:
+        ValueError: `embeddings` or `rest` is no optimizer, the same one twice, or scales the loss
+            (wrap the whole in `keras.optimizers.LossScaleOptimizer` instead); `pattern` is no regular
+            expression; or, when the model is first known, no variable matches it.
+
+    Example:
+
+    >>> ids = keras.Input((10,), dtype="int32")
+    >>> x = keras.layers.Embedding(100_000, 16)(ids)
+    >>> model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+    >>> optimizer = SplitOptimizer(embeddings=RowwiseAdagrad(0.02), rest=keras.optimizers.Adam(0.001))
+    >>> model.compile(optimizer, loss="mse")
+    """
+
+    def __init__(
+        self,
+        embeddings: keras.optimizers.Optimizer,
+        rest: keras.optimizers.Optimizer,
+        pattern: str = EMBEDDINGS,
+        name: str | None = None,
+    ) -> None:
+        for argument, optimizer in (("embeddings", embeddings), ("rest", rest)):
+            _check_optimizer(argument, optimizer)
+        if embeddings is rest:
+            raise ValueError(f"`embeddings` and `rest` must be two optimizers. Received twice: {rest!r}")
+        super().__init__(learning_rate=lambda: rest.learning_rate, name=name)
+        self.embeddings = embeddings
+        self.rest = rest
+        self.pattern = _check_pattern(pattern)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        if self.built:
+            return
+        embeddings = [variable for variable in variables if self.is_embedding(variable)]
+        if not embeddings:
+            raise ValueError(
+                "`pattern` must match the path of a variable of the model, which has "
+                f"{[variable.path for variable in variables]}. Received: pattern={self.pattern!r}"
+            )
+        self.embeddings.build(embeddings)
+        self.rest.build([variable for variable in variables if not self.is_embedding(variable)])
+        super().build(variables)
+
+    def is_embedding(self, variable: Any) -> bool:
+        """Whether `variable` is given to the optimizer `embeddings`."""
+        return re.fullmatch(self.pattern, variable.path) is not None
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        self.build(list(trainable_variables))
+        pairs = list(zip(grads, trainable_variables, strict=True))
+        for optimizer, takes in ((self.embeddings, True), (self.rest, False)):
+            own = [(grad, variable) for grad, variable in pairs if self.is_embedding(variable) is takes]
+            if own:
+                optimizer.apply([grad for grad, _ in own], [variable for _, variable in own])
+        self._iterations.assign_add(1)
+
+    @property
+    def variables(self) -> list[Any]:
+        return [*self._variables, *self.embeddings.variables, *self.rest.variables]
+
+    @property
+    def learning_rate(self) -> Any:
+        return self.rest.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        raise ValueError(
+            "`learning_rate` of a SplitOptimizer can't be set: set that of its `embeddings` or `rest`. "
+            f"Received: learning_rate={value!r}"
+        )
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        self.embeddings.finalize_variable_values([v for v in var_list if self.is_embedding(v)])
+        self.rest.finalize_variable_values([v for v in var_list if not self.is_embedding(v)])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "embeddings": keras.saving.serialize_keras_object(self.embeddings),
+            "rest": keras.saving.serialize_keras_object(self.rest),
+            "pattern": self.pattern,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SplitOptimizer":
+        parts = {
+            key: keras.saving.deserialize_keras_object(config[key], custom_objects=custom_objects)
+            for key in ("embeddings", "rest")
+        }
+        return cls(**{**config, **parts})
+
+
+def _check_optimizer(name: str, value: Any) -> None:
+    if not isinstance(value, keras.optimizers.Optimizer):
+        raise ValueError(f"`{name}` must be a Keras optimizer. Received: {name}={value!r}")
+    if isinstance(value, keras.optimizers.LossScaleOptimizer) or value.loss_scale_factor is not None:
+        raise ValueError(
+            f"`{name}` must not scale the loss: wrap the SplitOptimizer in a LossScaleOptimizer. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def _check_pattern(pattern: Any) -> str:
+    try:
+        return str(re.compile(pattern).pattern)
+    except (TypeError, re.error) as error:
+        raise ValueError(
+            f"`pattern` must be a regular expression ({error}). Received: pattern={pattern!r}"
+        ) from error
