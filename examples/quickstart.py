@@ -132,9 +132,9 @@ def _server(model_folder: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     flags = ["--model_name=smes", f"--model_base_path={model_folder.resolve()}", f"--port={port}"]
     print(f"$ keras-smes serve {' '.join(flags)} &", flush=True)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "keras_smes", "serve", *flags], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "keras_smes", "serve", *flags]
+    with (model_folder.parent / "server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         assert process.stdout is not None
         for line in process.stdout:  # ends if the server stops
@@ -161,7 +161,7 @@ def _draw(out: Path, metrics: Mapping[str, Any]) -> None:
     routing, tasks = metrics["smes"]["routing"], list(metrics["smes"]["tasks"])
     curves = None
     for model, title in MODELS.items():
-        curves = viz.training_curves(metrics[model]["history"], curves, label=title)
+        curves = viz.training_curves(_task_losses(metrics[model]["history"], tasks), curves, label=title)
     figures = {
         "training_curves.png": curves,
         "expert_load.png": viz.expert_load(routing["expert_load"]),
@@ -170,6 +170,16 @@ def _draw(out: Path, metrics: Mapping[str, Any]) -> None:
     for name, ax in figures.items():
         ax.figure.savefig(out / name, dpi=150)
         plt.close(ax.figure)
+
+
+def _task_losses(history: Mapping[str, Any], tasks: list[str]) -> dict[str, list[float]]:
+    """The tasks' losses in sum: `loss` itself also holds the balance loss, which MMoE has not."""
+    return {
+        f"{part}loss": [
+            sum(epoch) for epoch in zip(*(history[f"{part}{t}_loss"] for t in tasks), strict=True)
+        ]
+        for part in ("", "val_")
+    }
 
 
 def _print_next(out: Path, seconds: float) -> None:
