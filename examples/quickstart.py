@@ -105,7 +105,6 @@ def _print_comparison(metrics: Mapping[str, Any], out: Path) -> None:
 def _serve_and_compare(out: Path, rows: Interactions) -> float:
     """Asks the served model for real rows; returns the largest difference from the model in process."""
     columns = {name: values[:SERVED_ROWS] for name, values in rows.columns().items()}
-    _write_rows(out / "rows.jsonl", {name: values[:8] for name, values in columns.items()})
     ranker, _ = load_run(out / "smes")
     features = preprocess(ranker, columns)
     expected = {
@@ -144,12 +143,6 @@ def _server(model_folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=60)
-
-
-def _write_rows(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    lists = {name: values.tolist() for name, values in columns.items()}
-    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _write_metrics(out: Path, metrics: Mapping[str, Any], difference: float) -> None:
@@ -191,7 +184,8 @@ def _print_next(out: Path, seconds: float) -> None:
         "Next:\n"
         "  source .venv/bin/activate   # so that the shell finds keras-smes\n"
         f"  keras-smes serve --model_name=smes --model_base_path={models} --port=8500\n"
-        f"  keras-smes predict --address localhost:8500 --model smes --rows {out}/rows.jsonl   # elsewhere\n"
+        "  # in another terminal\n"
+        f"  keras-smes predict --address localhost:8500 --model smes --rows {out}/smes/rows.jsonl\n"
         "  and compose a model of your own: README.md, 'Composed by hand'"
     )
 

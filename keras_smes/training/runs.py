@@ -1,18 +1,21 @@
-"""A run's folder: `model.keras`, `config.json` and `metrics.json`."""
+"""A run's folder: `model.keras`, `config.json`, `metrics.json`, and `rows.jsonl`, some test rows."""
 
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_smes.data import load, split_with_statistics
 from keras_smes.training.config import RunConfig
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import fit_ranker
 
-MODEL, CONFIG, METRICS = "model.keras", "config.json", "metrics.json"
+MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
+SAMPLE = 8
 
 
 def train_run(
@@ -37,6 +40,7 @@ def train_run(
     ranker.save(out / MODEL)
     write_json(out / CONFIG, config.to_dict())
     write_json(out / METRICS, metrics)
+    write_rows(out / ROWS, parts.test.columns(), SAMPLE)
     return metrics
 
 
@@ -83,3 +87,10 @@ def evaluate_run(
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON values, readable by people and kept in order."""
     path.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def write_rows(path: Path, columns: Mapping[str, np.ndarray], count: int) -> None:
+    """Writes the first rows as `keras-smes predict` reads them: one JSON object of features a line."""
+    lists = {name: values[:count].tolist() for name, values in columns.items()}
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
