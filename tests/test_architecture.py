@@ -24,6 +24,7 @@ ROOMS = {
     "losses": 1,
     "viz": 1,
     "checks": 0,
+    "compilation": 0,
 }
 # Side by side on a floor, or below, and yet closed to each other.
 CLOSED = {

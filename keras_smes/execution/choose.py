@@ -3,13 +3,13 @@
 import importlib
 from typing import Any
 
-import keras
-
+from keras_smes.compilation import is_compiled
 from keras_smes.execution.experts import Choice, Experts
 
 Tensor = Any
 
 EXECUTIONS = ("auto", "dense", "grouped", "blocks")
+UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
 
 
 def check_execution(execution: Any) -> str:
@@ -17,9 +17,6 @@ def check_execution(execution: Any) -> str:
     if execution not in EXECUTIONS:
         raise ValueError(f"`execution` must be one of {EXECUTIONS}. Received: execution={execution!r}")
     return str(execution)
-
-
-UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
 
 
 def choose(
@@ -62,22 +59,6 @@ def choose(
         return "blocks" if num_experts >= 2 * bound else "dense"
     pays = num_experts >= 16 * bound or (num_experts >= 3 * bound and saved >= 1_000_000)
     return "blocks" if pays else "dense"
-
-
-def is_compiled() -> bool:
-    """Whether XLA compiles what is being built: always with JAX."""
-    return keras.backend.backend() != "tensorflow" or compiles_with_xla()
-
-
-def compiles_with_xla() -> bool:
-    """Whether the surrounding `tf.function` is traced with `jit_compile=True`."""
-    import tensorflow as tf
-
-    if tf.executing_eagerly():
-        return False
-    from tensorflow.python.ops import control_flow_util  # TF has no public way to ask
-
-    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
 def run(
