@@ -1,13 +1,12 @@
 """The command line: parses, calls, prints.
 
-Imports stand in the commands, so that `keras-smes --help` doesn't wait for TensorFlow.
+Imports stand in the commands: each needs its own extras, and no others.
 """
 
 import argparse
 import datetime
 import json
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +16,7 @@ from typing import Any
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code. A user's mistake is one line on stderr and code 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    # TensorFlow's chatter hides what we print.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice hides what we print
     if argv[:1] == ["serve"]:  # its flags are those of tensorflow_model_server, not ours
         from keras_smes.serving.server import serve
 

@@ -158,8 +158,9 @@ def test_a_version_is_never_written_over(run, models, capsys):
     assert "version=3" in capsys.readouterr().err
 
 
-def test_help_does_not_wait_for_tensorflow():
-    code = "import sys; from keras_smes.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = capsys.readouterr().out
     for command in ("train", "evaluate", "export", "serve", "predict"):
-        assert command in output
+        assert command in listed
