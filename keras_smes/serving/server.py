@@ -104,6 +104,10 @@ class EmbeddedServer(ModelServer):
         super().start(gave_up)
 
 
+_SIGNAL_SECONDS: Final = 0.2
+"""How often the main thread looks up: a signal that another thread received doesn't wake it."""
+
+
 def serve(argv: Sequence[str]) -> int:
     """Runs the command line of a server until SIGTERM or SIGINT, then drains.
 
@@ -146,7 +150,8 @@ def _run(server: ModelServer) -> int:
                 if server.rest_port is not None:
                     print(f"Exporting HTTP/REST API at:{server.host}:{server.rest_port} ...", flush=True)
                 print(f"Running gRPC ModelServer at {server.address} ...", flush=True)
-            stopped.wait()
+            while not stopped.wait(_SIGNAL_SECONDS):
+                pass
         finally:
             server.stop()
     return 0
