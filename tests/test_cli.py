@@ -64,6 +64,7 @@ def test_train_writes_the_run(run):
     for figures in metrics["tasks"].values():
         assert {"auc", "gauc", "logloss", "positives", "rows"} <= set(figures)
     assert metrics["routing"]["num_experts"] == 8
+    assert 0 < metrics["parameters"]["experts"] < metrics["parameters"]["all"]
 
 
 def test_evaluate_on_the_same_rows_gives_the_same_figures(run, capsys):

@@ -30,11 +30,20 @@ def train_run(
         verbose: Keras' verbosity. Defaults to `"auto"`.
 
     Returns:
-        What is in `metrics.json`: `split`, `tasks`, `routing`, and `history`, the losses by epoch.
+        What is in `metrics.json`: `split`, `tasks`, `routing`, `history` (the losses by epoch) and
+        `parameters` (of `all` layers, and of the `experts` with their routers or gates).
     """
     parts = split_with_statistics(load(config.data, data_dir, **config.data_options))
     ranker, history = fit_ranker(config, parts.train, parts.test, verbose)
-    metrics = {"split": dict(parts.description), **evaluate(ranker, parts.test), "history": history}
+    metrics = {
+        "split": dict(parts.description),
+        **evaluate(ranker, parts.test),
+        "history": history,
+        "parameters": {
+            "all": ranker.count_params(),
+            "experts": ranker.get_layer("core").get_layer("experts").count_params(),
+        },
+    }
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     ranker.save(out / MODEL)
