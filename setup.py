@@ -6,6 +6,8 @@ HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
 DATA = ["polars>=1.30"]
+RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
+CONFIG = ["pyyaml>=6"]  # schemas and experiments as YAML
 SERVING = [
     "tensorflow-serving-api>=2.18",
     "grpcio>=1.60",
@@ -25,6 +27,8 @@ TEST = [
     *DATA,
     *SERVING,
     *VIZ,
+    *RANKING,
+    *CONFIG,
 ]
 DEV = ["ruff>=0.9", "mypy>=1.14", "build>=1.2", *TEST]
 
@@ -58,6 +62,8 @@ setup(
         "data": DATA,
         "serving": SERVING,
         "viz": VIZ,
+        "ranking": RANKING,
+        "config": CONFIG,
         "tfrs": TFRS,
         "docs": DOCS,
         "test": TEST,
