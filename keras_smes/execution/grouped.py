@@ -18,7 +18,7 @@ Tensor = Any
 
 def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
     """Returns `y[b,t,:] = sum over executed e of weights[b,t,e] * f_e(inputs[b])`, float32 `[B, T, out]`."""
-    plan = pack(choice.union_be, choice.executed_bm)
+    plan = pack(choice.executed_bm, experts.num_experts)
     rows_e = run_groups(take_rows(inputs_bd, plan), experts)
     outputs_bmo = tf.cast(experts.finish(return_rows(rows_e, plan)), tf.float32)
     return tf.matmul(weights_of_slots(choice, after=plan.instances_e[0]), outputs_bmo)

@@ -28,26 +28,19 @@ class Plan(NamedTuple):
     slots: int
 
 
-def pack(union_be: Tensor, executed_bm: Tensor) -> Plan:
+def pack(executed_bm: Tensor, num_experts: int) -> Plan:
     """Groups the pairs of a batch by expert.
 
     Args:
-        union_be: `[B, E]` bool, the executed experts.
-        executed_bm: `[B, M]` int32, the same experts listed ascending, padded with E.
+        executed_bm: `[B, M]` int32, the executed experts of each instance, padded with E.
+        num_experts: E.
 
     Returns:
         The `Plan`.
     """
-    num_experts, slots = union_be.shape[1], executed_bm.shape[1]
-    member_be = tf.cast(union_be, tf.int32)
-    count_e = tf.reduce_sum(member_be, axis=0)
-    # Read expert by expert, the mask lists the pairs grouped by expert.
-    pair_p2 = tf.cast(tf.where(tf.transpose(union_be)), tf.int32)
-    expert_p, instance_p = pair_p2[:, 0], pair_p2[:, 1]
-    instances_e = tf.split(instance_p, count_e, num=num_experts)
-    # Experts wait for their instances, and for nothing else: what is needed afterwards comes after.
-    with tf.control_dependencies(instances_e[:1]):
-        slot_be = tf.cumsum(member_be, axis=1, exclusive=True)
-    slot_p = instance_p * slots + tf.gather(tf.reshape(slot_be, [-1]), instance_p * num_experts + expert_p)
-    empty_s = tf.where(tf.reshape(executed_bm, [-1]) >= num_experts)[:, 0]
-    return Plan(instances_e, tf.split(slot_p, count_e, num=num_experts), tf.cast(empty_s, tf.int32), slots)
+    expert_s = tf.reshape(executed_bm, [-1])
+    slot_s = tf.range(tf.size(expert_s))
+    # Whatever is partitioned keeps its order, and slots come instance by instance.
+    *slots_e, empty_s = tf.dynamic_partition(slot_s, expert_s, num_experts + 1)
+    *instances_e, _ = tf.dynamic_partition(slot_s // executed_bm.shape[1], expert_s, num_experts + 1)
+    return Plan(instances_e, slots_e, empty_s, executed_bm.shape[1])

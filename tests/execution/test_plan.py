@@ -14,7 +14,7 @@ pytestmark = pytest.mark.tensorflow
 def plan_of(union, bound):
     from keras_smes.execution.plan import pack
 
-    return to_numpy(pack(union, oracle.executed(union, bound).astype(np.int32)))
+    return to_numpy(pack(oracle.executed(union, bound).astype(np.int32), union.shape[1]))
 
 
 @st.composite
@@ -71,10 +71,9 @@ def test_the_batch_size_may_be_unknown():
 
     union = np.random.default_rng(0).random((6, 5)) < 0.4
     lists = oracle.executed(union, 5).astype(np.int32)
-    shapes = [tf.TensorSpec([None, 5], tf.bool), tf.TensorSpec([None, 5], tf.int32)]
-    traced = tf.function(pack, input_signature=shapes)
+    traced = tf.function(lambda lists: pack(lists, 5), input_signature=[tf.TensorSpec([None, 5], tf.int32)])
     for rows in (6, 0, 1):
-        plan = to_numpy(traced(union[:rows], lists[:rows]))
+        plan = to_numpy(traced(lists[:rows]))
         expected = plan_of(union[:rows], 5)
         for found, known in zip(
             plan.instances_e + plan.slots_e, expected.instances_e + expected.slots_e, strict=True
