@@ -1,20 +1,22 @@
 """Routing: which experts an instance executes, and with what weight each task mixes them.
 
 Pure functions on float32 tensors, the section "Routing" of the specification line by line. Axes are
-written into the names: `b` instances, `t` tasks, `e` experts, `k` picks, `m` slots of the union.
+written into the names: `b` instances, `t` tasks, `e` experts, `k` picks, `m` slots of the union. Choices are
+lists of experts, because a pass over all E for each of them is what routing costs; masks are made of them
+for whoever wants masks, and nobody pays for those that nobody reads.
 
 Source: SMES, "Towards Scalable Multi-Task Recommendation via Expert Sparsity" (arXiv 2602.09386).
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
 Tensor = Any
 
-FEW_PICKS = 4  # up to here, picking one expert after the other is faster than sorting them out at once
+FEW = 4  # up to here, taking picks one after the other is faster than all at once
 
 
 def union_bound(num_experts: int, num_shared: int, num_private: Sequence[int]) -> int:
@@ -27,60 +29,77 @@ def joint_score(probabilities_bte: Tensor, task_weights_t: Tensor) -> Tensor:
     return ops.matmul(task_weights_t[None, None, :], probabilities_bte)[:, 0]
 
 
-def top_k_mask(scores: Tensor, k: int) -> Tensor:
-    """Boolean mask of the `k` highest scores on the last axis; ties go to the lower index."""
-    if k in (0, scores.shape[-1]):
-        return ops.full_like(scores, k > 0, dtype="bool")
-    experts_e = ops.arange(scores.shape[-1], dtype="int32")
-    picks = _pick_one_by_one if k <= FEW_PICKS else _pick_at_once
-    # One comparison a pick instead of a one-hot of all picks: no tensor of k * E a row.
-    return functools.reduce(ops.logical_or, (ops.equal(pick, experts_e) for pick in picks(scores, k)))
+def top_k(scores: Tensor, k: int) -> Tensor:
+    """Indices of the `k` highest scores on the last axis, int32, best first; ties go to the lower index."""
+    if k > FEW:
+        return ops.cast(ops.top_k(scores, k)[1], "int32")
+    expert_e = ops.arange(scores.shape[-1], dtype="int32")
+    picks = [ops.zeros_like(scores[..., :0], dtype="int32")]
+    for _ in range(k):
+        if len(picks) > 1:
+            scores = ops.where(ops.equal(expert_e, picks[-1]), -float("inf"), scores)
+        picks.append(ops.cast(ops.top_k(scores, 1)[1], "int32"))
+    return ops.concatenate(picks, axis=-1)
 
 
-def _pick_one_by_one(scores: Tensor, k: int) -> Iterator[Tensor]:
-    # The top of a row is one pass over it; TensorFlow's top_k of two is seven times as slow on a CPU.
-    top = ops.cast(ops.top_k(scores, 1)[1], "int32")
-    yield top
-    if k > 1:
-        left = ops.where(ops.equal(top, ops.arange(scores.shape[-1], dtype="int32")), -float("inf"), scores)
-        yield from _pick_one_by_one(left, k - 1)
+def among(experts: Tensor, picks: Tensor) -> Tensor:
+    """Whether each of `experts [..., n]` is one of `picks [..., k]`: bool `[..., n]`."""
+    if picks.shape[-1] == 0:
+        spread = experts + ops.sum(picks, axis=-1, keepdims=True)  # nothing sums to 0, in the shape of all
+        return ops.not_equal(spread, spread)
+    matches = (ops.equal(experts, picks[..., k : k + 1]) for k in range(picks.shape[-1]))
+    return functools.reduce(ops.logical_or, matches)
 
 
-def _pick_at_once(scores: Tensor, k: int) -> Iterator[Tensor]:
-    picks_k = ops.cast(ops.top_k(scores, k)[1], "int32")
-    for pick in range(k):
-        yield picks_k[..., pick : pick + 1]
+def mask(picks: Tensor, num_experts: int) -> Tensor:
+    """The experts listed in `picks [..., k]`, as a mask `[..., E]`."""
+    return among(ops.arange(num_experts, dtype="int32"), picks)
 
 
 def shared_subset(score_be: Tensor, num_shared: int) -> Tensor:
-    """Experts that all tasks of an instance share: `S(b) = TopK_e(s[b,:], K_s)`, as a mask `[B, E]`."""
-    return top_k_mask(score_be, num_shared)
+    """Experts that all tasks of an instance share: `S(b) = TopK_e(s[b,:], K_s)`, int32 `[B, K_s]`, ascending."""
+    return ops.sort(top_k(score_be, num_shared), axis=-1)
 
 
-def private_experts(logits_bte: Tensor, shared_be: Tensor, num_private: Sequence[int]) -> Tensor:
+def private_experts(logits_bte: Tensor, shared_bk: Tensor, num_private: Sequence[int]) -> Tensor:
     """Experts that each task adds for itself: `A_t(b) = TopK_e(z[b,t,:] over e not in S(b), K_a[t])`.
 
-    Returns a mask `[B, T, E]`, disjoint from `shared_be`.
+    Returns int32 `[B, T, max K_a]`, best first, padded with E; none of them is shared.
     """
+    num_experts = logits_bte.shape[-1]
+    shared_be = mask(shared_bk, num_experts)
     open_bte = ops.where(shared_be[:, None, :], -float("inf"), logits_bte)
     if len(set(num_private)) == 1:
-        private_bte = top_k_mask(open_bte, num_private[0])
+        private_btk = top_k(open_bte, num_private[0])
     else:
-        private_bte = ops.stack([top_k_mask(open_bte[:, t], k) for t, k in enumerate(num_private)], axis=1)
-    # Experts closed by -inf tie with logits of -inf: disjoint even then.
-    return ops.logical_and(private_bte, ops.logical_not(shared_be)[:, None, :])
+        tasks = [top_k(open_bte[:, t], k) for t, k in enumerate(num_private)]
+        private_btk = ops.stack([_pad(task_bk, max(num_private), num_experts) for task_bk in tasks], axis=1)
+    # Where all open logits are -inf, a shared expert would be as good a pick as any.
+    return ops.where(among(private_btk, shared_bk[:, None, :]), num_experts, private_btk)
 
 
-def gates(logits_bte: Tensor, chosen_bte: Tensor) -> Tensor:
-    """Weights of a task's experts: `g[b,t,:] = softmax of z[b,t,:] over K_t(b)`, zero elsewhere."""
-    return ops.softmax(ops.where(chosen_bte, logits_bte, -float("inf")), axis=-1)
+def _pad(picks_bk: Tensor, width: int, num_experts: int) -> Tensor:
+    return ops.pad(picks_bk, ((0, 0), (0, width - picks_bk.shape[1])), constant_values=num_experts)
 
 
-def executed_experts(union_be: Tensor, bound: int) -> Tensor:
-    """Lists each instance's executed experts: int32 `[B, M]`, ascending, padded with `E`.
+def executed_experts(shared_bk: Tensor, private_btk: Tensor, num_experts: int, bound: int) -> Tensor:
+    """Lists each instance's executed experts, `U(b)`: int32 `[B, M]`, ascending, each once, padded with E.
 
     The static size `M` is the bound on `|U(b)|`; it tells the execution, in the one place where
     shapes are known, how much an instance can need.
     """
-    member_bm, expert_bm = ops.top_k(ops.cast(union_be, "int32"), bound)
-    return ops.where(member_bm > 0, ops.cast(expert_bm, "int32"), union_be.shape[-1])
+    tasks = [private_btk[:, t] for t in range(private_btk.shape[1])]
+    sorted_bk = ops.sort(ops.concatenate([shared_bk, *tasks], axis=-1), axis=-1)
+    repeated_bk = ops.equal(sorted_bk[:, 1:], sorted_bk[:, :-1])
+    once_bk = ops.where(repeated_bk, num_experts, sorted_bk[:, 1:])
+    return ops.sort(ops.concatenate([sorted_bk[:, :1], once_bk], axis=-1), axis=-1)[:, :bound]
+
+
+def gates(logits: Tensor, chosen: Tensor) -> Tensor:
+    """Weights of a task's experts: `g[b,t,:] = softmax of z[b,t,:] over K_t(b)`, zero elsewhere.
+
+    Args:
+        logits: `[B, T, E]`, or those of the slots, `[B, T, M]`.
+        chosen: Bool of the same shape, whether the expert is in `K_t(b)`.
+    """
+    return ops.softmax(ops.where(chosen, logits, -float("inf")), axis=-1)

@@ -17,6 +17,7 @@ ROOMS = {
     "data": 2,
     "serving": 2,
     "routing": 1,
+    "tasks": 1,
     "balance": 1,
     "execution": 1,
     "features": 1,
@@ -25,6 +26,7 @@ ROOMS = {
     "viz": 1,
     "checks": 0,
     "compilation": 0,
+    "slots": 0,
 }
 # Side by side on a floor, or below, and yet closed to each other.
 CLOSED = {

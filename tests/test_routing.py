@@ -34,8 +34,10 @@ def random_choice(seed, batch=5, num_tasks=3, num_experts=7):
 @given(tied_scores, st.integers(0, 6))
 def test_top_k_takes_the_best_and_of_equals_the_lower_index(scores, k):
     scores = np.array(scores, np.float32)
-    expected = [masks_of(oracle.top_k(row, k, range(6)), 6) for row in scores]
-    np.testing.assert_array_equal(evaluate(lambda s: routing.top_k_mask(s, k), scores), expected)
+    expected = np.array([oracle.top_k(row, k, range(6)) for row in scores]).reshape(len(scores), k)
+    found = evaluate(lambda s: routing.top_k(s, k), scores)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("num_experts", [1, 2, 9, 33])
@@ -43,8 +45,8 @@ def test_top_k_takes_the_best_and_of_equals_the_lower_index(scores, k):
 def test_of_equal_scores_top_k_takes_the_lowest_indices(num_experts, value):
     scores = np.full((2, 3, num_experts), value, np.float32)
     for k in {0, 1, num_experts // 2, num_experts}:
-        mask = evaluate(lambda s, k=k: routing.top_k_mask(s, k), scores)
-        np.testing.assert_array_equal(mask, np.broadcast_to(np.arange(num_experts) < k, scores.shape))
+        picks = evaluate(lambda s, k=k: routing.top_k(s, k), scores)
+        np.testing.assert_array_equal(picks, np.broadcast_to(np.arange(k), (2, 3, k)))
 
 
 def test_joint_score_by_hand():
@@ -65,20 +67,20 @@ def test_private_experts_are_the_best_of_those_not_shared(logits, shared, num_pr
     logits = np.array(logits, np.float32)
     counts = oracle.private_counts(num_private, 3)
     others = [e for e in range(5) if e not in shared]
-    expected = [masks_of(oracle.top_k(row, k, others), 5) for row, k in zip(logits, counts, strict=True)]
+    picks = [oracle.top_k(row, k, others) for row, k in zip(logits, counts, strict=True)]
+    expected = [row + [5] * (max(counts) - len(row)) for row in picks]
     function = lambda z, s: routing.private_experts(z, s, counts)  # noqa: E731
-    private = evaluate(function, logits[None], masks_of(list(shared), 5)[None])
-    np.testing.assert_array_equal(private[0], expected)
+    private = evaluate(function, logits[None], np.array([sorted(shared)], np.int32).reshape(1, -1))
+    np.testing.assert_array_equal(private[0], np.array(expected).reshape(3, -1))
 
 
 @pytest.mark.parametrize("low", [-np.inf, -1e30, np.finfo(np.float32).min])
 def test_private_experts_are_never_shared_however_low_the_logits(low):
     logits = np.full((1, 2, 6), low, np.float32)
-    shared = np.array([[True, False, True, False, False, False]])
-    private = evaluate(lambda z, s: routing.private_experts(z, s, (2, 2)), logits, shared)
-    assert not (private & shared[:, None]).any()
+    private = evaluate(lambda z, s: routing.private_experts(z, s, (2, 2)), logits, np.array([[0, 2]], np.int32))
+    assert not np.isin(private, [0, 2]).any()
     if np.isfinite(low):
-        np.testing.assert_array_equal(np.flatnonzero(private[0, 1]), [1, 3])
+        np.testing.assert_array_equal(private, [[[1, 3], [1, 3]]])
 
 
 @DRAWN
@@ -124,14 +126,30 @@ def test_gradients_reach_exactly_the_logits_of_the_task_set():
 
 
 @DRAWN
-@given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=4))
-def test_executed_experts_list_the_union_ascending_padded_with_the_number_of_experts(union):
-    union = np.array(union)
-    bound = max(1, union.sum(axis=1).max())
-    for size in {bound, 6}:
-        executed = evaluate(lambda u, m=size: routing.executed_experts(u, m), union)
+@given(
+    st.lists(st.sets(st.integers(0, 5), min_size=2, max_size=2), min_size=1, max_size=4),
+    st.lists(st.lists(st.lists(st.integers(0, 6), min_size=2, max_size=2), min_size=3, max_size=3), min_size=4),
+)
+def test_executed_experts_list_the_union_ascending_padded_with_the_number_of_experts(shared, private):
+    private = private[: len(shared)]
+    union = np.zeros((len(shared), 6), bool)
+    for b, (common, tasks) in enumerate(zip(shared, private, strict=True)):
+        union[b, [e for e in {*common, *np.ravel(tasks)} if e < 6]] = True
+    for size in {union.sum(axis=1).max(), 6}:
+        function = lambda s, p, m=size: routing.executed_experts(s, p, 6, m)  # noqa: E731
+        executed = evaluate(function, *(np.array(x, np.int32) for x in ([*map(sorted, shared)], private)))
         assert executed.dtype == np.int32
         np.testing.assert_array_equal(executed, oracle.executed(union, size))
+
+
+@DRAWN
+@given(st.integers(0, 3), seeds)
+def test_among_is_membership(width, seed):
+    rng = np.random.default_rng(seed)
+    experts, lists = rng.integers(0, 5, (3, 1, 6)), rng.integers(0, 5, (3, 2, width))
+    found = evaluate(routing.among, experts.astype(np.int32), lists.astype(np.int32))
+    expected = [[np.isin(experts[b, 0], lists[b, t]) for t in range(2)] for b in range(3)]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_union_bound():

@@ -46,10 +46,7 @@ def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
     """Returns `y[b,t,:] = sum over executed e of weights[b,t,e] * f_e(inputs[b])`, float32 `[B, T, out]`."""
     plan = plan_blocks(choice.union_be, choice.executed_bm)
     outputs_bmo = ops.cast(run_blocks(inputs_bd, plan, experts), "float32")
-    used_bm = plan.row_bm >= 0
-    expert_bm = ops.where(used_bm, choice.executed_bm, 0)
-    weights_btm = ops.take_along_axis(choice.weights_bte, expert_bm[:, None, :], axis=2)
-    return ops.matmul(ops.where(used_bm[:, None, :], weights_btm, 0.0), outputs_bmo)
+    return ops.matmul(choice.slot_weights_btm, outputs_bmo)
 
 
 def plan_blocks(union_be: Tensor, executed_bm: Tensor) -> BlockPlan:

@@ -44,10 +44,12 @@ class Choice(NamedTuple):
 
     Attributes:
         weights_bte: `[B, T, E]` float32 weights, zero where a task did not choose the expert.
+        slot_weights_btm: `[B, T, M]`, the same for the executed experts, zero where padded.
         union_be: `[B, E]` bool, the executed experts.
         executed_bm: `[B, M]` int32, the same experts listed ascending, padded with E.
     """
 
     weights_bte: Tensor
+    slot_weights_btm: Tensor
     union_be: Tensor
     executed_bm: Tensor

@@ -21,7 +21,7 @@ def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
     plan = pack(choice.executed_bm, experts.num_experts)
     rows_e = run_groups(take_rows(inputs_bd, plan), experts)
     outputs_bmo = tf.cast(experts.finish(return_rows(rows_e, plan)), tf.float32)
-    return tf.matmul(weights_of_slots(choice, after=plan.instances_e[0]), outputs_bmo)
+    return tf.matmul(choice.slot_weights_btm, outputs_bmo)
 
 
 def take_rows(inputs_bd: Tensor, plan: Plan) -> list[Tensor]:
@@ -70,14 +70,3 @@ def run_groups(rows_e: list[Tensor], experts: Experts) -> list[Tensor]:
             rows = activation(tf.nn.bias_add(tf.matmul(rows, kernels[expert]), biases[expert]))
         outputs_e.append(rows)
     return outputs_e
-
-
-def weights_of_slots(choice: Choice, after: Tensor) -> Tensor:
-    """Picks the weights of the listed experts, `[B, T, M]`, once `after` is computed.
-
-    Empty slots get some weight of the instance; their rows are zero.
-    """
-    last = choice.union_be.shape[-1] - 1
-    with tf.control_dependencies([after]):
-        expert_bm = tf.minimum(choice.executed_bm, last)
-    return tf.gather(choice.weights_bte, expert_bm, axis=2, batch_dims=1)

@@ -11,6 +11,7 @@ from keras_smes import execution as ways
 from keras_smes.checks import check_count, check_counts, check_rank
 from keras_smes.execution.choose import check_execution
 from keras_smes.layers.initializers import clone, reseeded, stacked
+from keras_smes.slots import take_slots
 
 Tensor = Any
 
@@ -42,7 +43,8 @@ class ExpertPool(keras.layers.Layer):
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
-        routing: What `PrivateExpertGate` returns: `weights`, `union` and `executed` are read.
+        routing: What `PrivateExpertGate` returns: `weights`, `slot_weights`, `union` and `executed` are
+            read. Without `slot_weights` they are taken from `weights`.
         training: Boolean; under `"auto"`, whether the way of execution should be good at gradients.
 
     Returns:
@@ -111,7 +113,7 @@ class ExpertPool(keras.layers.Layer):
             self.biases.append(bias)
 
     def call(self, inputs: Tensor, routing: Mapping[str, Tensor], training: bool | None = None) -> Tensor:
-        choice = ways.Choice(routing["weights"], routing["union"], routing["executed"])
+        choice = _choice(routing)
         if choice.union_be.shape[-1] != self.num_experts:
             raise ValueError(
                 f"`routing` must choose among num_experts={self.num_experts} experts. "
@@ -153,3 +155,12 @@ class ExpertPool(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
+
+
+def _choice(routing: Mapping[str, Tensor]) -> ways.Choice:
+    weights_bte, executed_bm = routing["weights"], routing["executed"]
+    slot_weights_btm = routing.get("slot_weights")
+    if slot_weights_btm is None:
+        in_use_bm = ops.less(executed_bm, weights_bte.shape[2])
+        slot_weights_btm = ops.where(in_use_bm[:, None, :], take_slots(weights_bte, executed_bm), 0.0)
+    return ways.Choice(weights_bte, slot_weights_btm, routing["union"], executed_bm)

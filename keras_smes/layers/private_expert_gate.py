@@ -9,6 +9,7 @@ from keras import ops
 from keras_smes import routing as formulas
 from keras_smes.checks import check_count, check_counts, check_picks
 from keras_smes.layers.masks import mask_all
+from keras_smes.slots import take_slots
 
 Tensor = Any
 
@@ -34,10 +35,14 @@ class PrivateExpertGate(keras.layers.Layer):
         routing: What `SharedSubsetRouter` returns.
 
     Returns:
-        The entries of `routing`, and: `weights`, float32 `[B, T, E]`, the gates g; `chosen`, bool
-        `[B, T, E]`, the task sets; `union`, bool `[B, E]`, the executed experts; `executed`, int32
-        `[B, M]`, the same as a list, ascending, padded with E, where
-        `M = min(E, K_s + sum_t K_a[t])` bounds what an instance can execute.
+        The entries of `routing`, and:
+
+        - `private_experts`, int32 `[B, T, max K_a]`, the sets A, best first, padded with E;
+        - `executed`, int32 `[B, M]`, the executed experts U, ascending, padded with E, where
+          `M = min(E, K_s + sum_t K_a[t])` bounds what an instance can execute;
+        - `slot_weights`, float32 `[B, T, M]`, the gates g of the executed experts, zero where padded;
+        - `chosen`, bool `[B, T, E]`, the task sets; `union`, bool `[B, E]`, U as a mask; `weights`,
+          float32 `[B, T, E]`, the gates g.
 
     Example:
 
@@ -77,18 +82,24 @@ class PrivateExpertGate(keras.layers.Layer):
         return tuple(self.num_private)
 
     def call(self, routing: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        logits_bte, shared_be = routing["logits"], routing["shared"]
+        logits_bte, shared_bk = routing["logits"], routing["shared_experts"]
+        num_experts = logits_bte.shape[2]
         num_private = self.private_of_tasks({"logits": logits_bte.shape})
-        bound = formulas.union_bound(logits_bte.shape[2], routing["shared_experts"].shape[1], num_private)
-        private_bte = formulas.private_experts(logits_bte, shared_be, num_private)
-        chosen_bte = ops.logical_or(shared_be[:, None, :], private_bte)
-        union_be = ops.any(chosen_bte, axis=1)
+        private_btk = formulas.private_experts(logits_bte, shared_bk, num_private)
+        bound = formulas.union_bound(num_experts, shared_bk.shape[1], num_private)
+        executed_bm = formulas.executed_experts(shared_bk, private_btk, num_experts, bound)
+        chosen_bte = _in_task_sets(ops.arange(num_experts, dtype="int32")[None], shared_bk, private_btk)
+        in_use_b1m = ops.less(executed_bm, num_experts)[:, None, :]
+        chosen_btm = ops.logical_and(_in_task_sets(executed_bm, shared_bk, private_btk), in_use_b1m)
         return {
             **routing,
-            "weights": formulas.gates(logits_bte, chosen_bte),
+            "private_experts": private_btk,
+            "executed": executed_bm,
+            "slot_weights": formulas.gates(take_slots(logits_bte, executed_bm), chosen_btm),
+            # For whoever looks at all experts; a graph that doesn't never computes them.
             "chosen": chosen_bte,
-            "union": union_be,
-            "executed": formulas.executed_experts(union_be, bound),
+            "union": ops.any(chosen_bte, axis=1),
+            "weights": formulas.gates(logits_bte, chosen_bte),
         }
 
     def compute_output_shape(
@@ -96,13 +107,16 @@ class PrivateExpertGate(keras.layers.Layer):
     ) -> dict[str, tuple[int | None, ...]]:
         batch, num_tasks, num_experts = routing_shape["logits"]
         num_shared = routing_shape["shared_experts"][1] or 0
-        bound = formulas.union_bound(num_experts or 0, num_shared, self.private_of_tasks(routing_shape))
+        private = self.private_of_tasks(routing_shape)
+        bound = formulas.union_bound(num_experts or 0, num_shared, private)
         return {
             **{name: tuple(shape) for name, shape in routing_shape.items()},
-            "weights": (batch, num_tasks, num_experts),
+            "private_experts": (batch, num_tasks, max(private)),
+            "executed": (batch, bound),
+            "slot_weights": (batch, num_tasks, bound),
             "chosen": (batch, num_tasks, num_experts),
             "union": (batch, num_experts),
-            "executed": (batch, bound),
+            "weights": (batch, num_tasks, num_experts),
         }
 
     def compute_mask(self, routing: Mapping[str, Tensor], mask: Any = None) -> dict[str, Tensor | None]:
@@ -110,3 +124,9 @@ class PrivateExpertGate(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_private": self.num_private}
+
+
+def _in_task_sets(experts_bn: Tensor, shared_bk: Tensor, private_btk: Tensor) -> Tensor:
+    """Whether each of the experts is in `K_t(b) = S(b) + A_t(b)`: bool `[B, T, n]`."""
+    shared_bn = formulas.among(experts_bn, shared_bk)
+    return ops.logical_or(shared_bn[:, None, :], formulas.among(experts_bn[:, None, :], private_btk))

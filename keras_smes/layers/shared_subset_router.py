@@ -108,12 +108,12 @@ class SharedSubsetRouter(keras.layers.Layer):
         probabilities_bte = ops.softmax(logits_bte, axis=-1)
         task_weights_t = ops.convert_to_tensor(self._weights_t, dtype="float32")
         score_be = routing.joint_score(probabilities_bte, task_weights_t)
-        shared_be = routing.shared_subset(score_be, self.num_shared)
+        shared_bk = routing.shared_subset(score_be, self.num_shared)
         return {
             "logits": logits_bte,
             "probabilities": probabilities_bte,
-            "shared": shared_be,
-            "shared_experts": routing.executed_experts(shared_be, self.num_shared),
+            "shared": routing.mask(shared_bk, self.num_experts),
+            "shared_experts": shared_bk,
         }
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> dict[str, tuple[int | None, ...]]:

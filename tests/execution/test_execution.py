@@ -28,7 +28,9 @@ def choice_of(chosen, seed=0, bound=None):
     union = chosen.any(axis=1)
     bound = max(1, union.sum(axis=1).max(initial=0)) if bound is None else bound
     lists = oracle.executed(union, bound).astype(np.int32)
-    return execution.Choice(weights.astype(np.float32), union, lists)
+    weights = weights.astype(np.float32)
+    slots = np.eye(union.shape[1] + 1, dtype=np.float32)[lists][..., :-1]  # an empty slot is nobody's
+    return execution.Choice(weights, np.einsum("bte,bme->btm", weights, slots), union, lists)
 
 
 def weights_of(num_experts, widths, seed=0):
@@ -140,7 +142,9 @@ def loss_gradients(way, h, choice, kernels, biases, cotangent):
 
     def loss(tensors):
         h, weights, *rest = tensors
-        mixed = choice._replace(weights_bte=weights)
+        slots = ops.one_hot(choice.executed_bm, weights.shape[2])
+        of_slots = ops.einsum("bte,bme->btm", weights, slots)
+        mixed = choice._replace(weights_bte=weights, slot_weights_btm=of_slots)
         outputs = execution.run(way, h, mixed, experts_of(rest[:count], rest[count:]))
         return ops.sum(outputs * cotangent)
 
