@@ -55,7 +55,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["keras_smes", "keras_smes.*"]),
-    package_data={"keras_smes": ["py.typed"]},
+    package_data={"keras_smes": ["py.typed", "export/serving_ops.txt"]},
     python_requires=">=3.10",
     install_requires=["tensorflow>=2.18", "keras>=3.9", "numpy>=1.26"],
     extras_require={

@@ -57,7 +57,7 @@ def mask(picks: Tensor, num_experts: int) -> Tensor:
 
 
 def shared_subset(score_be: Tensor, num_shared: int) -> Tensor:
-    """Experts that all tasks of an instance share: `S(b) = TopK_e(s[b,:], K_s)`, int32 `[B, K_s]`, ascending."""
+    """Experts that all tasks share: `S(b) = TopK_e(s[b,:], K_s)`, int32 `[B, K_s]`, ascending."""
     return ops.sort(top_k(score_be, num_shared), axis=-1)
 
 

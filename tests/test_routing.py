@@ -77,7 +77,9 @@ def test_private_experts_are_the_best_of_those_not_shared(logits, shared, num_pr
 @pytest.mark.parametrize("low", [-np.inf, -1e30, np.finfo(np.float32).min])
 def test_private_experts_are_never_shared_however_low_the_logits(low):
     logits = np.full((1, 2, 6), low, np.float32)
-    private = evaluate(lambda z, s: routing.private_experts(z, s, (2, 2)), logits, np.array([[0, 2]], np.int32))
+    private = evaluate(
+        lambda z, s: routing.private_experts(z, s, (2, 2)), logits, np.array([[0, 2]], np.int32)
+    )
     assert not np.isin(private, [0, 2]).any()
     if np.isfinite(low):
         np.testing.assert_array_equal(private, [[[1, 3], [1, 3]]])
@@ -128,7 +130,9 @@ def test_gradients_reach_exactly_the_logits_of_the_task_set():
 @DRAWN
 @given(
     st.lists(st.sets(st.integers(0, 5), min_size=2, max_size=2), min_size=1, max_size=4),
-    st.lists(st.lists(st.lists(st.integers(0, 6), min_size=2, max_size=2), min_size=3, max_size=3), min_size=4),
+    st.lists(
+        st.lists(st.lists(st.integers(0, 6), min_size=2, max_size=2), min_size=3, max_size=3), min_size=4
+    ),
 )
 def test_executed_experts_list_the_union_ascending_padded_with_the_number_of_experts(shared, private):
     private = private[: len(shared)]

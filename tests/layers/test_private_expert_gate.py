@@ -37,7 +37,9 @@ def test_equals_the_oracle(case):
     np.testing.assert_array_equal(found["union"], expected.union)
     np.testing.assert_array_equal(found["executed"], oracle.executed(expected.union, case.sizes.bound))
     assert_close(found["weights"], expected.weights)
-    private = [[set(experts) - {case.sizes.num_experts} for experts in row] for row in found["private_experts"]]
+    private = [
+        [set(experts) - {case.sizes.num_experts} for experts in row] for row in found["private_experts"]
+    ]
     only = expected.chosen & ~expected.shared[:, None]
     assert private == [[set(np.flatnonzero(task)) for task in row] for row in only]
     for b, (row, experts) in enumerate(zip(found["slot_weights"], found["executed"], strict=True)):
@@ -50,7 +52,15 @@ def test_passes_the_routers_entries_on():
     case = problem(EDGES["usual"])
     routing = routing_of(case)
     found = evaluate(gate_of(case), routing)
-    assert set(found) == {*routing, "private_experts", "executed", "slot_weights", "chosen", "union", "weights"}
+    assert set(found) == {
+        *routing,
+        "private_experts",
+        "executed",
+        "slot_weights",
+        "chosen",
+        "union",
+        "weights",
+    }
     for name, array in routing.items():
         np.testing.assert_array_equal(found[name], array)
 
