@@ -5,48 +5,70 @@ values, as the served graph does; apart, the lookups run in the input pipeline a
 with XLA, which knows neither strings nor hash tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import abc
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_smes.features.schema import (
-    FeatureSchema,
-    HashedString,
-    IntegerCategory,
-    Number,
-    StringCategory,
-)
+from keras_smes.features.attention import TargetAttention
+from keras_smes.features.bucketize import Bucketize
+from keras_smes.features.categories import Embedded
+from keras_smes.features.crosses import CrossNetwork
+from keras_smes.features.feature import Feature
+from keras_smes.features.fit_length import FitLength
+from keras_smes.features.lookup import lookup_layer
+from keras_smes.features.numbers import Number
+from keras_smes.features.pooling import MaskedPooling
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.features.sequences import MultiValued, Sequence
 from keras_smes.features.standardize import Standardize
+from keras_smes.features.tables import tables
 
 Tensor = Any
+Tensors = dict[str, Tensor]
 # The one tensor [B, N] that preprocessing makes of all numbers. No feature can have this name.
 NUMBERS = "standardized-numbers"
 
 
-def raw_inputs(schema: FeatureSchema) -> dict[str, Tensor]:
-    """Returns one Keras input of shape `[B]` a feature, named and typed as the feature."""
-    return {f.name: keras.Input((), dtype=f.dtype, name=f.name) for f in schema.features}
+def raw_inputs(schema: FeatureSchema) -> Tensors:
+    """Returns one Keras input for each raw input of the schema.
+
+    They are named and typed as the features, of shape `[B]`; `Tags` and `Sequence` have `NAME [B, L]`,
+    of any L, and `NAME_length [B]` int32.
+    """
+    return {
+        name: keras.Input(shape, dtype=dtype, name=name)
+        for name, (shape, dtype) in schema.input_specs.items()
+    }
 
 
-def preprocessed_inputs(schema: FeatureSchema) -> dict[str, Tensor]:
+def preprocessed_inputs(schema: FeatureSchema) -> Tensors:
     """Returns the Keras inputs of what `preprocessor` puts out."""
-    inputs = {f.name: keras.Input((), dtype="int32", name=f.name) for f in _categories(schema)}
-    if numbers := _numbers(schema):
+    inputs = {}
+    for feature in _embedded(schema):
+        shape = (feature.max_length,) if isinstance(feature, MultiValued) else ()
+        inputs[feature.name] = keras.Input(shape, dtype="int32", name=feature.name)
+        if isinstance(feature, MultiValued):
+            length = feature.length_name
+            inputs[length] = keras.Input((), dtype="int32", name=length)
+    if numbers := _standardised(schema):
         inputs[NUMBERS] = keras.Input((len(numbers),), dtype="float32", name=NUMBERS)
     return inputs
 
 
 def preprocessor(schema: FeatureSchema, name: str = "preprocessor") -> keras.Model:
-    """Builds the model from raw features to embedding rows (int32 `[B]`) and `NUMBERS [B, N]`.
+    """Builds the model from raw features to embedding rows (int32) and `NUMBERS [B, N]`.
+
+    Rows are `[B]`, and `[B, max_length]` with lengths `[B]` for `Tags` and `Sequence`.
 
     Args:
         schema: A fitted `FeatureSchema`.
         name: Name of the model. Defaults to `"preprocessor"`.
 
     Returns:
-        A functional model, dict in and dict out. An id or string never seen before gets row 0.
+        A functional model, dict in and dict out. An id or string never seen before gets row 0, as does a
+        missing number in buckets.
     """
     if not schema.is_fitted:
         unfitted = [f.name for f in schema.features if not f.is_fitted]
@@ -54,57 +76,92 @@ def preprocessor(schema: FeatureSchema, name: str = "preprocessor") -> keras.Mod
             f"`schema` must be fitted: call `schema.fit(columns)`. Received: unfitted={unfitted}"
         )
     inputs = raw_inputs(schema)
-    outputs = {f.name: ops.cast(_lookup(f)(inputs[f.name]), "int32") for f in _categories(schema)}
-    if numbers := _numbers(schema):
+    outputs: Tensors = {}
+    for table, members in tables(schema.features).items():
+        # One lookup for all of a table's features: a vocabulary is kept once.
+        to_rows = _to_rows(members[0], table)
+        for feature in members:
+            outputs |= _rows(feature, to_rows(inputs[feature.name]), inputs)
+    if numbers := _standardised(schema):
         log, mean, std = ([getattr(f, field) for f in numbers] for field in ("log", "mean", "std"))
         stacked_bn = ops.stack([inputs[f.name] for f in numbers], axis=1)
-        outputs[NUMBERS] = Standardize(log, mean, std, name="standardize")(stacked_bn)
-    return keras.Model(inputs, outputs, name=name)
+        outputs[NUMBERS] = Standardize(log, mean, std, dtype="float32", name="standardize")(stacked_bn)
+    return keras.Model(inputs, {key: outputs[key] for key in preprocessed_inputs(schema)}, name=name)
 
 
-def encode(schema: FeatureSchema, preprocessed: Mapping[str, Tensor], units: Sequence[int]) -> Tensor:
-    """Embeds the ids, joins the numbers, and runs an MLP over them: the encoded instance h.
+def encode(
+    schema: FeatureSchema,
+    preprocessed: abc.Mapping[str, Tensor],
+    units: abc.Sequence[int],
+    crosses: int = 0,
+    cross_dim: int | None = None,
+) -> Tensor:
+    """Embeds and pools the ids, joins the numbers, and runs crosses and an MLP: the encoded instance h.
 
     Args:
         schema: A fitted `FeatureSchema`.
         preprocessed: What `preprocessor` puts out.
-        units: Widths of the MLP's layers, each with a ReLU. Empty: h is the joined features.
+        units: Widths of the MLP's layers, each with a ReLU. Empty: h is the joined or crossed features.
+        crosses: Depth of the `CrossNetwork` between the joined features and the MLP; above 0 it needs the
+            extra `ranking`. Defaults to `0`, none.
+        cross_dim: Rank of the crosses' matrices. Defaults to `None`, full.
 
     Returns:
         `[B, D]`.
     """
-    parts = [
-        keras.layers.Embedding(f.num_ids, f.dim, name=f"embed_{f.name}")(preprocessed[f.name])
-        for f in _categories(schema)
-    ]
+    parts = list(_vectors(schema, preprocessed).values())
     if NUMBERS in preprocessed:
         parts.append(preprocessed[NUMBERS])
     h_bd = keras.layers.Concatenate(name="features")(parts) if len(parts) > 1 else parts[0]
+    if crosses:
+        h_bd = CrossNetwork(crosses, cross_dim, name="crosses")(h_bd)
     for layer, width in enumerate(units):
         h_bd = keras.layers.Dense(width, activation="relu", name=f"encoder_{layer}")(h_bd)
     return h_bd
 
 
-def _categories(schema: FeatureSchema) -> list[Any]:
-    return [f for f in schema.features if not isinstance(f, Number)]
+def _embedded(schema: FeatureSchema) -> list[Any]:
+    return [f for f in schema.features if f.table_name is not None]
 
 
-def _numbers(schema: FeatureSchema) -> list[Number]:
-    return [f for f in schema.features if isinstance(f, Number)]
+def _standardised(schema: FeatureSchema) -> list[Any]:
+    return [f for f in schema.features if f.table_name is None]
 
 
-def _lookup(feature: Any) -> keras.layers.Layer:
-    name = f"lookup_{feature.name}"
-    if isinstance(feature, HashedString):
-        return keras.layers.Hashing(feature.num_bins, name=name)
-    kind, unknown, unused = _LOOKUPS[type(feature)]
-    # Keras refuses an empty vocabulary, and one that holds the word for what is unknown.
-    return kind(vocabulary=list(feature.vocabulary or [unused]), oov_token=unknown, name=name)
+def _to_rows(feature: Feature, table: str) -> keras.layers.Layer:
+    if isinstance(feature, Number):
+        return Bucketize(feature.boundaries, name=f"bucketize_{table}")
+    assert isinstance(feature, Embedded)
+    return lookup_layer(feature.item, name=f"lookup_{table}")
 
 
-# For each category: its layer, what stands for an unknown value, and for a vocabulary of none. No row
-# has these: Keras' own -1 and "[UNK]" could be values.
-_LOOKUPS = {
-    IntegerCategory: (keras.layers.IntegerLookup, -(2**63), -(2**63) + 1),
-    StringCategory: (keras.layers.StringLookup, "\x1aunknown", "\x1aunused"),
-}
+def _rows(feature: Feature, rows: Tensor, inputs: Tensors) -> Tensors:
+    """What the core takes of a feature: its rows in the table, and a length where it has one."""
+    rows = ops.cast(rows, "int32")
+    if not isinstance(feature, MultiValued):
+        return {feature.name: rows}
+    fit_length = FitLength(feature.max_length, feature.keep, name=f"fit_{feature.name}")
+    fitted = fit_length(rows, inputs[feature.length_name])
+    return {feature.name: fitted["ids"], feature.length_name: fitted["lengths"]}
+
+
+def _vectors(schema: FeatureSchema, preprocessed: abc.Mapping[str, Tensor]) -> Tensors:
+    """One vector `[B, dim]` for each feature that is embedded, in the schema's order."""
+    vectors: Tensors = {}
+    for table, members in tables(schema.features).items():
+        first: Any = members[0]
+        embedding = keras.layers.Embedding(first.num_ids, first.dim, name=f"embed_{table}")
+        vectors |= {feature.name: embedding(preprocessed[feature.name]) for feature in members}
+    for feature in schema.features:
+        if isinstance(feature, MultiValued):
+            lengths_b = preprocessed[feature.length_name]
+            vectors[feature.name] = _pooled(feature, vectors, lengths_b)
+    return {feature.name: vectors[feature.name] for feature in _embedded(schema)}
+
+
+def _pooled(feature: MultiValued, vectors: Tensors, lengths_b: Tensor) -> Tensor:
+    items_bld, name = vectors[feature.name], f"pool_{feature.name}"
+    if isinstance(feature, Sequence) and feature.target is not None:
+        attention = TargetAttention(feature.attention_units, name=name)
+        return attention(vectors[feature.target], items_bld, lengths_b)
+    return MaskedPooling(feature.pooling, name=name)(items_bld, lengths_b)

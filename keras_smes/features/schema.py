@@ -2,205 +2,53 @@
 
 A schema stands alone: it knows NumPy and nothing of models, tables or data sets. It is declared
 without state (`IntegerCategory("user_id")`), fitted on training rows (`schema.fit(columns)`), kept
-as JSON in a run's configuration, and turned into Keras layers by `keras_smes.features.encoder`.
+as JSON in a run's configuration or as YAML, and turned into Keras layers by
+`keras_smes.features.encoder`.
 """
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what TF Serving takes as a tensor name
-MISSING_INTEGER = -1  # how a loader writes an integer category that the source leaves empty
-MISSING_STRING = ""
+from keras_smes.features.categories import (
+    Category,
+    HashedInteger,
+    HashedString,
+    IntegerCategory,
+    StringCategory,
+)
+from keras_smes.features.columns import prepare_columns
+from keras_smes.features.config import (
+    feature_from_config,
+    feature_to_config,
+    features_from_yaml,
+    features_to_yaml,
+)
+from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
+from keras_smes.features.feature import Columns, Counts, Feature, InputSpecs, check_name
+from keras_smes.features.numbers import Number
+from keras_smes.features.sequences import Sequence, Tags
+from keras_smes.features.tables import check_tables, tables
 
-Columns = Mapping[str, np.ndarray]
-
-
-def check_name(argument: str, name: Any) -> str:
-    """Returns `name` if TF Serving takes it as the name of a tensor."""
-    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
-        raise ValueError(
-            f"`{argument}` must match {NAME_PATTERN.pattern}, as names of served tensors do. "
-            f"Received: {argument}={name!r}"
-        )
-    return name
-
-
-@dataclasses.dataclass(frozen=True)
-class Feature:
-    """One named column of raw values. Use one of the subclasses."""
-
-    name: str
-    kind: ClassVar[str]
-    dtype: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        check_name("name", self.name)
-
-    def fit(self, values: np.ndarray) -> "Feature":
-        """Returns the feature with the state that `values`, the training rows, give it."""
-        del values
-        return self
-
-    @property
-    def is_fitted(self) -> bool:
-        return True
-
-
-@dataclasses.dataclass(frozen=True)
-class _Embedded(Feature):
-    dim: int = 16
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.dim < 1:
-            raise ValueError(f"`dim` must be positive. Received: dim={self.dim} (feature {self.name!r})")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Vocabulary(_Embedded):
-    vocabulary: tuple[Any, ...] | None = None
-    min_count: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.min_count < 1:
-            raise ValueError(
-                f"`min_count` must be positive. Received: min_count={self.min_count} (feature {self.name!r})"
-            )
-        if self.vocabulary is not None:
-            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
-
-    @property
-    def is_fitted(self) -> bool:
-        return self.vocabulary is not None
-
-    def _with_known(self, values: np.ndarray, missing: Any) -> Any:
-        if self.vocabulary is not None:
-            return self
-        known, counts = np.unique(values, return_counts=True)
-        kept = known[(counts >= self.min_count) & (known != missing)]
-        return dataclasses.replace(self, vocabulary=tuple(kept.tolist()))
-
-    @property
-    def num_ids(self) -> int:
-        """Rows of the embedding table: the vocabulary, and one row for whatever is not in it."""
-        if self.vocabulary is None:
-            raise ValueError(f"Feature {self.name!r} is not fitted: call `schema.fit(columns)` first.")
-        return 1 + len(self.vocabulary)
-
-
-@dataclasses.dataclass(frozen=True)
-class IntegerCategory(_Vocabulary):
-    """An int64 id with a vocabulary; an id outside of it shares one out-of-vocabulary row.
-
-    Args:
-        name: Name of the column and of the served tensor.
-        dim: Width of the embedding. Defaults to `16`.
-        vocabulary: Known ids. `None`, the default, takes them from the rows given to `fit`.
-        min_count: How many of those rows an id needs; rarer ones count as unknown. Defaults to `1`.
-    """
-
-    kind: ClassVar[str] = "integer_category"
-    dtype: ClassVar[str] = "int64"
-
-    def fit(self, values: np.ndarray) -> "IntegerCategory":
-        return self._with_known(np.asarray(values, np.int64), MISSING_INTEGER)
-
-
-@dataclasses.dataclass(frozen=True)
-class StringCategory(_Vocabulary):
-    """A string with a vocabulary; a string outside of it shares one out-of-vocabulary row.
-
-    Args:
-        name: Name of the column and of the served tensor.
-        dim: Width of the embedding. Defaults to `16`.
-        vocabulary: Known strings. `None`, the default, takes them from the rows given to `fit`.
-        min_count: How many of those rows a string needs; rarer ones count as unknown. Defaults to `1`.
-    """
-
-    kind: ClassVar[str] = "string_category"
-    dtype: ClassVar[str] = "string"
-
-    def fit(self, values: np.ndarray) -> "StringCategory":
-        return self._with_known(np.asarray(values, str), MISSING_STRING)
-
-
-@dataclasses.dataclass(frozen=True)
-class HashedString(_Embedded):
-    """A string hashed into a fixed number of rows: no vocabulary to keep, collisions instead.
-
-    Args:
-        name: Name of the column and of the served tensor.
-        dim: Width of the embedding. Defaults to `16`.
-        num_bins: Rows of the embedding table. Defaults to `1024`.
-    """
-
-    num_bins: int = 1024
-    kind: ClassVar[str] = "hashed_string"
-    dtype: ClassVar[str] = "string"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_bins < 2:
-            raise ValueError(
-                f"`num_bins` must be at least 2. Received: num_bins={self.num_bins} (feature {self.name!r})"
-            )
-
-    @property
-    def num_ids(self) -> int:
-        return self.num_bins
-
-
-@dataclasses.dataclass(frozen=True)
-class Number(Feature):
-    """A float32 number, standardised; NaN and infinities count as missing and become the mean.
-
-    Args:
-        name: Name of the column and of the served tensor.
-        log: Whether `log1p(max(x, 0))` comes before standardising. Defaults to `False`.
-        mean: Mean after the logarithm. `None`, the default, takes it from the rows given to `fit`.
-        std: Standard deviation after the logarithm, positive. `None` as for `mean`.
-    """
-
-    log: bool = False
-    mean: float | None = None
-    std: float | None = None
-    kind: ClassVar[str] = "number"
-    dtype: ClassVar[str] = "float32"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if (self.mean is None) != (self.std is None):
-            raise ValueError(
-                f"`mean` and `std` go together. Received: mean={self.mean}, std={self.std} "
-                f"(feature {self.name!r})"
-            )
-        if self.std is not None and not self.std > 0:
-            raise ValueError(f"`std` must be positive. Received: std={self.std} (feature {self.name!r})")
-
-    @property
-    def is_fitted(self) -> bool:
-        return self.mean is not None
-
-    def fit(self, values: np.ndarray) -> "Number":
-        if self.is_fitted:
-            return self
-        finite = np.asarray(values, np.float64)
-        finite = finite[np.isfinite(finite)]
-        if self.log:
-            finite = np.log1p(np.maximum(finite, 0))
-        if finite.size == 0:
-            return dataclasses.replace(self, mean=0.0, std=1.0)
-        return dataclasses.replace(self, mean=float(finite.mean()), std=float(finite.std()) or 1.0)
-
-
-_KINDS: dict[str, type[Feature]] = {
-    cls.kind: cls for cls in (IntegerCategory, StringCategory, HashedString, Number)
-}
+__all__ = [
+    "MISSING_INTEGER",
+    "MISSING_STRING",
+    "Columns",
+    "Counts",
+    "Feature",
+    "FeatureSchema",
+    "HashedInteger",
+    "HashedString",
+    "IntegerCategory",
+    "Number",
+    "Sequence",
+    "StringCategory",
+    "Tags",
+    "check_name",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +56,11 @@ class FeatureSchema:
     """The raw features of a model, in order.
 
     Args:
-        features: The features; names must differ.
+        features: The features; names must differ, also from the `NAME_length` of a `Tags` or `Sequence`.
+
+    Raises:
+        ValueError: A name is used twice, features of one `table` differ in more than their names, or a
+            `Sequence` has no such `target`.
 
     Example:
 
@@ -222,43 +74,142 @@ class FeatureSchema:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", tuple(self.features))
-        names = self.names
+        names = [name for feature in self.features for name in feature.input_specs]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated or not names:
             raise ValueError(
                 f"`features` must be named once each, and not be empty. Received: repeated={repeated}"
+            )
+        check_tables(self.features)
+        for feature in self.features:
+            if isinstance(feature, Sequence) and feature.target is not None:
+                self._check_target(feature)
+
+    def _check_target(self, sequence: Sequence) -> None:
+        target = next((feature for feature in self.features if feature.name == sequence.target), None)
+        fits = isinstance(target, Category) and target.side == "candidate" and target.dim == sequence.dim
+        if not fits:
+            raise ValueError(
+                f"`target` must be a category of the candidate, of dim={sequence.dim} as the sequence. "
+                f"Received: target={sequence.target!r} (feature {sequence.name!r})"
             )
 
     @property
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
 
+    @property
+    def input_specs(self) -> InputSpecs:
+        """The raw inputs by name, each with its shape, the batch aside, and its dtype."""
+        return {name: spec for feature in self.features for name, spec in feature.input_specs.items()}
+
     def __getitem__(self, name: str) -> Feature:
-        return next(feature for feature in self.features if feature.name == name)
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise KeyError(f"No feature is named {name!r}, of {self.names}")
 
     @property
     def is_fitted(self) -> bool:
         return all(feature.is_fitted for feature in self.features)
 
     def fit(self, columns: Columns) -> "FeatureSchema":
-        """Returns the schema with vocabularies and moments of the training rows."""
-        missing = sorted(set(self.names) - set(columns))
-        if missing:
-            raise ValueError(f"`columns` lacks features of the schema. Received: missing={missing}")
-        return FeatureSchema(tuple(feature.fit(columns[feature.name]) for feature in self.features))
+        """Returns the schema with the vocabularies, moments and quantiles of the training rows.
+
+        Features of one table are fitted on all their values together.
+
+        Args:
+            columns: As for `prepare_columns`; columns that are no features are let be.
+
+        Raises:
+            ValueError: As for `prepare_columns`.
+        """
+        known = {name: columns[name] for name in self.input_specs if name in columns}
+        prepared, _ = self.prepare_columns(known)
+        observed = {feature.name: feature.observed(prepared) for feature in self.features}
+        for members in tables(self.features).values():
+            joined = np.concatenate([observed[feature.name] for feature in members])
+            observed |= {feature.name: joined for feature in members}
+        return FeatureSchema(tuple(feature.fit(observed[feature.name]) for feature in self.features))
+
+    def prepare_columns(self, columns: Columns) -> tuple[dict[str, np.ndarray], dict[str, Counts]]:
+        """Turns raw columns into the typed arrays that a model takes, and counts what is unusual.
+
+        - An id may be a float if it is whole and exact; `None` and NaN become -1. Counted: `missing` (-1),
+          and `unknown` (outside of a fitted vocabulary).
+        - A string may be bytes in UTF-8; `None` becomes `""`. Counted: `missing` (`""`), `unknown`.
+        - A number may have any real type and becomes float32; `None` becomes NaN. Counted: `missing` (NaN),
+          `infinite` (also what is beyond float32).
+        - `Tags` and `Sequence` are lists of ids or strings, or an array `[N, L]` beside `NAME_length [N]`;
+          what lies beyond a length is never looked at. Counted: `truncated` rows, those longer than
+          `max_length` (a `Sequence` keeps its last values, `Tags` their first), `empty` rows, `clamped`
+          lengths (below 0 or above L), and `missing` and `unknown` among all values given.
+
+        All that is counted is answered by the model: the missing and unknown by row 0 of a vocabulary, a
+        missing or infinite number by the mean, or by a bucket for itself.
+
+        Args:
+            columns: A column for each feature, and no others: NumPy arrays or lists, of `N` rows each.
+
+        Returns:
+            The raw inputs by name: `[N]`, or `[N, max_length]` and lengths; and for each feature its
+            counts, with `rows`.
+
+        Raises:
+            ValueError: A column is missing or unknown; has other types than declared (strings for
+                numbers, fractions for ids); ids are beyond int64; columns differ in length.
+
+        Example:
+
+        >>> schema = FeatureSchema((Sequence("history", max_length=2),))
+        >>> arrays, counts = schema.prepare_columns({"history": [[5], [6, 7, 8]]})
+        >>> arrays["history"].tolist(), counts["history"]["truncated"]
+        ([[5, 0], [7, 8]], 1)
+        """
+        return prepare_columns(self.features, columns)
+
+    def check_columns(self, columns: Columns) -> dict[str, Counts]:
+        """Refuses columns as `prepare_columns` does, and returns its counts."""
+        return self.prepare_columns(columns)[1]
 
     def to_config(self) -> list[dict[str, Any]]:
         """Returns the schema as plain JSON values."""
-        return [{"kind": feature.kind, **dataclasses.asdict(feature)} for feature in self.features]
+        return [feature_to_config(feature) for feature in self.features]
 
     @classmethod
     def from_config(cls, config: Iterable[Mapping[str, Any]]) -> "FeatureSchema":
-        """Returns the schema that `to_config` wrote."""
-        return cls(tuple(_feature_from_config(dict(entry)) for entry in config))
+        """Returns the schema that `to_config` wrote.
 
+        Raises:
+            ValueError: An entry is of an unknown kind or has an unknown key.
+        """
+        return cls(tuple(feature_from_config(entry) for entry in config))
 
-def _feature_from_config(entry: dict[str, Any]) -> Feature:
-    kind = entry.pop("kind", None)
-    if kind not in _KINDS:
-        raise ValueError(f"`kind` must be one of {sorted(_KINDS)}. Received: kind={kind!r}")
-    return _KINDS[kind](**entry)
+    def to_yaml(self) -> str:
+        """Returns the schema as YAML, fields at their defaults left out. Needs the extra `config`."""
+        return features_to_yaml(self.features)
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> "FeatureSchema":
+        """Returns the schema that a YAML file or text declares. Needs the extra `config`.
+
+        Args:
+            source: A path, or the text. A str of one line that ends in `.yaml` or `.yml` is a path. The
+                document is a mapping with one key, `features`: a list of mappings, each with `kind`,
+                `name`, and the fields of that kind.
+
+        Raises:
+            ValueError: The document is no such mapping, or an entry has an unknown kind or key.
+            ImportError: PyYAML is not installed.
+
+        Example:
+
+        >>> schema = FeatureSchema.from_yaml('''
+        ... features:
+        ...   - {kind: integer_category, name: user_id, dim: 8, side: user}
+        ...   - {kind: number, name: age}
+        ... ''')
+        >>> schema.names
+        ['user_id', 'age']
+        """
+        return cls(features_from_yaml(source))

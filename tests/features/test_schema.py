@@ -1,14 +1,18 @@
-import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from keras_smes.features.schema import (
     FeatureSchema,
+    HashedInteger,
     HashedString,
     IntegerCategory,
     Number,
+    Sequence,
     StringCategory,
+    Tags,
 )
 
 
@@ -51,16 +55,74 @@ def test_constant_and_empty_numbers_can_be_standardised():
     assert Number("x").fit(np.full(3, np.nan)) == Number("x", mean=0.0, std=1.0)
 
 
-def test_config_is_json_and_comes_back_equal():
+def test_buckets_are_quantiles_of_the_rows():
+    number = Number("x", buckets=4)
+    assert not number.is_fitted
+    assert number.fit(np.array([0.0, 1.0, 2.0, 3.0, 4.0, np.nan, np.inf])).boundaries == (1.0, 2.0, 3.0)
+    # Six zeros of eight: the lower quantiles are the minimum, below which nothing lies.
+    assert number.fit(np.array([0.0] * 6 + [5.0, 9.0])).boundaries == (1.25,)
+    assert number.fit(np.full(3, 7.0)).boundaries == (7.0,)
+    assert number.fit(np.full(3, np.nan)).num_ids == 3
+    assert Number("x", buckets=(1.0, 2.0)).fit(np.array([9.0])).num_ids == 4
+
+
+def test_boundaries_are_rounded_as_served_numbers_are():
+    assert Number("x", buckets=(0.1, 0.2)).boundaries == (float(np.float32(0.1)), float(np.float32(0.2)))
+
+
+def test_tags_and_sequences_learn_from_what_they_keep():
     schema = FeatureSchema(
-        (
-            IntegerCategory("id", dim=3, vocabulary=(2**60, 7), min_count=2),
-            StringCategory("sex", vocabulary=("f",)),
-            HashedString("city", num_bins=50),
-            Number("age", log=True, mean=1.5, std=0.5),
-        )
+        (Tags("tags", items="string", max_length=2, min_count=2), Sequence("history", max_length=2))
     )
-    assert FeatureSchema.from_config(json.loads(json.dumps(schema.to_config()))) == schema
+    columns = {"tags": [["a", "b", "c"], ["a", ""], ["c"]], "history": [[1, 2, 3], [-1, 3], None]}
+    fitted = schema.fit(columns)
+    assert fitted["tags"].vocabulary == ("a",)  # the first "c" is cut off
+    assert fitted["history"].vocabulary == (2, 3)
+
+
+def test_a_table_is_fitted_on_all_its_features_together():
+    videos = IntegerCategory("video_id", table="videos", min_count=2)
+    history = Sequence("history", table="videos", min_count=2)
+    schema = FeatureSchema((videos, Number("age"), history))
+    fitted = schema.fit({"video_id": [1, 2], "age": [3.0, 4.0], "history": [[2, 3], [3]]})
+    assert fitted["video_id"].vocabulary == fitted["history"].vocabulary == (2, 3)
+
+
+def test_raw_inputs_are_named_shaped_and_typed():
+    schema = FeatureSchema((Tags("tags", items="string"), Number("age"), HashedInteger("author")))
+    assert schema.input_specs == {
+        "tags": ((None,), "string"),
+        "tags_length": ((), "int32"),
+        "age": ((), "float32"),
+        "author": ((), "int64"),
+    }
+
+
+def test_side_and_default_are_given_by_name():
+    assert Number("age").side == "candidate"
+    assert Number("age").default is None
+    assert IntegerCategory("user_id", side="user", default=np.int32(7)).default == 7
+    assert StringCategory("sex", default=b"f").default == "f"
+    assert Sequence("history", default=[]).default == ()
+
+
+def test_no_feature_has_that_name():
+    with pytest.raises(KeyError, match="'b'"):
+        FeatureSchema((Number("a"),))["b"]
+
+
+def test_the_vocabulary_holds_no_value_that_lookups_reserve():
+    assert IntegerCategory("id").fit(np.array([-(2**63), 5])).vocabulary == (5,)
+
+
+def test_a_schema_needs_no_keras():
+    script = "import sys, keras_smes.features.schema; print('keras' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    assert output.splitlines()[-1] == "False"
+
+
+def pair(first, second):
+    return lambda: FeatureSchema((first, second))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +139,53 @@ def test_config_is_json_and_comes_back_equal():
         (lambda: FeatureSchema((Number("a"), Number("a"))), r"repeated=\['a'\]"),
         (lambda: FeatureSchema((Number("a"),)).fit({"b": np.zeros(2)}), r"missing=\['a'\]"),
         (lambda: IntegerCategory("id").num_ids, "'id' is not fitted"),
+        (lambda: Number("x", buckets=3).num_ids, "'x' has no fitted buckets"),
         (lambda: FeatureSchema.from_config([{"kind": "tag", "name": "a"}]), "kind='tag'"),
+        (lambda: IntegerCategory("id", side="item"), "side='item'"),
+        (lambda: IntegerCategory("id", default=0.5), "'id' takes integers"),
+        (lambda: IntegerCategory("id", default=2**63), "'id' takes ids within int64"),
+        (lambda: StringCategory("sex", default=1), "'sex' takes strings"),
+        (lambda: Number("age", default=np.inf), "default=inf"),
+        (lambda: IntegerCategory("id", table="a b"), "table='a b'"),
+        (lambda: IntegerCategory("id", dim=2.0), r"dim=2.0 \(feature 'id'\)"),
+        (lambda: IntegerCategory("id", vocabulary="12"), "vocabulary='12'"),
+        (lambda: IntegerCategory("id", vocabulary=[1, 1]), r"repeated=\[1\]"),
+        (lambda: IntegerCategory("id", vocabulary=[1, None]), "must not hold None"),
+        (lambda: IntegerCategory("id", vocabulary=[1.5]), "'id' takes integers"),
+        (lambda: IntegerCategory("id", vocabulary=[-(2**63)]), "reserved"),
+        (lambda: StringCategory("sex", vocabulary=[1]), "'sex' takes strings"),
+        (lambda: Number("x", buckets=1), "buckets=1"),
+        (lambda: Number("x", buckets=()), r"buckets=\(\)"),
+        (lambda: Number("x", buckets=(2.0, 1.0)), r"buckets=\(2.0, 1.0\)"),
+        (lambda: Number("x", buckets=(1.0, 1.0 + 1e-12)), "rise in float32"),
+        (lambda: Number("x", buckets=(1.0, np.nan)), "buckets="),
+        (lambda: Number("x", buckets=(1.0, 1e39)), "buckets="),
+        (lambda: Number("x", buckets="12"), "buckets='12'"),
+        (lambda: Number("x", buckets=3, log=True), "excludes"),
+        (lambda: Number("x", buckets=3, dim=0), "dim=0"),
+        (lambda: Number("x", mean="0", std=1.0), "mean='0'"),
+        (lambda: Tags("tags", items="float"), "items='float'"),
+        (lambda: Tags("tags", max_length=0), "max_length=0"),
+        (lambda: Tags("tags", pooling="attention"), "pooling='attention'"),
+        (lambda: Tags("tags", num_bins=1), "num_bins=1"),
+        (lambda: Tags("tags", num_bins=5, vocabulary=(1,)), "num_bins=5"),
+        (lambda: Tags("tags", num_bins=5, min_count=2), "num_bins=5"),
+        (lambda: Tags("tags", vocabulary=("a",)), "'tags' takes integers"),
+        (lambda: Tags("tags", default=3), "default=3"),
+        (lambda: Tags("tags", max_length=1, default=(1, 2)), r"default=\(1, 2\)"),
+        (lambda: Sequence("history", pooling="max"), "pooling='max'"),
+        (lambda: Sequence("history", pooling="attention"), "target=None"),
+        (lambda: Sequence("history", target="video"), "target='video'"),
+        (lambda: Sequence("history", pooling="attention", target="v", attention_units=()), "attention_units"),
+        (pair(Tags("a"), Number("a_length")), r"repeated=\['a_length'\]"),
+        (pair(Sequence("h", pooling="attention", target="v"), Number("a")), "target='v'"),
+        (pair(Sequence("h", pooling="attention", target="v"), Number("v")), "target='v'"),
+        (pair(Sequence("h", pooling="attention", target="v"), IntegerCategory("v", dim=3)), "dim=16"),
+        (pair(Sequence("h", pooling="attention", target="v"), IntegerCategory("v", side="user")), "'v'"),
+        (pair(IntegerCategory("a", table="t"), HashedInteger("b", table="t")), "agree on kind"),
+        (pair(IntegerCategory("a", table="t"), Tags("b", dim=3, table="t")), r"agree on dim.*\['a', 'b'\]"),
+        (pair(IntegerCategory("a", table="t"), Tags("b", vocabulary=(1,), table="t")), "agree on vocabulary"),
+        (pair(IntegerCategory("a"), IntegerCategory("b", table="a")), r"without table=\['a'\]"),
     ],
 )
 def test_refusals_name_what_was_received(make, message):

@@ -1,0 +1,211 @@
+"""Categories: one id or word a row, looked up in an embedding table by vocabulary or by hash."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
+from keras_smes.features.feature import Counts, Feature, check_name
+
+# What the lookup puts in the place of the unknown. No row may have these: Keras' own -1 and "[UNK]" could
+# be values.
+RESERVED_INTEGER = -(2**63)
+RESERVED_STRING = "\x1aunknown"
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded(Feature):
+    """A feature whose values have rows in an embedding table. Use one of the subclasses."""
+
+    dim: int = 16
+    table: str | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_count("dim")
+        if self.table is not None:
+            check_name("table", self.table)
+
+    @property
+    def table_name(self) -> str:
+        return self.table or self.name
+
+    @property
+    def item(self) -> "Category":
+        """The category of a single value: the feature itself, unless it has many values a row."""
+        raise NotImplementedError
+
+    @property
+    def num_ids(self) -> int:
+        """Rows of the embedding table."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Category(Embedded):
+    """One value a row. Use one of the subclasses."""
+
+    missing: ClassVar[Any]
+
+    @property
+    def item(self) -> "Category":
+        return self
+
+    def count(self, values: np.ndarray) -> Counts:
+        return {"missing": int(np.sum(values == self.missing))}
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary(Category):
+    """A category with known values; all others share row 0. Use one of the subclasses."""
+
+    vocabulary: tuple[Any, ...] | None = None
+    min_count: int = 1
+    numpy_type: ClassVar[Any]
+    reserved: ClassVar[Any]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_count("min_count")
+        if self.vocabulary is not None:
+            object.__setattr__(self, "vocabulary", self._checked_vocabulary())
+
+    def _checked_vocabulary(self) -> tuple[Any, ...]:
+        given = self.vocabulary
+        assert given is not None
+        listed = isinstance(given, Iterable) and not isinstance(given, (str, bytes))
+        self._check(listed, "`vocabulary` must be a list", vocabulary=given)
+        self._check(None not in list(given), "`vocabulary` must not hold None", vocabulary=given)
+        values = tuple(self.convert(list(given)).tolist())
+        repeated = [] if len(set(values)) == len(values) else _repeated(values)
+        self._check(not repeated, "`vocabulary` must not repeat a value", repeated=repeated)
+        self._check(self.reserved not in values, "A value of `vocabulary` is reserved", value=self.reserved)
+        return values
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.vocabulary is not None
+
+    def fit(self, values: np.ndarray) -> "Vocabulary":
+        if self.vocabulary is not None:
+            return self
+        known, counts = np.unique(np.asarray(values, self.numpy_type), return_counts=True)
+        kept = (counts >= self.min_count) & (known != self.missing) & (known != self.reserved)
+        return dataclasses.replace(self, vocabulary=tuple(known[kept].tolist()))
+
+    @property
+    def num_ids(self) -> int:
+        if self.vocabulary is None:
+            raise ValueError(f"Feature {self.name!r} is not fitted: call `schema.fit(columns)` first.")
+        return 1 + len(self.vocabulary)
+
+    def count(self, values: np.ndarray) -> Counts:
+        if self.vocabulary is None:
+            return super().count(values)
+        distinct, counts = np.unique(np.asarray(values, self.numpy_type), return_counts=True)
+        outside = ~np.isin(distinct, np.array(self.vocabulary, self.numpy_type))
+        missing = outside & (distinct == self.missing)
+        return {"missing": int(counts[missing].sum()), "unknown": int(counts[outside & ~missing].sum())}
+
+
+def _repeated(values: tuple[Any, ...]) -> list[Any]:
+    distinct, counts = np.unique(np.array(values), return_counts=True)
+    return distinct[counts > 1][:5].tolist()
+
+
+@dataclasses.dataclass(frozen=True)
+class Hashed(Category):
+    """A category hashed into a fixed number of rows. Use one of the subclasses."""
+
+    num_bins: int = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_count("num_bins", minimum=2)
+
+    @property
+    def num_ids(self) -> int:
+        return self.num_bins
+
+
+@dataclasses.dataclass(frozen=True)
+class IntegerCategory(Vocabulary):
+    """An int64 id with a vocabulary; an id outside of it shares one out-of-vocabulary row.
+
+    Args:
+        name: Name of the column and of the served tensor.
+        dim: Width of the embedding. Defaults to `16`.
+        vocabulary: Known ids. `None`, the default, takes them from the rows given to `fit`, except -1,
+            which stands for a missing id.
+        min_count: How many of those rows an id needs; rarer ones count as unknown. Defaults to `1`.
+        table: Name of an embedding table that other features share, vocabulary included; they must
+            agree on all but their names. `None`, the default, makes a table of its own.
+        side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
+        default: Id for requests that leave it out. Defaults to `None`, none may.
+    """
+
+    kind: ClassVar[str] = "integer_category"
+    dtype: ClassVar[str] = "int64"
+    missing: ClassVar[int] = MISSING_INTEGER
+    numpy_type: ClassVar[Any] = np.int64
+    reserved: ClassVar[int] = RESERVED_INTEGER
+
+
+@dataclasses.dataclass(frozen=True)
+class StringCategory(Vocabulary):
+    """A string with a vocabulary; a string outside of it shares one out-of-vocabulary row.
+
+    Args:
+        name: Name of the column and of the served tensor.
+        dim: Width of the embedding. Defaults to `16`.
+        vocabulary: Known strings. `None`, the default, takes them from the rows given to `fit`, except
+            `""`, which stands for a missing string.
+        min_count: How many of those rows a string needs; rarer ones count as unknown. Defaults to `1`.
+        table: As for `IntegerCategory`. Defaults to `None`.
+        side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
+        default: String for requests that leave it out. Defaults to `None`, none may.
+    """
+
+    kind: ClassVar[str] = "string_category"
+    dtype: ClassVar[str] = "string"
+    missing: ClassVar[str] = MISSING_STRING
+    numpy_type: ClassVar[Any] = str
+    reserved: ClassVar[str] = RESERVED_STRING
+
+
+@dataclasses.dataclass(frozen=True)
+class HashedInteger(Hashed):
+    """An int64 id hashed into a fixed number of rows: no vocabulary to keep, collisions instead.
+
+    Args:
+        name: Name of the column and of the served tensor.
+        dim: Width of the embedding. Defaults to `16`.
+        num_bins: Rows of the embedding table. Defaults to `1024`.
+        table: As for `IntegerCategory`. Defaults to `None`.
+        side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
+        default: Id for requests that leave it out. Defaults to `None`, none may.
+    """
+
+    kind: ClassVar[str] = "hashed_integer"
+    dtype: ClassVar[str] = "int64"
+    missing: ClassVar[int] = MISSING_INTEGER
+
+
+@dataclasses.dataclass(frozen=True)
+class HashedString(Hashed):
+    """A string hashed into a fixed number of rows: no vocabulary to keep, collisions instead.
+
+    Args:
+        name: Name of the column and of the served tensor.
+        dim: Width of the embedding. Defaults to `16`.
+        num_bins: Rows of the embedding table. Defaults to `1024`.
+        table: As for `IntegerCategory`. Defaults to `None`.
+        side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
+        default: String for requests that leave it out. Defaults to `None`, none may.
+    """
+
+    kind: ClassVar[str] = "hashed_string"
+    dtype: ClassVar[str] = "string"
+    missing: ClassVar[str] = MISSING_STRING

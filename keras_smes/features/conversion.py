@@ -1,0 +1,144 @@
+"""Raw values to the types that are served, or a refusal that names the feature and the value.
+
+A column is a NumPy array, or a list. `None`, and NaN in a float column of ids (which is how a table
+with empty cells stores integers), become the value that stands for "missing".
+"""
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+MISSING_INTEGER = -1  # how a loader writes an integer category that the source leaves empty
+MISSING_STRING = ""
+
+_INT64 = np.iinfo(np.int64)
+
+
+def as_column(name: str, values: Any) -> np.ndarray:
+    """Returns `values` as an array `[N]`; lists keep their Python objects, so that no digit is lost."""
+    if isinstance(values, (list, tuple)):
+        return np.fromiter(values, object, len(values))
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(
+            f"Feature {name!r} must be one value a row, of shape [rows]. Received: shape {array.shape}"
+        )
+    return array
+
+
+def to_int64(name: str, values: Any) -> np.ndarray:
+    """Returns ids as int64 `[N]`; floats only if whole and small enough to be exact."""
+    array = as_column(name, values)
+    if array.dtype.kind == "O":
+        return _integers_of_objects(name, array)
+    if array.dtype.kind == "f":
+        return _integers_of_floats(name, array)
+    if array.dtype.kind not in "iu":
+        raise _type_drift(name, "integers", array.dtype.name)
+    if array.dtype.kind == "u":
+        _refuse_first(name, array, array > np.uint64(_INT64.max), "ids within int64")
+    return array.astype(np.int64, copy=False)
+
+
+def to_float32(name: str, values: Any) -> np.ndarray:
+    """Returns numbers as float32 `[N]`; those beyond its range become infinite."""
+    array = as_column(name, values)
+    if array.dtype.kind == "O":
+        array = _floats_of_objects(name, array)
+    if array.dtype.kind not in "iuf":
+        raise _type_drift(name, "numbers", array.dtype.name)
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, copy=False)
+
+
+def to_strings(name: str, values: Any) -> np.ndarray:
+    """Returns strings as an object array `[N]` of str; bytes are read as UTF-8."""
+    array = as_column(name, values)
+    if array.dtype.kind not in "OUST" and array.size:
+        raise _type_drift(name, "strings", array.dtype.name)
+    array = array.astype(object)
+    types = set(map(type, array))
+    if types <= {str}:
+        return array
+    if not all(issubclass(kind, (str, bytes, type(None))) for kind in types):
+        raise _type_drift(name, "strings", _names(types))
+    return np.fromiter((_text(name, value) for value in array), object, len(array))
+
+
+# By the name of the type that TF Serving is asked with.
+CONVERSIONS: dict[str, Callable[[str, Any], np.ndarray]] = {
+    "int64": to_int64,
+    "float32": to_float32,
+    "string": to_strings,
+}
+
+
+def _integers_of_objects(name: str, array: np.ndarray) -> np.ndarray:
+    types = set(map(type, array)) - {type(None)}
+    if not all(_is_kind_of(kind, numbers.Integral) for kind in types):
+        raise _type_drift(name, "integers", _names(types))
+    filled = [MISSING_INTEGER if value is None else int(value) for value in array]
+    try:
+        return np.array(filled, np.int64)
+    except OverflowError:
+        beyond = np.array([not _INT64.min <= value <= _INT64.max for value in filled])
+        _refuse_first(name, array, beyond, "ids within int64")
+        raise
+
+
+def _integers_of_floats(name: str, array: np.ndarray) -> np.ndarray:
+    present = np.where(np.isnan(array), MISSING_INTEGER, array)
+    whole = np.isfinite(present) & (present == np.floor(present))
+    _refuse_first(name, array, ~whole, "integers")
+    # From here on neighbouring integers are one and the same float.
+    exact = 2.0 ** (np.finfo(array.dtype).nmant + 1)
+    _refuse_first(name, array, np.abs(present) > exact, f"ids that {array.dtype.name} holds exactly")
+    return present.astype(np.int64)
+
+
+def _floats_of_objects(name: str, array: np.ndarray) -> np.ndarray:
+    types = set(map(type, array)) - {type(None)}
+    if not all(_is_kind_of(kind, numbers.Real) for kind in types):
+        raise _type_drift(name, "numbers", _names(types))
+    return np.array([np.nan if value is None else _float(value) for value in array], np.float64)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a Python integer of more than 308 digits
+        return float("inf") if value > 0 else float("-inf")
+
+
+def _text(name: str, value: str | bytes | None) -> str:
+    if value is None:
+        return MISSING_STRING
+    if isinstance(value, str):
+        return str(value)
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"Feature {name!r} takes text in UTF-8. Received: {value!r}") from None
+
+
+def _refuse_first(name: str, array: np.ndarray, refused: np.ndarray, wanted: str) -> None:
+    if refused.any():
+        row = int(np.argmax(refused))
+        raise ValueError(
+            f"Feature {name!r} takes {wanted}. Received: {array[row]!s} at position {row}, "
+            f"one of {int(refused.sum())} such values"
+        )
+
+
+def _type_drift(name: str, wanted: str, received: str) -> ValueError:
+    return ValueError(f"Feature {name!r} takes {wanted}. Received: values of type {received}")
+
+
+def _is_kind_of(kind: type, wanted: type) -> bool:
+    return issubclass(kind, wanted) and not issubclass(kind, bool)
+
+
+def _names(types: set[type]) -> str:
+    return ", ".join(sorted(kind.__name__ for kind in types))

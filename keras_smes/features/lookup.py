@@ -1,0 +1,33 @@
+"""Ids and words to rows of an embedding table, by Keras' lookup and hashing layers."""
+
+import keras
+
+from keras_smes.features.categories import (
+    RESERVED_INTEGER,
+    RESERVED_STRING,
+    Category,
+    Hashed,
+    IntegerCategory,
+    StringCategory,
+)
+
+# For each vocabulary: its layer, what stands for an unknown value, and for a vocabulary of none.
+_LOOKUPS = {
+    IntegerCategory: (keras.layers.IntegerLookup, RESERVED_INTEGER, RESERVED_INTEGER + 1),
+    StringCategory: (keras.layers.StringLookup, RESERVED_STRING, "\x1aunused"),
+}
+
+
+def lookup_layer(item: Category, name: str) -> keras.layers.Layer:
+    """Returns the layer that turns raw values of any shape into rows of their table.
+
+    Args:
+        item: A fitted category.
+        name: Name of the layer.
+    """
+    if isinstance(item, Hashed):
+        return keras.layers.Hashing(item.num_bins, name=name)
+    assert isinstance(item, IntegerCategory | StringCategory)
+    layer, unknown, unused = _LOOKUPS[type(item)]
+    # Keras refuses an empty vocabulary, and one that holds the word for what is unknown.
+    return layer(vocabulary=list(item.vocabulary or [unused]), oov_token=unknown, name=name)

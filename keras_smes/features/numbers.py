@@ -1,0 +1,127 @@
+"""Numbers: standardised, after a logarithm where asked, or cut into buckets that are embedded."""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_smes.features.feature import Counts, Feature
+
+
+@dataclasses.dataclass(frozen=True)
+class Number(Feature):
+    """A float32 number, standardised or cut into buckets; NaN and infinities count as missing.
+
+    Standardised, a missing number becomes the mean. In buckets it has row 0 for itself, and a number x
+    has row `1 + (how many boundaries are <= x)`.
+
+    Args:
+        name: Name of the column and of the served tensor.
+        log: Whether `log1p(max(x, 0))` comes before standardising. Defaults to `False`.
+        mean: Mean after the logarithm. `None`, the default, takes it from the rows given to `fit`.
+        std: Standard deviation after the logarithm, positive. `None` as for `mean`.
+        buckets: Boundaries in rising order, rounded to float32; or their number plus one, and `fit` takes
+            quantiles of the rows as boundaries, fewer where quantiles coincide. `None`, the default,
+            standardises instead.
+        dim: Width of the embedding of a bucket; without `buckets` there is none. Defaults to `16`.
+        side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
+        default: Number for requests that leave it out; NaN is the missing number. Defaults to `None`,
+            none may.
+    """
+
+    log: bool = False
+    mean: float | None = None
+    std: float | None = None
+    buckets: int | tuple[float, ...] | None = None
+    dim: int = 16
+    kind: ClassVar[str] = "number"
+    dtype: ClassVar[str] = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check(isinstance(self.log, bool), "`log` must be true or false", log=self.log)
+        self._check_moments()
+        if self.buckets is not None:
+            self._check_count("dim")
+            standardised = self.log or self.mean is not None
+            self._check(not standardised, "`buckets` excludes `log`, `mean` and `std`", buckets=self.buckets)
+            self._check_buckets()
+
+    def _check_moments(self) -> None:
+        moments = {"mean": self.mean, "std": self.std}
+        for name, value in moments.items():
+            self._check(value is None or _is_finite(value), f"`{name}` must be a number", **{name: value})
+        self._check((self.mean is None) == (self.std is None), "`mean` and `std` go together", **moments)
+        self._check(self.std is None or self.std > 0, "`std` must be positive", std=self.std)
+
+    def _check_buckets(self) -> None:
+        if not isinstance(self.buckets, Sequence):
+            return self._check_count("buckets", minimum=2)
+        rule = "`buckets` must be a count, or finite boundaries that rise in float32"
+        self._check(all(_is_finite(boundary) for boundary in self.buckets), rule, buckets=self.buckets)
+        with np.errstate(over="ignore"):
+            rounded = np.asarray(self.buckets, np.float32)
+        rising = rounded.size > 0 and bool(np.all(np.isfinite(rounded)) and np.all(np.diff(rounded) > 0))
+        self._check(rising, rule, buckets=self.buckets)
+        object.__setattr__(self, "buckets", tuple(rounded.tolist()))
+        return None
+
+    def _checked_default(self) -> float:
+        default = super()._checked_default()
+        self._check(not math.isinf(default), "`default` must not be infinite", default=self.default)
+        return default
+
+    @property
+    def boundaries(self) -> tuple[float, ...]:
+        """Boundaries of the fitted buckets."""
+        if not isinstance(self.buckets, tuple):
+            raise ValueError(
+                f"Feature {self.name!r} has no fitted buckets: call `schema.fit(columns)` first."
+            )
+        return self.buckets
+
+    @property
+    def num_ids(self) -> int:
+        """Rows of the buckets' embedding table: the missing number, and one row a bucket."""
+        return len(self.boundaries) + 2
+
+    @property
+    def table_name(self) -> str | None:
+        return None if self.buckets is None else self.name
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.mean is not None or isinstance(self.buckets, tuple)
+
+    def fit(self, values: np.ndarray) -> "Number":
+        if self.is_fitted:
+            return self
+        values = np.asarray(values, np.float64)
+        finite = values[np.isfinite(values)]
+        if self.buckets is not None:
+            return self._with_quantiles(finite)
+        if self.log:
+            finite = np.log1p(np.maximum(finite, 0))
+        if finite.size == 0:
+            return dataclasses.replace(self, mean=0.0, std=1.0)
+        return dataclasses.replace(self, mean=float(finite.mean()), std=float(finite.std()) or 1.0)
+
+    def _with_quantiles(self, finite: np.ndarray) -> "Number":
+        assert isinstance(self.buckets, int)
+        if finite.size == 0:
+            return dataclasses.replace(self, buckets=(0.0,))
+        shares = np.arange(1, self.buckets) / self.buckets
+        boundaries = np.unique(np.quantile(finite, shares).astype(np.float32))
+        # A boundary at the minimum would leave the first bucket empty.
+        rising = boundaries[boundaries > finite.min()]
+        return dataclasses.replace(self, buckets=tuple(rising.tolist()) or (float(finite.min()),))
+
+    def count(self, values: np.ndarray) -> Counts:
+        return {"missing": int(np.isnan(values).sum()), "infinite": int(np.isinf(values).sum())}
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
