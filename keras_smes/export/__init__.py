@@ -1,6 +1,9 @@
 """Export: from a ranker to a SavedModel version that TF Serving runs, without this package."""
 
+from keras_smes.export.audit import audit
 from keras_smes.export.publish import publish
+from keras_smes.export.run import export_run
 from keras_smes.export.signatures import write_saved_model
+from keras_smes.export.version import Exported, export_version
 
-__all__ = ["publish", "write_saved_model"]
+__all__ = ["Exported", "audit", "export_run", "export_version", "publish", "write_saved_model"]

@@ -1,52 +1,73 @@
-"""Signatures of an exported ranker: named, typed inputs `[B]`, one float32 score `[B]` a task."""
+"""A ranker as a SavedModel: a plain graph with named, typed, batch-first signatures."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_smes.export.endpoints import Fusion, make_endpoints
+from keras_smes.export.inputs import served_inputs
+from keras_smes.export.signature_defs import complete_signatures
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.serving.servable import DEFAULT_SIGNATURE
+
 Tensor = Any
 
 
-def write_saved_model(ranker: keras.Model, folder: str | Path) -> None:
-    """Writes a SavedModel with the signature `serving_default`.
+def write_saved_model(
+    ranker: keras.Model,
+    folder: str | Path,
+    schema: FeatureSchema | None = None,
+    fusion: Fusion | None = None,
+    signatures: Sequence[str] | None = None,
+    xla: bool = False,
+) -> None:
+    """Writes a SavedModel with the signatures of `keras_smes.export.endpoints`.
 
-    Inputs keep their names and types (an id stays an integer), outputs are named after the tasks.
-    The graph is plain: no XLA, no Python, nothing of this package.
+    Inputs keep their names and types (an id stays an integer), scores are float32 and named after the
+    tasks. The graph holds no Python and nothing of this package, and unless asked for no XLA.
 
     Args:
         ranker: A functional model from a dict of raw columns to a dict of scores, as `build_ranker`
             makes it.
         folder: Where to; must not exist.
+        schema: The ranker's `FeatureSchema`: which features are the user's, and which may be left out.
+            Defaults to `None`: all are the candidates', and needed.
+        fusion: From the scores by task to one fused score `[B]`. Defaults to `None`, there is none.
+        signatures: Names of the signatures to write. Defaults to `None`, all of them. A server with
+            batching on can't answer `rank`: leave it out for one. `serving_default` must be among them.
+        xla: Whether XLA compiles the ranker's core, for servers that are started with XLA enabled.
+            Defaults to `False`.
 
     Raises:
-        ValueError: `ranker` is no such model, or Keras runs on another backend than TensorFlow.
+        ValueError: `ranker` is no such model, a name can't be served, or Keras runs on another backend
+            than TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"Export needs the TensorFlow backend. Received: backend={keras.backend.backend()!r}"
         )
-    if not isinstance(getattr(ranker, "input", None), dict):
-        raise ValueError(f"`ranker` must take a dict of named features. Received: ranker={ranker!r}")
+    inputs = served_inputs(ranker, schema)
+    endpoints = make_endpoints(ranker, inputs, fusion, xla)
+    names = list(endpoints) if signatures is None else list(signatures)
+    if DEFAULT_SIGNATURE not in names:  # else Keras would name the first one so
+        raise ValueError(f"`signatures` must hold {DEFAULT_SIGNATURE!r}. Received: signatures={names}")
+    if unknown := sorted(set(names) - set(endpoints)):
+        raise ValueError(f"`signatures` must be among {list(endpoints)}. Received: unknown={unknown}")
     archive = keras.export.ExportArchive()
     archive.track(ranker)  # lookup tables too
-    archive.add_endpoint("serving_default", _scores_of(ranker), input_signature=[_input_specs(ranker)])
+    if isinstance(fusion, keras.layers.Layer):
+        archive.track(fusion)
+    for name in names:
+        archive.add_endpoint(name, endpoints[name].run, input_signature=[endpoints[name].specs])
     # Gradients are no part of serving; without this, functions for them are written too.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     archive.write_out(str(folder), options=options, verbose=False)
-
-
-def _input_specs(ranker: keras.Model) -> dict[str, tf.TensorSpec]:
-    return {
-        name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name) for name, tensor in ranker.input.items()
-    }
-
-
-def _scores_of(ranker: keras.Model) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
-    def scores(columns: dict[str, Tensor]) -> dict[str, Tensor]:
-        outputs = ranker(columns, training=False)
-        return {task: tf.cast(score, tf.float32) for task, score in outputs.items()}
-
-    return scores
+    optional = {name: item.default for name, item in inputs.items() if item.default is not None}
+    complete_signatures(
+        Path(folder),
+        methods={name: endpoints[name].method for name in names},
+        defaults={name: optional for name in names if set(optional) <= set(endpoints[name].specs)},
+    )

@@ -1,0 +1,169 @@
+"""The signatures of a ranker, each a function of named columns with typed inputs.
+
+| signature | takes | gives |
+| --- | --- | --- |
+| `serving_default` | raw features `[B, ...]` | a score a task, `[B]`; `fused` |
+| `rank` | one user `[1, ...]`, candidates `[N, ...]` | the same, `[N]`; `order`, best first |
+| `classify` | tf.Examples `[B]` | the tasks as classes, `[B, T]` |
+| `regress_TASK`, `regress` | tf.Examples `[B]` | that task's score; the fused one |
+| `routing` | raw features `[B, ...]` | executed experts and the tasks' gates |
+
+`fused`, `order` and `regress` are there if a fusion is: which task counts how much is nobody's guess.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_smes.export.compiled import with_compiled_core
+from keras_smes.export.inputs import Inputs, filled
+from keras_smes.export.sides import run_once_a_side
+from keras_smes.export.tf_examples import parse_examples
+from keras_smes.features.schema import check_name
+
+Tensor = Any
+Columns = Mapping[str, Tensor]
+Scores = dict[str, Tensor]
+Fusion = Callable[[Scores], Tensor]
+FUSED, ORDER = "fused", "order"
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A signature to be written.
+
+    Args:
+        run: From a dict of columns to a dict of outputs.
+        specs: Its inputs.
+        method: What TF Serving calls such a signature: `"predict"`, `"classify"` or `"regress"`.
+    """
+
+    run: Callable[[Columns], Scores]
+    specs: dict[str, tf.TensorSpec]
+    method: str = "predict"
+
+
+def make_endpoints(
+    ranker: keras.Model, inputs: Inputs, fusion: Fusion | None = None, xla: bool = False
+) -> dict[str, Endpoint]:
+    """Returns all signatures that the ranker can have, by name.
+
+    Args:
+        ranker: A functional model from a dict of raw columns to a dict of scores.
+        inputs: Its `ServedInput`s.
+        fusion: From the scores to the fused score `[B]`, such as `ScoreFusion`. Defaults to `None`.
+        xla: Whether XLA compiles what computes scores. Defaults to `False`.
+
+    Raises:
+        ValueError: A task's name can't be served, or is that of another output.
+    """
+    tasks = tasks_of(ranker, fusion)
+    specs = {name: item.spec for name, item in inputs.items()}
+    scorer = with_compiled_core(ranker) if xla else ranker
+
+    def score(columns: Columns) -> Scores:
+        return _named(scorer(filled(columns, inputs, _rows(columns, inputs)), training=False), fusion)
+
+    @tf.function(autograph=False)  # one function in the graph, however many signatures call it
+    def score_examples(examples: Columns) -> Scores:
+        return score(parse_examples(examples["inputs"], inputs))
+
+    made = {"serving_default": Endpoint(score, specs), "rank": _rank(scorer, inputs, fusion)}
+    made |= _of_examples(score_examples, tasks, fusion is not None or FUSED in ranker.output)
+    if (router := router_of(ranker)) is not None:
+        made["routing"] = Endpoint(_explanation(ranker, router, inputs), specs)
+    return made
+
+
+def tasks_of(ranker: keras.Model, fusion: Fusion | None = None) -> list[str]:
+    """Returns the names of the scores, the fused one aside."""
+    if not isinstance(ranker.output, dict):
+        raise ValueError(f"`ranker` must put out a dict of named scores. Received: ranker={ranker!r}")
+    taken = {ORDER, FUSED} if fusion is not None else {ORDER}
+    for task in ranker.output:
+        if check_name("task", task) in taken:
+            raise ValueError(
+                f"`{task}` is another output of the signatures. Received: tasks={list(ranker.output)}"
+            )
+    return [task for task in ranker.output if task != FUSED]
+
+
+def _named(scores: Scores, fusion: Fusion | None) -> Scores:
+    fused = {} if fusion is None else {FUSED: fusion(scores)}
+    return {name: tf.cast(score, tf.float32) for name, score in {**scores, **fused}.items()}
+
+
+def _rows(columns: Columns, inputs: Inputs) -> Tensor:
+    """How many rows a request has: those of an input without default, which can't be left out."""
+    needed = [name for name in columns if inputs[name].default is None]
+    return tf.shape(columns[(needed or list(columns))[0]])[0]
+
+
+def _rank(ranker: keras.Model, inputs: Inputs, fusion: Fusion | None) -> Endpoint:
+    user = [name for name, item in inputs.items() if item.of_user]
+
+    def rank(columns: Columns) -> Scores:
+        candidates = {name: column for name, column in columns.items() if name not in user}
+        rows = _rows(candidates or columns, inputs)
+        columns = {**columns, **filled(candidates, inputs, rows)}
+        scores = _named(run_once_a_side(ranker, columns, user, rows), fusion)
+        if FUSED not in scores:
+            return scores
+        return {**scores, ORDER: tf.argsort(scores[FUSED], direction="DESCENDING", stable=True)}
+
+    one = {
+        name: tf.TensorSpec([1, *inputs[name].spec.shape[1:]], inputs[name].spec.dtype, name) for name in user
+    }
+    return Endpoint(rank, {name: one.get(name, item.spec) for name, item in inputs.items()})
+
+
+def _of_examples(
+    score: Callable[[Columns], Scores], tasks: Sequence[str], has_fused: bool
+) -> dict[str, Endpoint]:
+    specs = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
+
+    def classify(examples: Columns) -> Scores:
+        scores = score(examples)
+        scores_bt = tf.stack([scores[task] for task in tasks], axis=1)
+        return {
+            "classes": tf.repeat(tf.constant([tasks]), tf.shape(scores_bt)[0], axis=0),
+            "scores": scores_bt,
+        }
+
+    def regress(name: str) -> Endpoint:
+        return Endpoint(lambda examples: {"outputs": score(examples)[name]}, specs, "regress")
+
+    made = {"classify": Endpoint(classify, specs, "classify")}
+    made |= {f"regress_{task}": regress(task) for task in tasks}
+    return {**made, "regress": regress(FUSED)} if has_fused else made
+
+
+def router_of(ranker: keras.Model) -> keras.layers.Layer | None:
+    """Returns the layer of the ranker's core that can say where instances go, if there is one."""
+    if "core" not in [layer.name for layer in ranker.layers]:
+        return None
+    routers = [layer for layer in ranker.get_layer("core").layers if hasattr(layer, "route")]
+    return routers[0] if len(routers) == 1 else None
+
+
+def _explanation(
+    ranker: keras.Model, router: keras.layers.Layer, inputs: Inputs
+) -> Callable[[Columns], Scores]:
+    encoder = keras.Model(ranker.get_layer("core").input, router.input)
+
+    def explain(columns: Columns) -> Scores:
+        rows = filled(columns, inputs, _rows(columns, inputs))
+        routing = router.route(encoder(ranker.get_layer("preprocessor")(rows), training=False))
+        weights_bte, expert_bm = routing["weights"], routing["executed"]
+        is_expert_bm = expert_bm < weights_bte.shape[2]
+        gates_btm = tf.gather(weights_bte, tf.where(is_expert_bm, expert_bm, 0), axis=2, batch_dims=1)
+        return {
+            "experts": tf.where(is_expert_bm, expert_bm, -1),
+            "gates": tf.where(is_expert_bm[:, None], gates_btm, 0.0),
+            "shared_experts": routing["shared_experts"],
+        }
+
+    return explain

@@ -1,0 +1,83 @@
+"""From the folder of a run to a published version, whatever backend the run was trained on."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_smes.export.version import Exported, export_version
+from keras_smes.features.schema import FeatureSchema
+
+MODEL, SCHEMA, FACTS = "model.keras", "schema.json", ("config", "metrics")
+IN_TENSORFLOW = """
+import pickle, sys
+from pathlib import Path
+from keras_smes.export.run import export_run
+asked, answered = map(Path, sys.argv[1:])
+try:
+    answer = export_run(**pickle.loads(asked.read_bytes()))
+except (ValueError, OSError, ImportError) as error:
+    answer = error
+answered.write_bytes(pickle.dumps(answer))
+"""
+
+
+def export_run(run: str | Path, model_folder: str | Path, **options: Any) -> Exported:
+    """Exports the model of a run.
+
+    A TensorFlow graph can't be made on another backend. There, the `.keras` file is rebuilt and exported in
+    a process that has the TensorFlow backend.
+
+    Args:
+        run: Folder with `model.keras`, and with `schema.json`, what `schema.to_config()` gives. Without
+            a schema, all features are taken as the candidates', and needed. `config.json` and
+            `metrics.json` go into the model card.
+        model_folder: Folder of the model's versions.
+        **options: Further arguments of `export_version`.
+
+    Returns:
+        An `Exported`.
+
+    Raises:
+        FileNotFoundError: The folder is not that of a run.
+        ValueError, FileExistsError: As `export_version`.
+    """
+    run = Path(run)
+    if not (run / MODEL).is_file():
+        raise FileNotFoundError(
+            f"`run` must be the folder of a finished run. Received: {run} without {MODEL}"
+        )
+    if keras.backend.backend() != "tensorflow":
+        return _export_in_tensorflow(run=run, model_folder=model_folder, **options)
+    import keras_smes.baselines
+    import keras_smes.ranker  # noqa: F401  their layers are looked up by name
+
+    ranker = keras.models.load_model(run / MODEL, compile=False)
+    files = {name: run / f"{name}.json" for name in FACTS}
+    facts = {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
+    return export_version(ranker, model_folder, _schema(run), facts=facts, **options)
+
+
+def _schema(run: Path) -> FeatureSchema | None:
+    path = run / SCHEMA
+    return FeatureSchema.from_config(json.loads(path.read_text())) if path.is_file() else None
+
+
+def _export_in_tensorflow(**arguments: Any) -> Exported:
+    with tempfile.TemporaryDirectory(prefix="keras_smes-export-") as scratch:
+        files = [Path(scratch) / name for name in ("asked", "answered")]
+        files[0].write_bytes(pickle.dumps(arguments))
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+        command = [sys.executable, "-c", IN_TENSORFLOW, *map(os.fspath, files)]
+        subprocess.run(command, env=environment, check=True)
+        answer = pickle.loads(files[1].read_bytes())
+    if isinstance(answer, Exception):
+        raise answer
+    assert isinstance(answer, Exported)
+    return answer

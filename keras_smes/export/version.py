@@ -1,0 +1,101 @@
+"""An export from end to end: written, audited, proved, warmed up, described, and only then published."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_smes.checks import check_counts
+from keras_smes.export.audit import audit
+from keras_smes.export.card import write_card
+from keras_smes.export.endpoints import Fusion, tasks_of
+from keras_smes.export.inputs import served_inputs
+from keras_smes.export.prove import Proof, prove
+from keras_smes.export.publish import publish
+from keras_smes.export.questions import make_questions, make_questions_without_optional
+from keras_smes.export.signature_defs import read_signatures
+from keras_smes.export.signatures import write_saved_model
+from keras_smes.export.warmup import Filters, write_warmup
+from keras_smes.features.schema import FeatureSchema
+
+BATCH_SIZES = (1, 8, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A published version.
+
+    Args:
+        folder: The version's directory.
+        signatures: Names of its signatures.
+        proof: What the proof saw.
+        warmup_records: Length of its warm-up file.
+    """
+
+    folder: Path
+    signatures: list[str]
+    proof: Proof
+    warmup_records: int
+
+
+def export_version(
+    ranker: keras.Model,
+    model_folder: str | Path,
+    schema: FeatureSchema | None = None,
+    fusion: Fusion | None = None,
+    version: int | None = None,
+    signatures: Sequence[str] | None = None,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    output_filters: Filters | None = None,
+    xla: bool = False,
+    runtime: str | Path | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Exported:
+    """Publishes a ranker as a version that TF Serving loads, once it is proved to answer as Keras does.
+
+    Args:
+        ranker: A functional model as `build_ranker` makes it.
+        model_folder: Folder of the model, which holds one directory a version.
+        schema: The ranker's `FeatureSchema`; see `write_saved_model`. Defaults to `None`.
+        fusion: From the scores by task to one score `[B]`. Defaults to `None`.
+        version: Number of the version. Defaults to `None`, one more than the highest.
+        signatures: Names of the signatures to write. Defaults to `None`, all of them.
+        batch_sizes: The server's allowed batch sizes: what is proved and warmed up. Defaults to
+            `(1, 8, 64)`.
+        output_filters: Outputs that clients ask for, by signature; see `write_warmup`. Defaults to each
+            output by itself.
+        xla: Whether XLA compiles the ranker's core, for servers with XLA enabled. Defaults to `False`.
+        runtime: Folder of another installed `tensorflow` to prove it on. Defaults to `None`.
+        facts: Further entries of the model card. Defaults to none.
+
+    Returns:
+        An `Exported`.
+
+    Raises:
+        ValueError: The model, a name or the graph can't be served, or an answer differs from Keras'.
+        FileExistsError: There is such a version already.
+    """
+    sizes = check_counts("batch_sizes", list(batch_sizes))
+    inputs = served_inputs(ranker, schema)
+    seen: dict[str, Any] = {}
+
+    def write(folder: Path) -> None:
+        write_saved_model(ranker, folder, schema, fusion, signatures, xla)
+        audit(folder, xla)
+        written = list(read_signatures(folder))
+        questions = make_questions(ranker, inputs, written, sizes, fusion)
+        without = make_questions_without_optional(ranker, inputs, written, sizes[-1], fusion)
+        proof = prove(folder, [*questions, *without], xla, runtime)
+        records = write_warmup(folder, questions, output_filters)
+        seen.update(signatures=written, proof=proof, warmup_records=records)
+        write_card(folder, inputs, {**_facts(ranker, fusion), "xla": xla, "batch_sizes": sizes,
+                                    "proof": dataclasses.asdict(proof), **(facts or {})})  # fmt: skip
+
+    return Exported(publish(write, model_folder, version), **seen)
+
+
+def _facts(ranker: keras.Model, fusion: Fusion | None) -> dict[str, Any]:
+    described = fusion.get_config() if isinstance(fusion, keras.layers.Layer) else fusion and repr(fusion)
+    return {"tasks": tasks_of(ranker, fusion), "fusion": described, "parameters": ranker.count_params()}

@@ -1,0 +1,108 @@
+"""The warm-up file: one request for each signature, output filter and batch size.
+
+TensorFlow Serving replays it before a version takes its first request. A session prepares itself for each
+set of outputs anew (some 30 ms), and XLA for each batch size.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_smes.export.questions import Question
+from keras_smes.export.signature_defs import read_signatures
+from keras_smes.serving.messages import PredictionLog
+from keras_smes.serving.protocol import encode_content
+from keras_smes.serving.servable import Servable
+from keras_smes.serving.session import Session
+from keras_smes.serving.warmup import MAX_RECORDS, WARMUP_FILE, warm_up
+
+Filters = Mapping[str, Sequence[Sequence[str]]]
+RANKING = ("serving_default", "rank")
+EXAMPLES = {"tensorflow/serving/classify": "classify_log", "tensorflow/serving/regress": "regress_log"}
+
+
+def write_warmup(folder: Path, questions: Sequence[Question], output_filters: Filters | None = None) -> int:
+    """Writes `assets.extra/tf_serving_warmup_requests`, and replays it once.
+
+    Args:
+        folder: Of the SavedModel.
+        questions: The requests.
+        output_filters: Lists of outputs by signature that clients ask for. Defaults to each output by
+            itself for `serving_default` and `rank`. All outputs together are always warmed up.
+
+    Returns:
+        Number of records.
+
+    Raises:
+        ValueError: A filter names an unknown signature or output, or there would be over 1000 records.
+        ServingError: A record can't be answered.
+    """
+    signatures = read_signatures(folder)
+    filters = _filters(signatures, output_filters)
+    records = [
+        record.SerializeToString(deterministic=True)
+        for question in questions
+        for record in _records(signatures[question.signature], question, filters[question.signature])
+    ]
+    if len(records) > MAX_RECORDS:
+        raise ValueError(
+            f"A warm-up file holds at most {MAX_RECORDS} records: name fewer `output_filters` or "
+            f"`batch_sizes`. Received: {len(records)} records"
+        )
+    path = folder / WARMUP_FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    return _replay(folder)
+
+
+def _filters(signatures: Mapping[str, Any], given: Filters | None) -> dict[str, list[list[str]]]:
+    chosen: Filters = {} if given is None else given
+    for name, lists in chosen.items():
+        known = set(signatures[name].outputs) if name in signatures else set()
+        if any(not set(outputs) <= known for outputs in lists) or not known:
+            raise ValueError(
+                f"`output_filters` must name outputs. Received: {name!r}: {list(map(list, lists))}"
+            )
+    if given is None:
+        chosen = {name: _alone(signatures[name]) for name in RANKING if name in signatures}
+    return {name: [[], *map(list, chosen.get(name, ()))] for name in signatures}
+
+
+def _alone(signature: Any) -> list[list[str]]:
+    outputs = sorted(signature.outputs)
+    return [[output] for output in outputs] if len(outputs) > 1 else []
+
+
+def _records(signature: Any, question: Question, filters: Iterable[Sequence[str]]) -> Iterable[PredictionLog]:
+    if (kind := EXAMPLES.get(signature.method_name)) is not None:
+        yield _of_examples(kind, question)
+        return
+    for outputs in filters:
+        log = PredictionLog()
+        request = log.predict_log.request
+        request.model_spec.signature_name = question.signature
+        request.output_filter.extend(outputs)
+        for alias, value in question.inputs.items():
+            encode_content(value, request.inputs[alias])
+        yield log
+
+
+def _of_examples(kind: str, question: Question) -> PredictionLog:
+    log = PredictionLog()
+    request = getattr(log, kind).request
+    request.model_spec.signature_name = question.signature
+    for example in question.inputs["inputs"]:
+        request.input.example_list.examples.add().MergeFromString(example)
+    return log
+
+
+def _replay(folder: Path) -> int:
+    servable = Servable(Session(folder))
+    try:
+        return warm_up(servable, folder)
+    finally:
+        servable.close()
