@@ -102,11 +102,8 @@ def _serve_and_compare(out: Path, rows: Interactions) -> float:
     """Asks the served model for real rows; returns the largest difference from the model in process."""
     columns = {name: values[:SERVED_ROWS] for name, values in rows.columns().items()}
     ranker, _ = load_run(out / "smes")
-    features = preprocess(ranker, columns)
-    expected = {
-        task: np.asarray(score)
-        for task, score in ranker.get_layer("core").predict(features, verbose=0).items()
-    }
+    logits = ranker.get_layer("core").predict(preprocess(ranker, columns), verbose=0)
+    expected = {task: np.asarray(score) for task, score in ranker.get_layer("scores")(logits).items()}
     with _server(out / "models" / "smes") as address, Client(address) as client:
         started = time.perf_counter()
         served = client.predict("smes", columns)

@@ -1,5 +1,6 @@
 """Refusals of arguments that can't work, each naming the argument and the value received."""
 
+import itertools
 import math
 import numbers
 from collections.abc import Sequence
@@ -30,6 +31,30 @@ def check_weight(name: str, value: Any) -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= float(value) < math.inf:
         raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {name}={value!r}")
     return float(value)
+
+
+def check_number(name: str, value: Any) -> float:
+    """Returns `value` as a float if it is a finite number."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"`{name}` must be a finite number. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Returns `value` as a float if it is a finite number above zero."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
+        raise ValueError(f"`{name}` must be a finite number above 0. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_ascending(name: str, values: Any) -> tuple[float, ...]:
+    """Returns `values` as a tuple of floats if it is a non-empty sequence of finite, ascending numbers."""
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise ValueError(f"`{name}` must be a non-empty list of numbers. Received: {name}={values!r}")
+    ascending = tuple(check_number(name, value) for value in values)
+    if any(low >= high for low, high in itertools.pairwise(ascending)):
+        raise ValueError(f"`{name}` must ascend. Received: {name}={list(values)!r}")
+    return ascending
 
 
 def check_task_weights(values: Any, num_tasks: int) -> tuple[float, ...]:

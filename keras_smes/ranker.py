@@ -6,62 +6,81 @@ import keras
 
 from keras_smes.features.encoder import encode, preprocessed_inputs, preprocessor, raw_inputs
 from keras_smes.features.schema import FeatureSchema, check_name
+from keras_smes.layers.task_scores import TaskScores
 from keras_smes.layers.task_tower import TaskTower
+from keras_smes.tasks import Task, as_tasks
+
+FUSED = "fused"
 
 
 def build_ranker(
     schema: FeatureSchema,
-    tasks: Sequence[str],
+    tasks: Sequence[Task | str],
     experts: keras.layers.Layer,
     encoder_units: Sequence[int] = (128,),
     tower_units: Sequence[int] = (32,),
+    crosses: int = 0,
+    cross_dim: int | None = None,
+    fusion: keras.layers.Layer | None = None,
 ) -> keras.Model:
     """Builds a multi-task ranker around a layer of experts.
 
     ```
     raw features -> preprocessor -> core: embeddings -> encoder -> h -> experts -> one tower a task
+                 -> logits -> scores, fused
     ```
 
     Args:
         schema: A fitted `FeatureSchema`: the raw features.
-        tasks: Names of the tasks, in the order of the experts' outputs.
+        tasks: Tasks, or names of binary ones, in the order of the experts' outputs.
         experts: A layer `[B, D] -> [B, T, out]`: `SMES`, or a baseline such as `MMoE`.
         encoder_units: Widths of the encoder's MLP. Defaults to `(128,)`.
-        tower_units: Widths of each tower's hidden layers. Defaults to `(32,)`.
+        tower_units: Widths of each tower's hidden layers, where the task has no `units` of its own.
+            Defaults to `(32,)`.
+        crosses: Depth of the encoder's cross network; above 0 it needs the extra `ranking`. Defaults to `0`.
+        cross_dim: Rank of the crosses' matrices. Defaults to `None`, full.
+        fusion: A layer from the dict of scores to one, `[B]`, such as `ScoreFusion`, whose result the ranker
+            puts out as `"fused"`. Defaults to `None`, there is none.
 
     Returns:
-        A functional model from a dict of raw columns `[B]` to a dict of scores, float32 `[B]` a
-        task. Its layer `"preprocessor"` can run in an input pipeline instead, and its layer
-        `"core"` be trained alone on what that puts out: they share their weights with the whole.
+        A functional model from a dict of raw columns to a dict of scores, float32 `[B]` a task. Three of
+        its layers are of use alone, and share their weights with the whole: `"preprocessor"`, which can run
+        in an input pipeline instead; `"core"`, from what that puts out to each task's logits, which is what
+        training compiles and fits; and `"scores"`, a `TaskScores`, which knows the tasks.
 
     Raises:
-        ValueError: A task's name can't be served, is used twice, or `experts` has another number of
-            tasks.
+        ValueError: A task's name can't be served, is used twice or is `"fused"`, or `experts` has another
+            number of tasks.
 
     Example:
 
     >>> features = (IntegerCategory("user_id", vocabulary=(7, 9)), Number("age", mean=30.0, std=9.0))
     >>> schema = FeatureSchema(features)
     >>> smes = SMES(num_tasks=2, num_experts=8, num_shared=1, num_private=1, expert_units=(32, 16))
-    >>> ranker = build_ranker(schema, ["click", "like"], smes)
+    >>> ranker = build_ranker(schema, ["click", BinaryTask("buy", condition="click")], smes)
     >>> scores = ranker({"user_id": np.array([7, 8]), "age": np.array([25.0, 31.0])})
     >>> scores["click"].shape
     (2,)
     """
+    tasks = as_tasks(tasks)
     for task in tasks:
-        check_name("tasks", task)
-    if len(set(tasks)) != len(tasks):
-        raise ValueError(f"`tasks` must be named once each. Received: tasks={list(tasks)}")
+        if check_name("tasks", task.name) == FUSED:
+            raise ValueError(f"`tasks` must not be named {FUSED!r}, as a fused score is. Received: {task!r}")
     inputs = preprocessed_inputs(schema)
-    mixed_bto = experts(encode(schema, inputs, encoder_units))
+    mixed_bto = experts(encode(schema, inputs, encoder_units, crosses, cross_dim))
     if mixed_bto.shape[1] != len(tasks):
         raise ValueError(
             f"`experts` must put out one vector a task, {len(tasks)} of them. "
             f"Received: outputs of shape {tuple(mixed_bto.shape)}"
         )
-    scores = {
-        task: TaskTower(tower_units, name=f"tower_{task}")(mixed_bto[:, t]) for t, task in enumerate(tasks)
-    }
-    core = keras.Model(inputs, scores, name="core")
+    logits = {task.name: _tower(task, tower_units)(mixed_bto[:, t]) for t, task in enumerate(tasks)}
+    core = keras.Model(inputs, logits, name="core")
     raw = raw_inputs(schema)
-    return keras.Model(raw, core(preprocessor(schema)(raw)), name="ranker")
+    scores = TaskScores(tasks, name="scores")(core(preprocessor(schema)(raw)))
+    fused = {} if fusion is None else {FUSED: fusion(scores)}
+    return keras.Model(raw, {**scores, **fused}, name="ranker")
+
+
+def _tower(task: Task, units: Sequence[int]) -> TaskTower:
+    own = units if task.units is None else task.units
+    return TaskTower(own, task.width, name=f"tower_{task.name}")

@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "keras_smes"
 ROOMS = {
     "cli": 6,
+    "experiments": 5,
     "training": 5,
     "export": 5,
     "ranker": 4,
@@ -26,6 +27,7 @@ ROOMS = {
     "viz": 1,
     "checks": 0,
     "compilation": 0,
+    "lazy": 0,
     "slots": 0,
 }
 # Side by side on a floor, or below, and yet closed to each other.
@@ -36,6 +38,7 @@ CLOSED = {
     "serving": set(ROOMS) - {"serving"},
     "execution": {"layers", "routing", "balance", "features"},
     "features": {"layers", "execution", "routing", "balance"},
+    "tasks": {"features", "execution", "routing", "balance", "losses", "optimizers"},
     "viz": set(ROOMS) - {"viz"},
 }
 

@@ -65,6 +65,44 @@ def test_other_weights_are_refused(value):
         checks.check_weight("weight", value)
 
 
+NOT_NUMBERS = [float("nan"), float("inf"), -float("inf"), True, "1", None, 1j]
+
+
+@pytest.mark.parametrize("value", [0, -2.5, np.float32(0.25), Fraction(-1, 4)])
+def test_a_number_is_finite(value):
+    number = checks.check_number("mean", value)
+    assert number == value
+    assert type(number) is float
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=repr)
+def test_other_numbers_are_refused(value):
+    with pytest.raises(ValueError, match=received("mean", value)):
+        checks.check_number("mean", value)
+
+
+@pytest.mark.parametrize("value", [*NOT_NUMBERS, 0, -0.5], ids=repr)
+def test_what_is_not_above_zero_is_refused(value):
+    assert checks.check_positive("std", np.float32(0.25)) == 0.25
+    with pytest.raises(ValueError, match=received("std", value)):
+        checks.check_positive("std", value)
+
+
+def test_ascending_numbers():
+    assert checks.check_ascending("thresholds", [-1, 0.5, np.int64(3)]) == (-1.0, 0.5, 3.0)
+
+
+@pytest.mark.parametrize("values", [[], "12", 3, None, [1, 1], [2, 1]], ids=repr)
+def test_what_does_not_ascend_is_refused(values):
+    with pytest.raises(ValueError, match=received("thresholds", values)):
+        checks.check_ascending("thresholds", values)
+
+
+def test_an_ascending_list_with_a_number_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="Received: thresholds=nan"):
+        checks.check_ascending("thresholds", [1, float("nan")])
+
+
 def test_task_weights_are_scaled_to_sum_one():
     assert checks.check_task_weights(None, 4) == (0.25,) * 4
     assert checks.check_task_weights([1, 0, 3], 3) == (0.25, 0.0, 0.75)

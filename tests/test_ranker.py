@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_smes import SMES
+from keras_smes import SMES, BinaryTask, OrdinalTask, RegressionTask, ScoreFusion
 from keras_smes.baselines import MMoE
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, Number
 from keras_smes.ranker import build_ranker
@@ -32,24 +32,61 @@ def test_scores_are_named_probabilities_in_float32():
 def test_each_task_reads_its_own_output_of_the_experts():
     ranker = build_ranker(SCHEMA, ["click", "like"], make_smes())
     before = {task: score.numpy() for task, score in ranker(ROWS).items()}
-    ranker.get_layer("core").get_layer("tower_like").score.bias.assign([3.0])
+    ranker.get_layer("core").get_layer("tower_like").logits.bias.assign([3.0])
     after = ranker(ROWS)
     np.testing.assert_array_equal(after["click"], before["click"])
     assert (after["like"].numpy() > before["like"]).all()
 
 
-def test_core_on_preprocessed_columns_is_the_ranker():
+def test_core_gives_the_logits_of_the_scores():
     ranker = build_ranker(SCHEMA, ["click", "like"], make_smes())
-    scores = ranker.get_layer("core")(ranker.get_layer("preprocessor")(ROWS))
+    logits = ranker.get_layer("core")(ranker.get_layer("preprocessor")(ROWS))
+    assert list(logits) == ["click", "like"]
     for task, score in ranker(ROWS).items():
-        np.testing.assert_array_equal(scores[task], score)
+        assert logits[task].dtype == tf.float32
+        np.testing.assert_allclose(1 / (1 + np.exp(-logits[task].numpy())), score, rtol=1e-6)
+
+
+def test_each_task_has_its_tower_and_its_score():
+    tasks = [
+        BinaryTask("click", units=(4, 3)),
+        RegressionTask("watch", mean=2.0, std=0.5, units=()),
+        OrdinalTask("stars", thresholds=(2, 3, 4, 5), values=(1, 2, 3, 4, 5)),
+    ]
+    ranker = build_ranker(SCHEMA, tasks, make_smes(3), tower_units=(7,))
+    core = ranker.get_layer("core")
+    widths = [[layer.units for layer in core.get_layer(f"tower_{t.name}").hidden] for t in tasks]
+    assert widths == [[4, 3], [], [7]]
+    logits = core(ranker.get_layer("preprocessor")(ROWS))
+    assert [tuple(logits[task.name].shape) for task in tasks] == [(3,), (3,), (3, 4)]
+    scores = ranker(ROWS)
+    expected = np.expm1(2 + 0.5 * logits["watch"].numpy())
+    np.testing.assert_allclose(scores["watch"], expected, rtol=1e-5)
+    assert ((scores["stars"].numpy() > 1) & (scores["stars"].numpy() < 5)).all()
+
+
+def test_a_fused_score_beside_the_tasks():
+    fusion = ScoreFusion({"click": 1.0, "like": 10.0}, offsets=1.0)
+    ranker = build_ranker(SCHEMA, ["click", "like"], make_smes(), fusion=fusion)
+    scores = {name: score.numpy() for name, score in ranker(ROWS).items()}
+    assert list(scores) == ["click", "like", "fused"]
+    np.testing.assert_allclose(scores["fused"], (1 + scores["click"]) * (1 + 10 * scores["like"]), rtol=1e-5)
+    assert list(ranker.get_layer("core").output) == ["click", "like"]
+
+
+def test_crosses_stand_between_features_and_encoder():
+    pytest.importorskip("keras_rs", reason='needs the extra "ranking"')
+    ranker = build_ranker(SCHEMA, ["click", "like"], make_smes(), crosses=2, cross_dim=3)
+    crosses = ranker.get_layer("core").get_layer("crosses")
+    assert crosses.output.shape == crosses.input.shape
+    assert np.isfinite(ranker(ROWS)["click"]).all()
 
 
 def test_training_the_core_trains_the_ranker_and_adds_the_balance_loss():
     keras.utils.set_random_seed(0)
     ranker = build_ranker(SCHEMA, ["click", "like"], make_smes())
     core, before = ranker.get_layer("core"), ranker(ROWS)["click"].numpy()
-    core.compile("adam", loss={"click": "binary_crossentropy", "like": "binary_crossentropy"})
+    core.compile("adam", loss={task.name: task.loss() for task in ranker.get_layer("scores").tasks})
     labels = {"click": np.array([1.0, 0.0, 1.0]), "like": np.array([0.0, 0.0, 1.0])}
     columns = ranker.get_layer("preprocessor")(ROWS)
     history = core.fit(columns, labels, epochs=2, verbose=0).history
@@ -58,10 +95,14 @@ def test_training_the_core_trains_the_ranker_and_adds_the_balance_loss():
 
 
 @pytest.mark.parametrize("experts", [make_smes, lambda: MMoE(2, 4, (16, 8))])
-def test_a_saved_ranker_gives_the_same_scores(tmp_path, experts):
-    ranker = build_ranker(SCHEMA, ["click", "like"], experts(), encoder_units=(6,), tower_units=(5, 3))
+def test_a_saved_ranker_gives_the_same_scores_and_knows_its_tasks(tmp_path, experts):
+    tasks = [OrdinalTask("stars", thresholds=(2, 4)), RegressionTask("watch", condition="click", mean=2.0)]
+    fusion = ScoreFusion({"stars": 1.0, "watch": 0.5}, method="sum")
+    ranker = build_ranker(SCHEMA, tasks, experts(), encoder_units=(6,), tower_units=(5, 3), fusion=fusion)
     ranker.save(tmp_path / "ranker.keras")
     loaded = keras.models.load_model(tmp_path / "ranker.keras")
+    assert loaded.get_layer("scores").tasks == tuple(tasks)
+    assert list(ranker(ROWS)) == ["stars", "watch", "fused"]
     for task, score in ranker(ROWS).items():
         np.testing.assert_array_equal(loaded(ROWS)[task], score)
 
@@ -79,6 +120,8 @@ def test_the_core_compiles_with_xla():
     ("tasks", "message"),
     [
         (["click", "click"], "named once"),
+        ([], "not empty"),
+        (["click", "fused"], "must not be named 'fused'"),
         (["click", "long view"], "'long view'"),
         (["click", "like", "follow"], "one vector a task, 3"),
     ],

@@ -1,0 +1,122 @@
+"""From the scores of many tasks to the one score that candidates are ordered by."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_smes.checks import check_number, check_weight
+
+Tensor = Any
+ByTask = float | Mapping[str, float]
+METHODS = ("product", "sum")
+# What a base below it counts as: its powers and their logarithms stay float32.
+SMALLEST = 1e-30
+LARGEST_LOG = 80.0
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class ScoreFusion(keras.layers.Layer):
+    """Fuses scores by a weighted product or a weighted sum, with an exponent a task.
+
+    ```
+    product:  fused = prod_t (a[t] + b[t] * s[t])^c[t]
+    sum:      fused = sum_t b[t] * s[t]^c[t]
+    ```
+
+    with weights b, exponents c and offsets a. Nothing is learned: how much a like is worth beside a click is
+    the operator's to say. The fused score rises with every score whose weight and exponent are positive; a
+    task that counts against an item, as a dislike, has a negative exponent in a product, a negative weight in
+    a sum.
+
+    In a product without offsets a weight only scales the result, and the exponents rule; an offset of 1 keeps
+    a score near 0 from ruling all others. The product is a sum of logarithms, bounded to [-80, 80], and a
+    base under 1e-30, a negative one too, counts as 1e-30: no value is infinite or NaN, and the order is kept
+    within these bounds.
+
+    Args:
+        weights: Dict from the name of a task to its weight b, a finite number; for a product at least 0.
+            Scores of other tasks don't count.
+        exponents: Exponent c of all tasks, or a dict from each task's name to its own. Defaults to `1.0`.
+        offsets: Offset a, at least 0, of all tasks or by task; for a product only. Defaults to `0.0`.
+        method: `"product"` or `"sum"`. Defaults to `"product"`.
+
+    Call arguments:
+        scores: Dict from the name of a task to its score, `[B]`, as a ranker puts out.
+
+    Returns:
+        `[B]`, float32 under any dtype policy.
+
+    Raises:
+        ValueError: No weight, an unknown `method`, numbers as above violated, exponents or offsets of other
+            tasks than the weights; when called, scores that lack a task.
+
+    Example:
+
+    >>> fuse = ScoreFusion({"click": 1.0, "like": 10.0}, exponents={"click": 1.0, "like": 0.5}, offsets=1.0)
+    >>> scores = {"click": np.array([0.5, 0.2]), "like": np.array([0.0, 0.3])}
+    >>> [round(float(x), 4) for x in fuse(scores)]  # 1.5 * 1 and 1.2 * sqrt(4)
+    [1.5, 2.4]
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        exponents: ByTask = 1.0,
+        offsets: ByTask = 0.0,
+        method: str = "product",
+        **kwargs: Any,
+    ) -> None:
+        # Rare events are fused too: never half precision.
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        if method not in METHODS:
+            raise ValueError(f"`method` must be one of {list(METHODS)}. Received: method={method!r}")
+        if not isinstance(weights, Mapping) or not weights:
+            raise ValueError(f"`weights` must be a dict from tasks to numbers. Received: weights={weights!r}")
+        if method == "sum" and offsets != 0.0:
+            raise ValueError(f"`offsets` are for a product, a sum has none. Received: offsets={offsets!r}")
+        self.method = method
+        self.tasks = list(weights)
+        self._weight_t = self._by_task(
+            "weights", weights, check_weight if method == "product" else check_number
+        )
+        self._exponent_t = self._by_task("exponents", exponents, check_number)
+        self._offset_t = self._by_task("offsets", offsets, check_weight)
+
+    def _by_task(self, name: str, values: ByTask, check: Any) -> list[float]:
+        if not isinstance(values, Mapping):
+            return [check(name, values)] * len(self.tasks)
+        if set(values) != set(self.tasks):
+            raise ValueError(
+                f"`{name}` must name the tasks of `weights`, {self.tasks}. Received: {name}={dict(values)}"
+            )
+        return [check(f"{name}[{task}]", values[task]) for task in self.tasks]
+
+    def call(self, scores: Mapping[str, Tensor]) -> Tensor:
+        if missing := sorted(set(self.tasks) - set(scores)):
+            raise ValueError(f"`scores` must hold those of {self.tasks}. Received: missing={missing}")
+        score_bt = ops.stack([ops.cast(scores[task], "float32") for task in self.tasks], axis=1)
+        weight_t, exponent_t, offset_t = (
+            np.asarray(values, np.float32) for values in (self._weight_t, self._exponent_t, self._offset_t)
+        )
+        if self.method == "sum":
+            return ops.sum(weight_t * ops.power(ops.maximum(score_bt, SMALLEST), exponent_t), axis=1)
+        log_bt = ops.log(ops.maximum(offset_t + weight_t * score_bt, SMALLEST))
+        return ops.exp(ops.clip(ops.sum(exponent_t * log_bt, axis=1), -LARGEST_LOG, LARGEST_LOG))
+
+    def compute_output_shape(
+        self, scores_shape: Mapping[str, Sequence[int | None]]
+    ) -> tuple[int | None, ...]:
+        return tuple(scores_shape[self.tasks[0]])
+
+    def get_config(self) -> dict[str, Any]:
+        product = self.method == "product"
+        return {
+            **super().get_config(),
+            "weights": dict(zip(self.tasks, self._weight_t, strict=True)),
+            "exponents": dict(zip(self.tasks, self._exponent_t, strict=True)),
+            "offsets": dict(zip(self.tasks, self._offset_t, strict=True)) if product else 0.0,
+            "method": self.method,
+        }

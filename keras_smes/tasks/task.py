@@ -1,0 +1,148 @@
+"""What all tasks share: a name, label columns, the rows that count, a weight."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_smes.checks import check_counts, check_weight
+
+Labels = Mapping[str, np.ndarray]
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Base of the tasks. A subclass says what a label may be, and what the tower's numbers mean.
+
+    A row counts for a task if its label is known and, with a `condition`, if that column is 1: the task
+    then learns and predicts given the condition, as a conversion given a click. Rows that don't count
+    leave no trace: neither in the loss nor in its mean, its gradient or the figures of `evaluate`.
+
+    Args:
+        name: Name of the task and of its score.
+        label: Name of the label column. Defaults to `None`, the task's name.
+        weight: Factor of the task's loss in the sum over tasks. Defaults to `1.0`.
+        condition: Name of another label column, of 0 and 1: only rows where it is 1 count. Defaults to
+            `None`, all do.
+        units: Widths of the hidden layers of the task's tower. Defaults to `None`, those of the ranker.
+
+    Raises:
+        ValueError: An empty name, a negative weight, a label that is its own condition.
+    """
+
+    name: str
+    label: str = None  # type: ignore[assignment]  # the name, once made
+    weight: float = 1.0
+    condition: str | None = None
+    units: tuple[int, ...] | None = None
+
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.label is None:
+            object.__setattr__(self, "label", self.name)
+        for field, value in (("name", self.name), ("label", self.label), ("condition", self.condition)):
+            if not (isinstance(value, str) and value) and not (field == "condition" and value is None):
+                raise ValueError(f"`{field}` must be a string that is not empty. Received: {field}={value!r}")
+        if self.condition == self.label:
+            raise ValueError(
+                f"`condition` must be another column than the label. Received: condition={self.condition!r}"
+            )
+        object.__setattr__(self, "weight", check_weight("weight", self.weight))
+        if self.units is not None:
+            object.__setattr__(
+                self, "units", () if len(self.units) == 0 else check_counts("units", self.units)
+            )
+
+    @property
+    def width(self) -> int:
+        """How many numbers the tower puts out a row."""
+        return 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The label columns that the task looks at: its label, and its condition if it has one."""
+        return (self.label,) if self.condition is None else (self.label, self.condition)
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Returns what is served, float32 `[B]`, from the tower's `[B]`, or `[B, width]`."""
+        raise NotImplementedError
+
+    def row_losses(self, labels_b: Tensor, logits: Tensor) -> Tensor:
+        """Returns the loss of each row, float32 `[B]`, from known labels and the tower's numbers."""
+        raise NotImplementedError
+
+    def loss(self, reduction: str = "mean_with_sample_weight") -> Any:
+        """Returns the Keras loss of `(label [B], logits)`; see `TaskLoss`."""
+        from keras_smes.tasks.loss import TaskLoss
+
+        return TaskLoss(self, reduction=reduction)
+
+    def counted(self, labels: Labels) -> np.ndarray:
+        """Returns the sample weights, float32 `[B]`: 1 for the rows that count, 0 for the others.
+
+        Args:
+            labels: Label columns `[B]`, among them the task's `columns`; NaN where a label is unknown.
+        """
+        counted_b = ~np.isnan(self._column(labels, self.label))
+        if self.condition is not None:
+            counted_b &= self._column(labels, self.condition) == 1
+        return counted_b.astype(np.float32)
+
+    def targets(self, labels: Labels) -> np.ndarray:
+        """Returns the label column as the loss takes it, float32 `[B]`: 0 where a row doesn't count.
+
+        The 0 is never learned, its sample weight is 0 too; a NaN would be NaN times any weight.
+        """
+        return np.where(self.counted(labels) > 0, self._column(labels, self.label), np.float32(0))
+
+    def observed(self, labels: Labels) -> np.ndarray:
+        """Returns what the score predicts, float32 `[B]`, for the rows that count; 0 for the others."""
+        return self.targets(labels)
+
+    def check(self, labels: Labels) -> None:
+        """Refuses a label that the task can't have, in any row whether it counts or not.
+
+        Raises:
+            ValueError: Names the task, the column, the row and the value.
+        """
+        self._check_column(labels, self.label, self.is_label, self.rule)
+        if self.condition is not None:
+            self._check_column(labels, self.condition, lambda values_b: np.isin(values_b, (0, 1)), "0 or 1")
+
+    @property
+    def rule(self) -> str:
+        """What labels are, in words that end "must be ..."."""
+        raise NotImplementedError
+
+    def is_label(self, values_b: np.ndarray) -> np.ndarray:
+        """Returns whether each value, bool `[B]`, is a label that the task can have."""
+        raise NotImplementedError
+
+    def fit(self, labels: Labels) -> "Task":
+        """Returns the task with what it takes from training labels; most take nothing."""
+        return self
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns the task as plain JSON values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {"kind": self.kind, **plain}
+
+    def _column(self, labels: Labels, column: str) -> np.ndarray:
+        if column not in labels:
+            raise ValueError(
+                f"`labels` must have column {column!r} of task {self.name!r}. Received: {sorted(labels)}"
+            )
+        return np.asarray(labels[column], np.float32)
+
+    def _check_column(self, labels: Labels, column: str, is_good: Any, rule: str) -> None:
+        values_b = self._column(labels, column)
+        bad = np.flatnonzero(~(is_good(values_b) | np.isnan(values_b)))
+        if bad.size:
+            raise ValueError(
+                f"Labels of task {self.name!r} must be {rule}, or NaN where unknown. "
+                f"Received: {column}[{bad[0]}]={values_b[bad[0]]}"
+            )
