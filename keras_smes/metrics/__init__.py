@@ -1,6 +1,62 @@
-"""What a ranker and its routing are judged by, on whole data sets. NumPy only."""
+"""What a ranker and its routing are judged by, on whole data sets.
 
-from keras_smes.metrics.ranking import GAUC, auc, gauc, log_loss
+Functions of arrays (`auc`, ...) and streaming Keras metrics of the same figures (`AUC`, ...).
+"""
+
+from keras_smes.metrics.calibration import (
+    GroupedCalibration,
+    ReliabilityCurve,
+    calibration_by_group,
+    expected_calibration_error,
+    predicted_over_observed,
+    reliability_curve,
+)
+from keras_smes.metrics.concordance import gxauc, xauc
+from keras_smes.metrics.listwise import UserLists, ndcg, user_lists
+from keras_smes.metrics.ranking import GroupedResult, auc, gauc, log_loss
+from keras_smes.metrics.ranking_evaluation import RankingEvaluation
 from keras_smes.metrics.routing_health import RoutingHealth
+from keras_smes.metrics.streaming import RowMetric, StreamingMetric, SumMetric
+from keras_smes.metrics.streaming_metrics import (
+    AUC,
+    GAUC,
+    GXAUC,
+    NDCG,
+    XAUC,
+    EqualMassCalibrationError,
+    ExpectedCalibrationError,
+    LogLoss,
+    PredictedOverObserved,
+)
 
-__all__ = ["GAUC", "RoutingHealth", "auc", "gauc", "log_loss"]
+__all__ = [
+    "AUC",
+    "GAUC",
+    "GXAUC",
+    "NDCG",
+    "XAUC",
+    "EqualMassCalibrationError",
+    "ExpectedCalibrationError",
+    "GroupedCalibration",
+    "GroupedResult",
+    "LogLoss",
+    "PredictedOverObserved",
+    "RankingEvaluation",
+    "ReliabilityCurve",
+    "RoutingHealth",
+    "RowMetric",
+    "StreamingMetric",
+    "SumMetric",
+    "UserLists",
+    "auc",
+    "calibration_by_group",
+    "expected_calibration_error",
+    "gauc",
+    "gxauc",
+    "log_loss",
+    "ndcg",
+    "predicted_over_observed",
+    "reliability_curve",
+    "user_lists",
+    "xauc",
+]

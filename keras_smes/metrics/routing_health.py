@@ -1,16 +1,28 @@
 """How evenly and how sparsely a router spreads work over experts, over a whole data set."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from keras import ops
+from numpy.typing import NDArray
+
+from keras_smes.metrics.host_calls import is_traced
+
+Tensor = Any
+State = dict[str, NDArray[np.int64]]
 
 DEAD_SHARE_OF_MEAN = 0.1
-FIXED_POINT = 2.0**30  # 1e-9 apart, finer than float32 probabilities; int64 holds the sum of 1e9 rows
+FIXED_POINT = 2.0**24  # 6e-8 apart, as fine as float32
+DIGIT_BITS, DIGITS = 10, 3  # of a number in fixed point: a batch of 2**20 rows sums up digits in int32
+MOST_ROWS = 2**20
+LOW_BITS = 24  # of a running count: the low words of 100 replicas add up in int32
 
 
-class RoutingHealth:
-    """Measures of routing health, accumulated over batches.
+@keras.saving.register_keras_serializable(package="keras_smes")
+class RoutingHealth(keras.metrics.Metric):
+    """Measures of the routing health of one layer of experts, accumulated over batches.
 
     With `U(b)` the experts executed for instance b and `K_t(b)` those that task t chose:
 
@@ -21,15 +33,25 @@ class RoutingHealth:
     - `overlap[t, u] = mean_b |K_t(b) & K_u(b)| / |K_t(b) | K_u(b)|` (Jaccard);
     - `entropy[t] = -mean_b sum_e p[b, t, e] * log p[b, t, e]`.
 
-    All sums are kept as integers (the ratios in fixed point, to 1e-9), so the result does not
-    depend in a single bit on the order of the rows or on how they were split into batches.
-    Padding rows are rows like any other here: leave them out of `update`.
+    A few small int32 variables hold counts, and sums in fixed point: `update_state` is plain tensor
+    work, which runs eagerly, in a compiled step, under XLA and in replicas, on TensorFlow and JAX.
+    Counts and overlaps are the same on any split into batches and workers, for up to 2**35 rows; the
+    entropy of a row is float32, whose logarithm may differ in its last bit with the row's place in its
+    batch.
+
+    `result()` is worked out on the host. While a graph is built it is an empty dict, so that on
+    TensorFlow a layer may update one in its `call`: `fit` and `evaluate` then log nothing of it and
+    reset it as they do any metric, and whoever wants the figures calls `result()` when they are done.
+    (With JAX, Keras hands a layer's `call` no metrics: use `stateless_update_state`, or a model of its
+    own that gives the routing.)
 
     Args:
         num_tasks: T, the number of tasks.
         num_experts: E, the number of experts in the pool.
         bound: The most experts an instance can execute, `min(E, K_s + sum_t K_a[t])`; reported
             beside the measured sizes.
+        name: Name of the metric. Defaults to `"routing_health"`.
+        dtype: Accepted as Keras passes it; counts are exact whatever it is.
 
     Raises:
         ValueError: If `num_tasks`, `num_experts` or `bound` is not positive, or
@@ -41,65 +63,115 @@ class RoutingHealth:
     >>> from keras_smes.metrics import RoutingHealth
     >>> health = RoutingHealth(num_tasks=2, num_experts=4, bound=3)
     >>> chosen_bte = np.array([[[1, 1, 0, 0], [0, 1, 1, 0]]], bool)
-    >>> health.update(np.full((1, 2, 4), 0.25), chosen_bte, chosen_bte.any(axis=1))
+    >>> p_bte = np.full((1, 2, 4), 0.25, "float32")
+    >>> health.update_state({"probabilities": p_bte, "chosen": chosen_bte, "union": chosen_bte.any(axis=1)})
     >>> result = health.result()
     >>> result["union_mean"], result["dead_experts"], round(result["task_overlap"], 3)
     (3.0, 1, 0.333)
+
+    Of a layer, batch by batch: `health.update_state(smes.route(h), mask)`.
     """
 
-    def __init__(self, num_tasks: int, num_experts: int, bound: int) -> None:
+    def __init__(
+        self,
+        num_tasks: int,
+        num_experts: int,
+        bound: int,
+        name: str = "routing_health",
+        dtype: Any = None,
+    ) -> None:
         if num_tasks < 1 or not 1 <= bound <= num_experts:
             raise ValueError(
                 "`num_tasks` must be positive and `bound` in [1, num_experts]. "
                 f"Received: num_tasks={num_tasks}, num_experts={num_experts}, bound={bound}"
             )
+        super().__init__(name=name, dtype=dtype)
         self.num_tasks, self.num_experts, self.bound = num_tasks, num_experts, bound
-        self._pairs_e = np.zeros(num_experts, np.int64)
-        self._rows_by_union_size = np.zeros(num_experts + 1, np.int64)
-        self._choices_te = np.zeros((num_tasks, num_experts), np.int64)
-        self._jaccard_tt = np.zeros((num_tasks, num_tasks), np.int64)
-        self._entropy_t = np.zeros(num_tasks, np.int64)
+        shapes = {
+            "pairs": (num_experts,),
+            "union_sizes": (num_experts + 1,),
+            "choices": (num_tasks, num_experts),
+            "jaccard": (DIGITS, num_tasks, num_tasks),
+            "entropy": (DIGITS, num_tasks),
+            "refused": (),
+        }
+        # The first axis: the low and the high word of the count.
+        self._counts = {
+            name: self.add_variable((2, *shape), "zeros", dtype="int32", name=name)
+            for name, shape in shapes.items()
+        }
 
-    def update(self, probabilities: ArrayLike, chosen: ArrayLike, union: ArrayLike) -> None:
-        """Adds the routing of one batch.
+    def update_state(self, routing: Mapping[str, Tensor], mask: Tensor | None = None) -> None:
+        """Adds the routing of one batch of at most 2**20 rows.
 
         Args:
-            probabilities: `[B, T, E]` float32, the full softmax of the router logits.
-            chosen: `[B, T, E]` bool, whether expert e is in the set of task t.
-            union: `[B, E]` bool, whether expert e is executed for the instance.
+            routing: What `SMES.route` returns: a dict with `probabilities`, float32 `[B, T, E]`, the
+                full softmax of the router logits; `chosen`, bool `[B, T, E]`, whether expert e is in
+                the set of task t; and `union`, bool `[B, E]`, whether expert e is executed.
+            mask: `[B]` bool, false for rows that pad the batch: they don't count. Defaults to `None`,
+                all rows count.
 
         Raises:
-            ValueError: If a shape or type is wrong, a probability is negative or not finite, or a
-                chosen expert is not in the union.
+            ValueError: If a shape or type is wrong. (Wrong values, which a graph can't refuse, are
+                counted, and `result` refuses them.)
         """
-        p_bte, chosen_bte, union_be = np.asarray(probabilities), np.asarray(chosen), np.asarray(union)
+        p_bte, chosen_bte, union_be = (
+            ops.convert_to_tensor(routing[part]) for part in ("probabilities", "chosen", "union")
+        )
         self._check_shapes(p_bte, chosen_bte, union_be)
-        _check_values(p_bte, chosen_bte, union_be)
-        self._pairs_e += union_be.sum(axis=0)
-        self._rows_by_union_size += np.bincount(union_be.sum(axis=1), minlength=self.num_experts + 1)
-        self._choices_te += chosen_bte.sum(axis=0)
-        self._jaccard_tt += _fixed_point_sum(_jaccard(chosen_bte))
-        self._entropy_t += _fixed_point_sum(_entropy(p_bte))
+        rows_b = ops.ones_like(union_be[:, 0]) if mask is None else ops.cast(mask, "bool")
+        good_b = _good_rows(p_bte, chosen_bte, union_be)
+        self._count("refused", _number(ops.logical_and(rows_b, ops.logical_not(good_b))))
+        rows_b = ops.logical_and(rows_b, good_b)
+        self._count("pairs", _number(ops.logical_and(union_be, rows_b[:, None])))
+        self._count("union_sizes", self._number_by_union_size(union_be, rows_b))
+        self._count("choices", _number(ops.logical_and(chosen_bte, rows_b[:, None, None])))
+        self._count("jaccard", _sums_of_digits(_jaccard(chosen_bte), rows_b[:, None, None]))
+        self._count("entropy", _sums_of_digits(_entropy(p_bte), rows_b[:, None]))
 
-    def merge(self, other: "RoutingHealth") -> None:
-        """Adds what another accumulator has seen, as if its batches had been given to this one.
+    def update(self, probabilities: Tensor, chosen: Tensor, union: Tensor) -> None:
+        self.update_state({"probabilities": probabilities, "chosen": chosen, "union": union})
+
+    def state(self) -> State:
+        """Returns all counts as int64 arrays, by name; those of workers may be added up by an all-reduce."""
+        return {
+            name: _decode(name, ops.convert_to_numpy(variable)) for name, variable in self._counts.items()
+        }
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Adds what another metric of the same sizes has seen, as its `state()` says.
+
+        Raises:
+            ValueError: If the arrays are not such a state.
+        """
+        mine, received = self.state(), {name: np.asarray(array) for name, array in state.items()}
+        expected, shapes = ({name: array.shape for name, array in x.items()} for x in (mine, received))
+        if expected != shapes:
+            raise ValueError(f"`state` must have the arrays {expected}. Received: {shapes}")
+        for name, variable in self._counts.items():
+            variable.assign(_encode(name, mine[name] + received[name]))
+
+    def merge_state(self, metrics: Sequence["RoutingHealth"]) -> None:
+        """Adds what other metrics have seen, as if their batches had been given to this one.
 
         Args:
-            other: A `RoutingHealth` of the same `num_tasks`, `num_experts` and `bound`.
+            metrics: `RoutingHealth`s of the same `num_tasks`, `num_experts` and `bound`.
 
         Raises:
             ValueError: If the sizes differ.
         """
-        if self._sizes() != other._sizes():
-            raise ValueError(
-                "`other` must have the same num_tasks, num_experts and bound, "
-                f"{self._sizes()}. Received: {other._sizes()}"
-            )
-        self._pairs_e += other._pairs_e
-        self._rows_by_union_size += other._rows_by_union_size
-        self._choices_te += other._choices_te
-        self._jaccard_tt += other._jaccard_tt
-        self._entropy_t += other._entropy_t
+        for metric in metrics:
+            if self._sizes() != metric._sizes():
+                raise ValueError(
+                    "`metrics` must have the same num_tasks, num_experts and bound, "
+                    f"{self._sizes()}. Received: {metric._sizes()}"
+                )
+        for state in [metric.state() for metric in metrics]:
+            self.add_state(state)
+
+    def get_config(self) -> dict[str, Any]:
+        sizes = {"num_tasks": self.num_tasks, "num_experts": self.num_experts, "bound": self.bound}
+        return {**sizes, **super().get_config()}
 
     def result(self) -> dict[str, Any]:
         """Returns the measures over all rows so far, as plain numbers and lists.
@@ -120,82 +192,136 @@ class RoutingHealth:
             - `router_entropy`: in nats, mean over instances and tasks (at most `log(E)`);
             - `router_entropy_per_task`: `[T]`, in nats;
             - `task_expert_share`: `[T, E]`, the share of the task's choices by expert.
+
+        Raises:
+            ValueError: If rows were given whose probabilities are outside [0, 1] or not finite, or
+                that chose an expert which their `union` lacks.
         """
-        rows = int(self._rows_by_union_size.sum())
-        overlap_tt = _ratio(self._jaccard_tt, rows * FIXED_POINT)
-        entropy_t = _ratio(self._entropy_t, rows * FIXED_POINT)
+        if is_traced():
+            return {}
+        counts = self.state()
+        self._refuse(int(counts["refused"]))
+        rows = int(counts["union_sizes"].sum())
+        overlap_tt = _ratio(counts["jaccard"], rows * FIXED_POINT)
+        entropy_t = _ratio(counts["entropy"], rows * FIXED_POINT)
+        choices_te = counts["choices"]
         measures = {
             "rows": rows,
-            **_load_measures(self._pairs_e),
-            **self._union_measures(rows),
+            **_load_measures(counts["pairs"]),
+            **self._union_measures(counts["pairs"], counts["union_sizes"]),
             "task_overlap": _mean(overlap_tt[~np.eye(self.num_tasks, dtype=bool)]),
             "task_overlap_matrix": overlap_tt,
             "router_entropy": _mean(entropy_t),
             "router_entropy_per_task": entropy_t,
-            "task_expert_share": _ratio(self._choices_te, self._choices_te.sum(axis=1, keepdims=True)),
+            "task_expert_share": _ratio(choices_te, choices_te.sum(axis=1, keepdims=True)),
         }
         return {name: _plain(value) for name, value in measures.items()}
 
-    def _union_measures(self, rows: int) -> dict[str, Any]:
-        sizes = np.flatnonzero(self._rows_by_union_size)
+    def _count(self, name: str, added: Tensor) -> None:
+        low, high = self._counts[name][0], self._counts[name][1]
+        low = low + ops.cast(added, "int32")
+        carry = ops.floor_divide(low, 2**LOW_BITS)
+        self._counts[name].assign(ops.stack([low - carry * 2**LOW_BITS, high + carry]))
+
+    def _number_by_union_size(self, union_be: Tensor, rows_b: Tensor) -> Tensor:
+        size_b = ops.sum(ops.cast(union_be, "int32"), axis=1)
+        sizes = ops.arange(self.num_experts + 1, dtype="int32")
+        return _number(ops.logical_and(ops.equal(size_b[:, None], sizes), rows_b[:, None]))
+
+    def _union_measures(self, pairs_e: NDArray[np.int64], rows_by_size: NDArray[np.int64]) -> dict[str, Any]:
+        rows, sizes = int(rows_by_size.sum()), np.flatnonzero(rows_by_size)
         return {
-            "union_mean": int(self._pairs_e.sum()) / rows if rows else None,
+            "union_mean": int(pairs_e.sum()) / rows if rows else None,
             "union_max": int(sizes.max()) if rows else None,
             "union_bound": self.bound,
             "num_experts": self.num_experts,
-            "union_sizes": self._rows_by_union_size,
+            "union_sizes": rows_by_size,
         }
 
     def _sizes(self) -> tuple[int, int, int]:
         return self.num_tasks, self.num_experts, self.bound
 
-    def _check_shapes(self, p_bte: NDArray, chosen_bte: NDArray, union_be: NDArray) -> None:
-        rows = union_be.shape[:1]
-        shape_bte, shape_be = (*rows, self.num_tasks, self.num_experts), (*rows, self.num_experts)
-        if not p_bte.shape == chosen_bte.shape == shape_bte or union_be.shape != shape_be:
+    def _refuse(self, rows: int) -> None:
+        if rows:
             raise ValueError(
-                "`probabilities`, `chosen` and `union` must be [B, T, E], [B, T, E] and [B, E] with "
-                f"T={self.num_tasks}, E={self.num_experts}. Received shapes: "
-                f"{p_bte.shape}, {chosen_bte.shape} and {union_be.shape}"
+                "`routing` must have probabilities in [0, 1] and a union with every expert that a task "
+                f"chose. Received: {rows} rows in which it has not"
             )
-        if chosen_bte.dtype != bool or union_be.dtype != bool:
+
+    def _check_shapes(self, p_bte: Tensor, chosen_bte: Tensor, union_be: Tensor) -> None:
+        shapes = [tuple(tensor.shape) for tensor in (p_bte, chosen_bte, union_be)]
+        of_rows, rows = [shape[1:] for shape in shapes], {shape[:1] for shape in shapes}
+        if of_rows != [(self.num_tasks, self.num_experts)] * 2 + [(self.num_experts,)] or len(rows) > 1:
+            raise ValueError(
+                "`routing` must have `probabilities`, `chosen` and `union` of shapes [B, T, E], [B, T, E] "
+                f"and [B, E] with T={self.num_tasks}, E={self.num_experts}. Received shapes: "
+                f"{shapes[0]}, {shapes[1]} and {shapes[2]}"
+            )
+        dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in (chosen_bte, union_be)]
+        if dtypes != ["bool", "bool"]:
             raise ValueError(
                 "`chosen` and `union` must be bool. "
-                f"Received: chosen.dtype={chosen_bte.dtype}, union.dtype={union_be.dtype}"
+                f"Received: chosen.dtype={dtypes[0]}, union.dtype={dtypes[1]}"
             )
+        if (shapes[2][0] or 0) > MOST_ROWS:
+            raise ValueError(f"A batch must have at most {MOST_ROWS} rows. Received: {shapes[2][0]}")
 
 
-def _check_values(p_bte: NDArray, chosen_bte: NDArray[np.bool_], union_be: NDArray[np.bool_]) -> None:
-    bad_bte = ~(np.isfinite(p_bte) & (p_bte >= 0))
-    if bad_bte.any():
-        raise ValueError(f"`probabilities` must be finite and not negative. Received: {p_bte[bad_bte][0]}")
-    missing_be = chosen_bte.any(axis=1) & ~union_be
-    if missing_be.any():
-        row, expert = np.argwhere(missing_be)[0]
-        raise ValueError(
-            "`union` must hold every expert that a task chose. "
-            f"Received: union[{row}, {expert}]=False, chosen by a task"
-        )
+def _good_rows(p_bte: Tensor, chosen_bte: Tensor, union_be: Tensor) -> Tensor:
+    """Whether a row's values can be those of a routing, bool `[B]`."""
+    # A NaN fails both comparisons. A softmax may be above 1 by its rounding.
+    in_range_b = ops.all(ops.logical_and(p_bte >= 0, p_bte <= 1.001), axis=(1, 2))
+    missing_be = ops.logical_and(ops.any(chosen_bte, axis=1), ops.logical_not(union_be))
+    return ops.logical_and(in_range_b, ops.logical_not(ops.any(missing_be, axis=1)))
 
 
-def _jaccard(chosen_bte: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The overlap of each pair of tasks' sets, [B, T, T]; two empty sets are equal, so 1."""
-    chosen_float_bte = chosen_bte.astype(np.float32)  # a BLAS product; counts are exact to 2**24
-    both_btt = (chosen_float_bte @ chosen_float_bte.transpose(0, 2, 1)).astype(np.float64)
-    size_bt = chosen_bte.sum(axis=2)
+def _jaccard(chosen_bte: Tensor) -> Tensor:
+    """The overlap of each pair of tasks' sets, float32 `[B, T, T]`; two empty sets are equal, so 1."""
+    chosen_bte = ops.cast(chosen_bte, "float32")  # counts are exact to 2**24
+    both_btt = ops.matmul(chosen_bte, ops.transpose(chosen_bte, (0, 2, 1)))
+    size_bt = ops.sum(chosen_bte, axis=2)
     either_btt = size_bt[:, :, None] + size_bt[:, None, :] - both_btt
-    return np.where(either_btt > 0, both_btt / np.maximum(either_btt, 1), 1.0)
+    return ops.where(either_btt > 0, both_btt / ops.maximum(either_btt, 1.0), 1.0)
 
 
-def _entropy(p_bte: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The entropy of each router's softmax, [B, T], in nats; 0 log 0 is 0."""
-    p_bte = p_bte.astype(np.float64, order="C")  # one order of summation, whatever the caller's strides
-    return -(p_bte * np.log(np.where(p_bte > 0, p_bte, 1.0))).sum(axis=2)
+def _entropy(p_bte: Tensor) -> Tensor:
+    """The entropy of each router's softmax, float32 `[B, T]`, in nats; 0 log 0 is 0."""
+    p_bte = ops.cast(p_bte, "float32")
+    return -ops.sum(p_bte * ops.log(ops.where(p_bte > 0, p_bte, 1.0)), axis=2)
 
 
-def _fixed_point_sum(value_bx: NDArray[np.float64]) -> NDArray[np.int64]:
-    # Integers add exactly: rounding each row, and not the sum, keeps the split into batches out of it.
-    return np.rint(value_bx * FIXED_POINT).astype(np.int64).sum(axis=0)
+def _number(true_bx: Tensor) -> Tensor:
+    return ops.sum(ops.cast(true_bx, "int32"), axis=0)
+
+
+def _sums_of_digits(value_bx: Tensor, rows_bx: Tensor) -> Tensor:
+    """Sums over rows of each digit of the values in fixed point, int32 `[DIGITS, ...]`.
+
+    Integers add exactly: rounding each row, and not the sum, keeps the split into batches out of it.
+    """
+    # Rows that don't count may hold NaN, which no integer is.
+    fixed_bx = ops.cast(ops.round(ops.where(rows_bx, value_bx, 0.0) * FIXED_POINT), "int32")
+    base, digits = 2**DIGIT_BITS, []
+    for _ in range(DIGITS - 1):
+        rest_bx = ops.floor_divide(fixed_bx, base)
+        digits.append(fixed_bx - rest_bx * base)
+        fixed_bx = rest_bx
+    return ops.sum(ops.stack([*digits, fixed_bx]), axis=1)
+
+
+def _decode(name: str, words: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The count of two words; of sums, the number of its digits."""
+    count = words[0].astype(np.int64) + (words[1].astype(np.int64) << LOW_BITS)
+    if name not in ("jaccard", "entropy"):
+        return count
+    return sum(count[i] << (DIGIT_BITS * i) for i in range(DIGITS))  # type: ignore[return-value]
+
+
+def _encode(name: str, count: NDArray[np.int64]) -> NDArray[np.int32]:
+    if name in ("jaccard", "entropy"):
+        base = 2**DIGIT_BITS
+        count = np.stack([count % base, count // base % base, count // base**2])
+    return np.stack([count % 2**LOW_BITS, count >> LOW_BITS]).astype(np.int32)
 
 
 def _load_measures(pairs_e: NDArray[np.int64]) -> dict[str, Any]:

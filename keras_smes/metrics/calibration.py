@@ -1,0 +1,266 @@
+"""Whether predicted values are those that are observed: their ratio, and the expected calibration error."""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keras_smes.checks import check_count
+from keras_smes.metrics.rows import (
+    ANY,
+    BINARY,
+    FINITE,
+    PROBABILITY,
+    WEIGHT,
+    Vector,
+    canonical_order,
+    counted,
+    opens_group,
+)
+
+Binning = Literal["width", "mass"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReliabilityCurve:
+    """What was predicted and what was observed, by bin of predicted probabilities.
+
+    Attributes:
+        predicted: `[bins]`, mean predicted probability; NaN for an empty bin.
+        observed: `[bins]`, share of positives; NaN for an empty bin.
+        weight: `[bins]`, number of rows, or their weights' sum.
+    """
+
+    predicted: Vector
+    observed: Vector
+    weight: Vector
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupedCalibration:
+    """Calibration of each group.
+
+    Attributes:
+        groups: `[G]`, the groups, ascending.
+        rows: `[G]`, number of rows.
+        predicted_over_observed: `[G]`; NaN for a group without positives.
+        calibration_error: `[G]`, the expected calibration error, in [0, 1].
+    """
+
+    groups: NDArray[Any]
+    rows: NDArray[np.intp]
+    predicted_over_observed: Vector
+    calibration_error: Vector
+
+
+def predicted_over_observed(
+    labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None
+) -> float:
+    """Computes the ratio of the sum of predictions to the sum of labels: 1 is calibrated as a whole.
+
+    `ratio = sum_n w[n] * p[n] / sum_n w[n] * y[n]`
+
+    Args:
+        labels: `[N]`, finite: 0 or 1, or a quantity such as seconds watched.
+        predictions: `[N]`, finite, in the unit of the labels; probabilities for labels of 0 and 1.
+        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+            `None`, 1 for every row.
+
+    Returns:
+        A float: above 1 where too much is predicted; NaN if the labels sum to 0.
+
+    Raises:
+        ValueError: If lengths differ, a label or a prediction is not finite, or a weight is negative
+            or not finite.
+
+    Example:
+
+    >>> from keras_smes.metrics import predicted_over_observed
+    >>> predicted_over_observed([1, 0, 0, 1], [0.9, 0.5, 0.3, 0.8])
+    1.25
+    """
+    label_n, prediction_n, weight_n = counted(
+        labels=(labels, FINITE), predictions=(predictions, FINITE), weights=(weights, WEIGHT)
+    )
+    return ratio_of_sums(float((weight_n * prediction_n).sum()), float((weight_n * label_n).sum()))
+
+
+def ratio_of_sums(predicted: float, observed: float) -> float:
+    return predicted / observed if observed else float("nan")
+
+
+def reliability_curve(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    num_bins: int = 10,
+    binning: Binning = "width",
+    weights: ArrayLike | None = None,
+) -> ReliabilityCurve:
+    """Sorts rows into bins by predicted probability, and compares predicted and observed in each.
+
+    Args:
+        labels: `[N]`, each 0 or 1.
+        probabilities: `[N]`, in [0, 1]: the predicted chance of label 1.
+        num_bins: Number of bins. Defaults to `10`.
+        binning: `"width"` for bins of equal width, `((i - 1) / bins, i / bins]` and 0 in the first;
+            `"mass"` for bins of (nearly) equally many rows, where rows of equal probability stay
+            together, in the bin of the first of them. Defaults to `"width"`.
+        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+            `None`, 1 for every row.
+
+    Returns:
+        A `ReliabilityCurve`.
+
+    Raises:
+        ValueError: If lengths differ, a label is neither 0 nor 1, a probability is outside [0, 1], a
+            weight is negative or not finite, `num_bins` is not positive, or `binning` is unknown.
+
+    Example:
+
+    >>> from keras_smes.metrics import reliability_curve
+    >>> reliability_curve([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9], num_bins=2).observed.round(2)
+    array([0.33, 1.  ])
+    """
+    weight_i, predicted_i, observed_i = _sums_of_bins(labels, probabilities, num_bins, binning, weights)
+    return ReliabilityCurve(_ratio(predicted_i, weight_i), _ratio(observed_i, weight_i), weight_i)
+
+
+def expected_calibration_error(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    num_bins: int = 10,
+    binning: Binning = "width",
+    weights: ArrayLike | None = None,
+) -> float:
+    """Computes the mean distance of predicted from observed, over bins of predicted probability.
+
+    `ece = sum_i weight[i] / sum weight * |observed[i] - predicted[i]|`, with the bins of
+    `reliability_curve`.
+
+    Args:
+        labels: `[N]`, each 0 or 1.
+        probabilities: `[N]`, in [0, 1]: the predicted chance of label 1.
+        num_bins: Number of bins. Defaults to `10`.
+        binning: `"width"` or `"mass"`; see `reliability_curve`. Where positives are rare, nearly all
+            rows lie in the first bin of equal width, and `"mass"` tells more. Defaults to `"width"`.
+        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+            `None`, 1 for every row.
+
+    Returns:
+        A float in [0, 1]; NaN if there are no rows.
+
+    Raises:
+        ValueError: As `reliability_curve`.
+
+    Example:
+
+    >>> from keras_smes.metrics import expected_calibration_error
+    >>> round(expected_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9], num_bins=2), 4)
+    0.05
+
+    References:
+        - [On Calibration of Modern Neural Networks](https://arxiv.org/abs/1706.04599)
+    """
+    return float(error_of_sums(_sums_of_bins(labels, probabilities, num_bins, binning, weights)))
+
+
+def calibration_by_group(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    groups: ArrayLike,
+    num_bins: int = 10,
+    weights: ArrayLike | None = None,
+) -> GroupedCalibration:
+    """Computes the calibration within each group of rows, such as a tab, a country or a user.
+
+    Args:
+        labels: `[N]`, each 0 or 1.
+        probabilities: `[N]`, in [0, 1]: the predicted chance of label 1.
+        groups: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+        num_bins: Number of bins of equal width for the calibration error. Defaults to `10`.
+        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+            `None`, 1 for every row.
+
+    Returns:
+        A `GroupedCalibration`.
+
+    Raises:
+        ValueError: As `reliability_curve`.
+
+    Example:
+
+    >>> from keras_smes.metrics import calibration_by_group
+    >>> found = calibration_by_group([1, 0, 1, 0], [0.5, 0.5, 0.9, 0.3], ["feed", "feed", "search", "search"])
+    >>> found.groups.tolist(), found.predicted_over_observed.tolist()
+    (['feed', 'search'], [1.0, 1.2])
+    """
+    label_n, probability_n, group_n, weight_n = counted(
+        labels=(labels, BINARY),
+        probabilities=(probabilities, PROBABILITY),
+        groups=(groups, ANY),
+        weights=(weights, WEIGHT),
+    )
+    names, group_n = np.unique(group_n, return_inverse=True)
+    bin_n = group_n * num_bins + bins_of_equal_width(probability_n, num_bins)
+    sums = _sums(label_n, probability_n, weight_n, bin_n, len(names) * num_bins).reshape(3, -1, num_bins)
+    _, predicted_g, observed_g = sums.sum(axis=2)
+    return GroupedCalibration(
+        groups=names,
+        rows=np.bincount(group_n, minlength=len(names)),
+        predicted_over_observed=_ratio(predicted_g, observed_g),
+        calibration_error=error_of_sums(sums),
+    )
+
+
+def _sums_of_bins(
+    labels: ArrayLike, probabilities: ArrayLike, num_bins: int, binning: Binning, weights: ArrayLike | None
+) -> Vector:
+    """Sums of weights, of predictions and of labels by bin, `[3, bins]`."""
+    check_count("num_bins", num_bins)
+    if binning not in get_args(Binning):
+        raise ValueError(f"`binning` must be one of {get_args(Binning)}. Received: binning={binning!r}")
+    label_n, probability_n, weight_n = counted(
+        labels=(labels, BINARY), probabilities=(probabilities, PROBABILITY), weights=(weights, WEIGHT)
+    )
+    order = canonical_order(probability_n, weights=weight_n, others=(label_n,))
+    label_n, probability_n, weight_n = label_n[order], probability_n[order], weight_n[order]
+    if binning == "mass":
+        bin_n = _bins_of_equal_mass(probability_n, weight_n, num_bins)
+    else:
+        bin_n = bins_of_equal_width(probability_n, num_bins)
+    return _sums(label_n, probability_n, weight_n, bin_n, num_bins)
+
+
+def error_of_sums(sums: NDArray[Any]) -> Vector:
+    """The expected calibration error of sums `[3, ..., bins]`."""
+    weight, predicted, observed = sums
+    return _ratio(np.abs(observed - predicted).sum(axis=-1), weight.sum(axis=-1))
+
+
+def _sums(label_n: Vector, probability_n: Vector, weight_n: Vector, bin_n: NDArray, size: int) -> Vector:
+    values = values_of_bins(label_n, probability_n, weight_n)
+    return np.stack([np.bincount(bin_n, value_n, size) for value_n in values])
+
+
+def values_of_bins(label_n: Vector, probability_n: Vector, weight_n: Vector) -> list[Vector]:
+    return [weight_n, weight_n * probability_n, weight_n * label_n]
+
+
+def bins_of_equal_width(probability_n: Vector, num_bins: int) -> NDArray[np.intp]:
+    inner_edges = np.arange(1, check_count("num_bins", num_bins)) / num_bins
+    return np.searchsorted(inner_edges, probability_n)
+
+
+def _bins_of_equal_mass(probability_n: Vector, weight_n: Vector, num_bins: int) -> NDArray[np.intp]:
+    """The bins of sorted rows, by the share of weight that lies under the row's probability."""
+    opens_n = opens_group(probability_n)
+    before_n = np.cumsum(weight_n) - weight_n
+    total = before_n[-1] + weight_n[-1] if len(weight_n) else 1.0
+    bin_g = np.floor(before_n[opens_n] / total * num_bins).astype(np.intp)
+    return np.minimum(bin_g, num_bins - 1)[np.cumsum(opens_n) - 1]
+
+
+def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Vector:
+    nothing = np.full(np.shape(numerator), np.nan)
+    return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) != 0)

@@ -1,0 +1,192 @@
+"""How well scores order continuous labels such as watch time: XAUC, over all rows or within users."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
+from keras_smes.metrics.rows import (
+    ANY,
+    FINITE,
+    WEIGHT,
+    Vector,
+    canonical_order,
+    counted,
+    opens_group,
+    sortable,
+    sum_by,
+)
+
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.intp]
+
+
+def xauc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Computes the share of pairs of rows with different labels that the scores put in order.
+
+    `xauc = mean over pairs (i, j), y[i] > y[j], of 1[s[i] > s[j]] + 1[s[i] = s[j]] / 2`
+
+    Rows of equal labels have no order: their pairs don't count. A tie of scores counts half. With
+    labels 0 and 1 this is the AUC. All pairs are counted, none is sampled, in O(N log N).
+
+    Args:
+        labels: `[N]`, finite, in any unit, such as seconds watched.
+        scores: `[N]`, finite, in any unit: only their order matters.
+        weights: `[N]`, at least 0; a pair counts `w[i] * w[j]`, and a row of weight 0 doesn't count,
+            whatever it holds. Defaults to `None`, 1 for every row.
+
+    Returns:
+        A float in [0, 1]; NaN if all labels are equal.
+
+    Raises:
+        ValueError: If lengths differ, a label or a score is not finite, or a weight is negative or
+            not finite.
+
+    Example:
+
+    >>> from keras_smes.metrics import xauc
+    >>> round(xauc([5.0, 30.0, 60.0], [0.1, 0.9, 0.5]), 4)  # 60 seconds are scored under 30
+    0.6667
+
+    References:
+        - [Deconfounding Duration Bias in Watch-time Prediction](https://arxiv.org/abs/2206.06003)
+    """
+    label_n, score_n, weight_n = counted(
+        labels=(labels, FINITE), scores=(scores, FINITE), weights=(weights, WEIGHT)
+    )
+    pairs = _count_pairs(label_n, score_n, weight_n, np.zeros(len(label_n), np.int8))
+    return float(pairs.share_u[0]) if len(pairs.share_u) else float("nan")
+
+
+def gxauc(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    users: ArrayLike,
+    reduction: Reduction = "impressions",
+    weights: ArrayLike | None = None,
+) -> GroupedResult:
+    """Computes the XAUC within each user, averaged over the users that have two different labels.
+
+    `gxauc = sum_u weight[u] * xauc[u] / sum_u weight[u]`
+
+    Args:
+        labels: `[N]`, finite, in any unit, such as seconds watched.
+        scores: `[N]`, finite, in any unit: only their order within a user matters.
+        users: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+        reduction: The weight of a user: `"impressions"` for the number of the user's rows, `"mean"`
+            for 1, `"positives"` for the number of the user's rows with a label above 0; where rows
+            have weights, for their sum instead of their number. Defaults to `"impressions"`.
+        weights: As in `xauc`. Defaults to `None`, 1 for every row.
+
+    Returns:
+        A `GroupedResult`; left out are the users whose labels are all equal.
+
+    Raises:
+        ValueError: As `xauc`, or if `reduction` is unknown.
+
+    Example:
+
+    >>> from keras_smes.metrics import gxauc
+    >>> gxauc([5.0, 30.0, 9.0, 7.0, 3.0], [0.1, 0.9, 0.2, 0.4, 0.3], [1, 1, 2, 2, 3])
+    GroupedResult(value=0.5, users_used=2, users_left_out=1, rows_used=4)
+    """
+    check_reduction(reduction)
+    label_n, score_n, user_n, weight_n = counted(
+        labels=(labels, FINITE), scores=(scores, FINITE), users=(users, ANY), weights=(weights, WEIGHT)
+    )
+    pairs = _count_pairs(label_n, score_n, weight_n, sortable(user_n))
+    weights_u = {"impressions": pairs.weight_u, "positives": pairs.positives_u}
+    return average_over_users(pairs.share_u, weights_u.get(reduction), pairs.rows_u)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pairs:
+    """Each user's share of pairs in order (NaN without pairs), weight, weight of labels above 0, and rows."""
+
+    share_u: Vector
+    weight_u: Vector
+    positives_u: Vector
+    rows_u: Vector
+
+
+def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> _Pairs:
+    """Counts pairs by user, in the order of the users.
+
+    Sorted by label, and by score among equal labels, the pairs out of order are the inversions of the
+    scores: rows of equal labels have none. The pairs in order are the rest, but for ties.
+    """
+    by_score = canonical_order(label_n, score_n, user_n, weights=weight_n, others=())
+    user_n, score_n, label_n, weight_n = (x[by_score] for x in (user_n, score_n, label_n, weight_n))
+    opens_user_n = opens_group(user_n)
+    opens_score_n = opens_user_n | opens_group(score_n)
+    user_n = np.cumsum(opens_user_n) - 1
+    user_of_score = user_n[opens_score_n]
+    tied_u = sum_by(user_of_score, _pairs_apart(opens_score_n, opens_group(label_n), weight_n))
+    rank_n = np.cumsum(opens_score_n) - 1
+    rank_n -= rank_n[opens_user_n][user_n]  # dense ranks of scores, from 0 for each user
+
+    # A stable sort keeps the order of scores, and of all else, among equal labels.
+    by_label = np.lexsort((label_n, user_n))
+    label_n, weight_n, rank_n = label_n[by_label], weight_n[by_label], rank_n[by_label]
+    apart_u = _pairs_apart(opens_user_n, opens_group(label_n), weight_n)
+    lost_u = _inversions(rank_n, weight_n, user_n, len(apart_u))
+    won_u = np.clip(apart_u - lost_u - tied_u / 2, 0, apart_u)  # rounding of fractional weights
+    return _Pairs(
+        share_u=np.divide(won_u, apart_u, out=np.full(len(apart_u), np.nan), where=apart_u > 0),
+        weight_u=sum_by(user_n, weight_n),
+        positives_u=sum_by(user_n, weight_n * (label_n > 0)),
+        rows_u=np.diff(np.flatnonzero(opens_user_n), append=len(user_n)),
+    )
+
+
+def _pairs_apart(opens_outer_n: Flags, opens_inner_n: Flags, weight_n: Vector) -> Vector:
+    """Weight of the pairs of rows in the same outer group and in different inner ones, by outer group."""
+    opens_n = opens_outer_n | opens_inner_n
+    outer_g = (np.cumsum(opens_outer_n) - 1)[opens_n]
+    weight_g = sum_by(np.cumsum(opens_n) - 1, weight_n)
+    before_g = _sum_before(weight_g, opens_outer_n[opens_n], outer_g)
+    return sum_by(outer_g, weight_g * before_g)
+
+
+def _sum_before(value_x: NDArray[Any], opens_x: Flags, group_x: Numbers) -> NDArray[Any]:
+    """Sum of the values before each one in its group; groups lie one after the other."""
+    before_x = np.cumsum(value_x) - value_x
+    return before_x - before_x[opens_x][group_x]
+
+
+def _inversions(rank_n: Numbers, weight_n: Vector, user_n: Numbers, num_users: int) -> Vector:
+    """Weight of each user's pairs of rows where the earlier one has the higher rank.
+
+    Such a pair differs first in one bit of the ranks, where the earlier row has a 1 and the later one
+    a 0 after equal higher bits. Bit by bit, from the highest: rows lie grouped by the higher bits, in
+    their first order; count, then split each group by the bit. That is a pass over the rows a bit,
+    and at most log2(N) bits.
+    """
+    lost_u = np.zeros(num_users)
+    group_n = user_n
+    for bit in reversed(range(int(rank_n.max(initial=0)).bit_length())):
+        one_n = (rank_n >> bit & 1).astype(bool)
+        opens_n = opens_group(group_n)
+        ones_before_n = _sum_before(weight_n * one_n, opens_n, np.cumsum(opens_n) - 1)
+        lost_u += np.bincount(user_n, np.where(one_n, 0.0, weight_n * ones_before_n), num_users)
+        group_n = 2 * (np.cumsum(opens_n) - 1) + one_n
+        order = _stable_order(group_n, opens_n, one_n)
+        rank_n, weight_n, user_n, group_n = rank_n[order], weight_n[order], user_n[order], group_n[order]
+    return lost_u
+
+
+def _stable_order(group_n: Numbers, opens_n: Flags, one_n: Flags) -> Numbers:
+    """Sorts rows by the group that they split into, a counting sort: zeros of a group, then its ones."""
+    size_g = np.bincount(group_n, minlength=2 * int(opens_n.sum()))
+    start_g = np.cumsum(size_g) - size_g
+    parent_n = group_n >> 1
+    nth_n = np.where(
+        one_n,
+        _sum_before(one_n.astype(np.intp), opens_n, parent_n),
+        _sum_before((~one_n).astype(np.intp), opens_n, parent_n),
+    )
+    order = np.empty(len(group_n), np.intp)
+    order[start_g[group_n] + nth_n] = np.arange(len(group_n))
+    return order

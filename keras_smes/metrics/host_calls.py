@@ -1,0 +1,48 @@
+"""Calls from a compiled step to Python on the host, in each backend's own words."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_smes.compilation import compiles_with_xla
+
+Tensor = Any
+
+
+def is_traced() -> bool:
+    """Whether a graph is being built, so that tensors have no values yet."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.executing_eagerly()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return isinstance(keras.ops.zeros(()), jax.core.Tracer)
+    return False
+
+
+def call_on_host(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
+    """Has the graph that is being built call `function` with the tensors' values, as arrays."""
+    if keras.backend.backend() == "jax":
+        from jax.experimental import io_callback
+
+        io_callback(function, None, *tensors)
+        return
+    if compiles_with_xla():
+        raise NotImplementedError(
+            "TensorFlow can't call Python from XLA, as this metric does. Compile the model with "
+            "`jit_compile=False`, or measure it by the callback `RankingEvaluation`."
+        )
+    import tensorflow as tf
+
+    tf.numpy_function(function, tensors, [])
+
+
+def wait_for_host_calls() -> None:
+    """Returns when the calls of all steps that were started are done."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.effects_barrier()  # type: ignore[no-untyped-call]

@@ -1,0 +1,145 @@
+"""Rows as padded lists, one a user, and NDCG over them by keras-rs."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keras_smes.checks import check_count
+from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
+from keras_smes.metrics.rows import ANY, FINITE, LISTED, RELEVANCE, counted, opens_group, sortable, sum_by
+
+CELLS = 2**22  # of a padded batch of lists: 16 MiB a tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class UserLists:
+    """Lists of some users, padded to one length.
+
+    Attributes:
+        users: `[U]` int, the number of the user among the sorted users.
+        labels: `[U, L]` float32, best score first; 0 where padded.
+        scores: `[U, L]` float32, the same order as whole numbers, without ties: `0, -1, -2, ...`.
+        mask: `[U, L]` bool, false where padded.
+    """
+
+    users: NDArray[np.intp]
+    labels: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+
+
+def ndcg(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    users: ArrayLike,
+    k: int | None = None,
+    reduction: Reduction = "mean",
+    weights: ArrayLike | None = None,
+) -> GroupedResult:
+    """Computes the normalized discounted cumulative gain of each user's list, averaged over users.
+
+    `ndcg[u] = sum_i (2**y[i] - 1) / log2(i + 1)` over the first k rows by score, over the same of the
+    best order; keras-rs computes it. Users without a label above 0 have none: they are left out,
+    counted and reported. Rows of equal scores are taken in their worst order, so that ties earn
+    nothing, and the result depends on no order of rows.
+
+    Args:
+        labels: `[N]`, at least 0: the relevance.
+        scores: `[N]`, finite, in any unit: only their order within a user matters.
+        users: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+        k: How many rows from the top count. Defaults to `None`, all.
+        reduction: The weight of a user: `"mean"` for 1, `"impressions"` for the number of the user's
+            rows, `"positives"` for the number of the user's rows with a label above 0. Defaults to
+            `"mean"`.
+        weights: `[N]`, 0 or 1: a row of weight 0 is not in its list, whatever it holds. Defaults to
+            `None`, 1 for every row.
+
+    Returns:
+        A `GroupedResult` with `value`, `users_used`, `users_left_out` and `rows_used`.
+
+    Raises:
+        ValueError: If lengths differ, a label is negative or not finite, a score is not finite, a
+            weight is neither 0 nor 1, `k` is not positive, or `reduction` is unknown.
+        ImportError: If keras-rs is missing.
+
+    Example:
+
+    >>> from keras_smes.metrics import ndcg
+    >>> round(ndcg([1, 0, 0, 1], [0.9, 0.1, 0.8, 0.2], [1, 1, 2, 2]).value, 4)  # 1 and 1 / log2(3)
+    0.8155
+
+    References:
+        - [Cumulated gain-based evaluation of IR techniques](https://doi.org/10.1145/582415.582418)
+    """
+    check_reduction(reduction)
+    metric = keras_rs_ndcg(k)
+    label_n, score_n, user_n, _ = counted(
+        labels=(labels, RELEVANCE), scores=(scores, FINITE), users=(users, ANY), weights=(weights, LISTED)
+    )
+    _, user_n = np.unique(user_n, return_inverse=True)
+    rows_u, positives_u = np.bincount(user_n), sum_by(user_n, label_n > 0)
+    ndcg_u = np.full(len(rows_u), np.nan)
+    for lists in user_lists(label_n, score_n, user_n):
+        ndcg_u[lists.users] = _ndcg_of_lists(metric, lists)
+    ndcg_u[positives_u == 0] = np.nan
+    weights_u: dict[str, NDArray[Any]] = {"impressions": rows_u, "positives": positives_u}
+    return average_over_users(ndcg_u, weights_u.get(reduction), rows_u)
+
+
+def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterator[UserLists]:
+    """Makes padded lists of rows, one list a user, the best score first.
+
+    Users whose lists are about as long share a batch, padded to a power of 2, so that one long list
+    pads none of the short ones; a batch holds at most 4 M cells, or one list.
+
+    Args:
+        labels: `[N]`, the relevance.
+        scores: `[N]`: ties are put in the order of labels, lowest first.
+        users: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+
+    Yields:
+        `UserLists`, until each user has had one list.
+
+    Example:
+
+    >>> from keras_smes.metrics import user_lists
+    >>> [lists] = user_lists([1, 0, 0, 1], [0.2, 0.9, 0.4, 0.7], ["ann", "ann", "bob", "bob"])
+    >>> lists.labels.tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    label_n, score_n, user_n = np.asarray(labels), np.asarray(scores), sortable(np.asarray(users))
+    order = np.lexsort((label_n, -score_n, user_n))
+    label_n, starts = label_n[order], np.flatnonzero(opens_group(user_n[order]))
+    size_u = np.diff(starts, append=len(label_n))
+    octave_u = np.ceil(np.log2(size_u)).astype(int)
+    for octave in np.unique(octave_u):
+        of_octave = np.flatnonzero(octave_u == octave)
+        for part in np.array_split(of_octave, -(-len(of_octave) * 2**octave // CELLS)):
+            position_l = np.arange(2**octave)
+            mask_ul = position_l < size_u[part, None]
+            row_ul = np.where(mask_ul, starts[part, None] + position_l, 0)
+            labels_ul = np.where(mask_ul, label_n[row_ul], 0).astype(np.float32)
+            scores_ul = np.broadcast_to(-position_l.astype(np.float32), mask_ul.shape)
+            yield UserLists(part, labels_ul, scores_ul, mask_ul)
+
+
+def keras_rs_ndcg(k: int | None) -> Any:
+    """Returns keras-rs' metric; it shuffles ties, but `user_lists` has none."""
+    if k is not None:
+        check_count("k", k)
+    try:
+        from keras_rs.metrics import NDCG
+    except ImportError as error:
+        raise ImportError("NDCG needs keras-rs: pip install 'keras_smes[ranking]'") from error
+    return NDCG(k=k)
+
+
+def _ndcg_of_lists(metric: Any, lists: UserLists) -> NDArray:
+    ops = keras.ops
+    labels, scores, mask = (ops.convert_to_tensor(x) for x in (lists.labels, lists.scores, lists.mask))
+    ndcg_u1, _ = metric.compute_metric(labels, scores, mask, ops.cast(mask, "float32"))
+    return keras.ops.convert_to_numpy(ndcg_u1)[:, 0].astype(np.float64)

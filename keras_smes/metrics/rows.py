@@ -1,0 +1,88 @@
+"""Columns of rows: checked, and rid of the rows that don't count."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Vector = NDArray[np.float64]
+
+
+class Rule(NamedTuple):
+    """What the numbers of a column must be, in words and as a test of each; and whether they are weights."""
+
+    words: str
+    holds: Callable[[Vector], NDArray[np.bool_]]
+    weighs: bool = False
+
+
+BINARY = Rule("0 or 1", lambda x: (x == 0) | (x == 1))
+FINITE = Rule("finite", np.isfinite)
+RELEVANCE = Rule("finite and not negative", lambda x: np.isfinite(x) & (x >= 0))
+PROBABILITY = Rule("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
+WEIGHT = Rule("finite and not negative", lambda x: np.isfinite(x) & (x >= 0), weighs=True)
+LISTED = Rule("0 or 1", BINARY.holds, weighs=True)  # in the list, or not
+ANY = Rule("anything", lambda x: np.ones(len(x), bool))  # not even numbers: users, groups
+
+
+def counted(**columns: tuple[ArrayLike | None, Rule]) -> list[NDArray[Any]]:
+    """Returns the columns, in order, without the rows whose weight is zero.
+
+    Such rows may hold anything, as the NaN label of a row that a task doesn't know. A column of
+    weights may be `None`: 1 for every row.
+
+    Raises:
+        ValueError: If lengths differ, or a row that counts breaks its column's rule.
+    """
+    length = len(np.atleast_1d(next(values for values, _ in columns.values() if values is not None)))
+    arrays = {
+        name: np.ones(length) if values is None else np.asarray(values, None if rule is ANY else np.float64)
+        for name, (values, rule) in columns.items()
+    }
+    _check_lengths(arrays)
+    (weights_name,) = (name for name, (_, rule) in columns.items() if rule.weighs)
+    counts_n = arrays[weights_name] != 0
+    for name, (_, rule) in columns.items():
+        _check_values(name, arrays[name], rule, counts_n)
+    if counts_n.all():
+        return list(arrays.values())
+    return [array[counts_n] for array in arrays.values()]
+
+
+def _check_values(name: str, value_n: NDArray[Any], rule: Rule, counts_n: NDArray[np.bool_]) -> None:
+    bad = np.flatnonzero(counts_n & ~rule.holds(value_n))
+    if bad.size:
+        raise ValueError(f"`{name}` must be {rule.words}. Received: {name}[{bad[0]}]={value_n[bad[0]]}")
+
+
+def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
+    if any(array.ndim != 1 for array in arrays.values()) or len({len(a) for a in arrays.values()}) > 1:
+        names = ", ".join(f"`{name}`" for name in arrays)
+        shapes = ", ".join(f"{name}.shape={array.shape}" for name, array in arrays.items())
+        raise ValueError(f"{names} must have one dimension and equal lengths. Received: {shapes}")
+
+
+def sortable(users: NDArray[Any]) -> NDArray[Any]:
+    """Returns the users as numbers, which NumPy sorts by; strings and objects are numbered in their order."""
+    return users if users.dtype.kind in "iu" else np.unique(users, return_inverse=True)[1]
+
+
+def canonical_order(*keys: NDArray[Any], weights: Vector, others: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
+    """Sorts rows by the keys, the last one first, so that sums over them don't depend on the rows' order.
+
+    Sums of equal weights are exact in any order; else rows that tie are sorted by all that they hold.
+    """
+    all_equal = not len(weights) or bool((weights == weights[0]).all())
+    return np.lexsort(keys if all_equal else (weights, *others, *keys))
+
+
+def opens_group(*sorted_keys: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether a row is the first of its group of rows that are equal in all of the keys."""
+    opens_n = np.ones(len(sorted_keys[0]), bool)
+    opens_n[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in sorted_keys])
+    return opens_n
+
+
+def sum_by(group_x: NDArray[np.intp], value_x: NDArray[Any]) -> Vector:
+    return np.bincount(group_x, value_x).astype(np.float64, copy=False)

@@ -1,0 +1,279 @@
+"""Metrics of whole data sets as Keras metrics: fed batch by batch, merged across workers, exact."""
+
+import abc
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_smes.metrics.host_calls import call_on_host, is_traced, wait_for_host_calls
+from keras_smes.metrics.rows import ANY, BINARY, FINITE, WEIGHT, Rule, Vector, counted
+
+Tensor = Any
+State = dict[str, NDArray[Any]]
+
+FRACTION = 2.0**30  # fixed point: sums hold values to 1e-9
+LARGEST = 2.0**32  # of one value; sums hold 2e9 of them
+LOW = 2**32 - 1
+
+
+class StreamingMetric(keras.metrics.Metric, abc.ABC):
+    """A Keras metric whose state lies on the host, as NumPy arrays: exact on any split into batches.
+
+    `update_state` takes batches, `state()` gives the state as plain arrays, `add_state` and
+    `merge_state` add what other workers have seen, `result()` is a Python float over all rows. The
+    result doesn't depend on how rows were split into batches or between workers, nor on their order,
+    in a single bit. A bad batch is refused by name and counts for nothing.
+
+    Ways to use one:
+
+    - In a loop: `metric.update_state(y_true, y_pred, sample_weight, users=users)` a batch.
+    - In `fit`, on validation rows: the callback `RankingEvaluation`, which hands over users too and
+      works however the model is compiled or distributed.
+    - In `compile(metrics=[...])` (`weighted_metrics=` with weights), for `fit` and `evaluate`: one
+      call to the host a batch. The figure is computed once, when an epoch or `evaluate` ends; on the
+      way, inside the compiled step, it is NaN, which the progress bar shows (and `test_on_batch`
+      returns: ask `result()`). TensorFlow can't call the host from XLA: there
+      `compile(jit_compile=False)` is needed, and said so. Metrics that need users take them beside
+      the label, `y_true` `[B, 2]`, the loss permitting.
+    - Across workers: `for state in all_gather(metric.state()): total.add_state(state)`.
+
+    Args:
+        name: Name of the metric.
+        dtype: Accepted as Keras passes it; sums are exact whatever it is.
+    """
+
+    LABELS: ClassVar[Rule] = BINARY
+    SCORES: ClassVar[Rule] = FINITE
+    WEIGHTS: ClassVar[Rule] = WEIGHT
+    BY_USER: ClassVar[bool] = False
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._parts: deque[State] = deque()  # its append is atomic: replicas call from their threads
+
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, users: Tensor | None = None
+    ) -> None:
+        """Adds a batch.
+
+        Args:
+            y_true: Labels, `[B]` or `[B, 1]`; for metrics by user also `[B, 2]`, the label and the
+                user, where `users` isn't given.
+            y_pred: Scores, `[B]` or `[B, 1]`.
+            sample_weight: Weights of at least 0, `[B]` or `[B, 1]`. A row of weight 0 doesn't count,
+                whatever it holds. Defaults to `None`, 1 for every row.
+            users: `[B]`, integers or strings: whose row it is. Defaults to `None`.
+
+        Raises:
+            ValueError: If lengths differ, a value of a row that counts can't be, or a metric by user
+                gets no users.
+            NotImplementedError: If XLA compiles the call on TensorFlow.
+        """
+        given = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "users": users}
+        given = {name: values for name, values in given.items() if values is not None}
+
+        def add(*arrays: Any, names: tuple[str, ...] = tuple(given)) -> None:
+            self._parts.append(self._part(**dict(zip(names, map(_to_numpy, arrays), strict=True))))
+
+        if is_traced():
+            call_on_host(add, [keras.ops.convert_to_tensor(values) for values in given.values()])
+        else:
+            add(*given.values())
+
+    def state(self) -> State:
+        """Returns the state as plain arrays, by name, which can be gathered from workers."""
+        wait_for_host_calls()
+        parts = [self._parts.popleft() for _ in range(len(self._parts))]
+        joined = self._join(parts) if parts else self._empty()
+        self._parts.append(joined)
+        return dict(joined)
+
+    def add_state(self, state: Mapping[str, Any]) -> None:
+        """Adds what another metric of the same configuration has seen, as its `state()` says.
+
+        Raises:
+            ValueError: If the arrays are not such a state.
+        """
+        arrays = {name: np.array(array) for name, array in state.items()}
+        expected, received = self._signature(self._empty()), self._signature(arrays)
+        if expected != received:
+            raise ValueError(f"`state` must be that of {self}, {expected}. Received: {received}")
+        self._parts.append(arrays)
+
+    def merge_state(self, metrics: Sequence["StreamingMetric"]) -> None:
+        """Adds what other metrics have seen; they stay as they are.
+
+        Args:
+            metrics: Metrics of the same class and configuration.
+
+        Raises:
+            ValueError: If a metric is of another class or configuration.
+        """
+        for metric in metrics:
+            if type(metric) is not type(self):
+                raise ValueError(f"`metrics` must be of {type(self).__name__}. Received: {metric}")
+        for state in [metric.state() for metric in metrics]:
+            self.add_state(state)
+
+    def reset_state(self) -> None:
+        """Forgets all rows."""
+        wait_for_host_calls()
+        self._parts.clear()
+
+    def result(self) -> Any:
+        """Returns the figure over all rows so far; NaN where they don't define one."""
+        if is_traced():
+            return keras.ops.convert_to_tensor(float("nan"), dtype="float32")
+        return float(self._measure(**self.state()))
+
+    def _part(
+        self,
+        y_true: NDArray,
+        y_pred: NDArray,
+        sample_weight: NDArray | None = None,
+        users: NDArray | None = None,
+    ) -> State:
+        columns: dict[str, tuple[NDArray | None, Rule]] = {}
+        if self.BY_USER:
+            y_true, users = (y_true, users) if users is not None else _label_and_user(y_true)
+            columns["users"] = (_flat(users), ANY)
+        label_n, score_n, weight_n, *user_n = counted(
+            y_true=(_flat(y_true), self.LABELS),
+            y_pred=(_flat(y_pred), self.SCORES),
+            sample_weight=(None if sample_weight is None else _flat(sample_weight), self.WEIGHTS),
+            **columns,
+        )
+        return self._state_of_rows(_narrow(label_n, y_true), _narrow(score_n, y_pred), weight_n, *user_n)
+
+    @abc.abstractmethod
+    def _state_of_rows(self, *columns: NDArray) -> State:
+        """The state after these rows alone: labels, scores, weights, and users in metrics by user."""
+
+    @abc.abstractmethod
+    def _empty(self) -> State: ...
+
+    @abc.abstractmethod
+    def _join(self, parts: list[State]) -> State: ...
+
+    @abc.abstractmethod
+    def _signature(self, state: State) -> Any:
+        """What states that can be joined have in common."""
+
+    @abc.abstractmethod
+    def _measure(self, **state: NDArray) -> float: ...
+
+
+class RowMetric(StreamingMetric):
+    """A streaming metric that needs all rows at once, such as the AUC: it keeps them.
+
+    A row takes 16 to 32 bytes of host memory: labels and scores as wide as they came, float64
+    weights, 8 bytes a user; `result()` takes about 100 bytes a row more while it sorts.
+    """
+
+    def _state_of_rows(self, *columns: NDArray) -> State:
+        # Copies: the caller, or the step whose memory it is, may use the arrays again.
+        return {name: np.array(column) for name, column in zip(self._empty(), columns, strict=True)}
+
+    def _empty(self) -> State:
+        empty = {name: np.zeros(0, np.float32) for name in ("labels", "scores", "weights")}
+        return {**empty, "users": np.zeros(0, np.int64)} if self.BY_USER else empty
+
+    def _join(self, parts: list[State]) -> State:
+        filled = [part for part in parts if len(part["labels"])] or parts[:1]
+        return {name: np.concatenate([part[name] for part in filled]) for name in self._empty()}
+
+    def _signature(self, state: State) -> Any:
+        shapes = {array.shape for array in state.values()}
+        one_length = len(shapes) == 1 and all(len(shape) == 1 for shape in shapes)
+        return sorted(state), "of one length" if one_length else shapes
+
+
+class SumMetric(StreamingMetric):
+    """A streaming metric made of sums over rows, such as the log loss: its state has one size.
+
+    Sums are whole numbers, in fixed point to 1e-9 a row: they add up to the same in any order.
+    `state()["sums"]` is int64 `[2, ...]`, a high and a low word; states of workers may be added up by
+    an all-reduce.
+    """
+
+    NUM_SUMS: ClassVar[int] = 2
+    num_bins = 1
+
+    @abc.abstractmethod
+    def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> Sequence[Vector]:
+        """What is summed up over the rows: `NUM_SUMS` vectors."""
+
+    def _bins(self, score_n: Vector) -> NDArray[np.intp]:
+        """Into which of the `num_bins` sums a row goes."""
+        return np.zeros(len(score_n), np.intp)
+
+    def _state_of_rows(self, *columns: NDArray) -> State:
+        columns = tuple(column.astype(np.float64) for column in columns)
+        bin_n, state = self._bins(columns[1]), self._empty()
+        for i, value_n in enumerate(self._values(*columns)):
+            state["sums"][:, i] = _fixed_point_sums(value_n, bin_n, self.num_bins)
+        return state
+
+    def _empty(self) -> State:
+        return {"sums": np.zeros((2, self.NUM_SUMS, self.num_bins), np.int64)}
+
+    def _join(self, parts: list[State]) -> State:
+        return {"sums": np.sum([part["sums"] for part in parts], axis=0)}
+
+    def _signature(self, state: State) -> Any:
+        return {name: (array.shape, array.dtype) for name, array in state.items()}
+
+    def _measure(self, sums: NDArray[np.int64]) -> float:  # type: ignore[override]
+        high, low = sums.astype(np.float64)
+        return self._measure_sums(high * (2.0**32 / FRACTION) + low / FRACTION)
+
+    @abc.abstractmethod
+    def _measure_sums(self, sums: Vector) -> float:
+        """The figure of the sums `[NUM_SUMS, num_bins]`."""
+
+
+def _fixed_point_sums(value_n: Vector, bin_n: NDArray[np.intp], num_bins: int) -> NDArray[np.int64]:
+    """Exact sums by bin, as high and low words, `[2, bins]`."""
+    if np.abs(value_n).max(initial=0) >= LARGEST:
+        raise ValueError(f"Weighted values must be under {LARGEST:.0f}. Received: {np.abs(value_n).max()}")
+    fixed_n = np.rint(value_n * FRACTION).astype(np.int64)
+    sums = np.zeros((2, num_bins), np.int64)
+    np.add.at(sums[0], bin_n, fixed_n >> 32)
+    np.add.at(sums[1], bin_n, fixed_n & LOW)
+    return sums
+
+
+def _to_numpy(values: Any) -> NDArray:
+    return keras.ops.convert_to_numpy(values) if keras.ops.is_tensor(values) else np.asarray(values)
+
+
+def _flat(values: NDArray) -> NDArray:
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _narrow(value_n: Vector, like: NDArray) -> NDArray:
+    """Floats as wide as they came, not wider: half the memory for float32."""
+    return value_n.astype(like.dtype) if like.dtype.kind == "f" else value_n
+
+
+def _label_and_user(y_true: NDArray) -> tuple[NDArray, NDArray]:
+    if y_true.ndim != 2 or y_true.shape[1] != 2:
+        raise ValueError(
+            "`users` must be given, or stand beside the label in a `y_true` of shape [B, 2]. "
+            f"Received: users=None, y_true of shape {y_true.shape}"
+        )
+    label_n, user_n = y_true.T
+    if y_true.dtype.kind != "f":
+        return label_n, user_n
+    limit = 2 ** (np.finfo(y_true.dtype).nmant + 1)  # beyond, not every whole number is a float
+    bad = np.flatnonzero(~(np.abs(user_n) < limit))
+    if bad.size:
+        raise ValueError(
+            f"Users beside labels of {y_true.dtype} must be under {limit}, or distinct ones may be one. "
+            f"Received: y_true[{bad[0]}, 1]={user_n[bad[0]]}"
+        )
+    return label_n, user_n.astype(np.int64)

@@ -1,0 +1,350 @@
+"""The streaming Keras metrics, each of them one function of this folder."""
+
+import abc
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_smes.checks import check_count
+from keras_smes.metrics.calibration import (
+    bins_of_equal_width,
+    error_of_sums,
+    expected_calibration_error,
+    ratio_of_sums,
+    values_of_bins,
+)
+from keras_smes.metrics.concordance import gxauc, xauc
+from keras_smes.metrics.listwise import keras_rs_ndcg, ndcg
+from keras_smes.metrics.ranking import GroupedResult, Reduction, auc, check_reduction, gauc, log_loss_of_rows
+from keras_smes.metrics.rows import FINITE, LISTED, PROBABILITY, RELEVANCE, Vector
+from keras_smes.metrics.streaming import RowMetric, SumMetric
+
+serializable = keras.saving.register_keras_serializable(package="keras_smes")
+
+
+@serializable
+class AUC(RowMetric):
+    """Area under the ROC curve, exact; see `auc` for the formula and `StreamingMetric` for the use.
+
+    `keras.metrics.AUC` needs no memory for rows and runs wherever a graph does, but approximates the
+    curve by thresholds.
+
+    Args:
+        name: Name of the metric. Defaults to `"auc"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import AUC
+    >>> metric = AUC()
+    >>> metric.update_state([0, 1], [0.1, 0.3])
+    >>> metric.update_state([0, 1], [0.3, 0.8])
+    >>> metric.result()
+    0.875
+
+    In a model:
+
+    >>> model = keras.Sequential([keras.layers.Dense(1, activation="sigmoid")])
+    >>> model.compile(loss="binary_crossentropy", metrics=[AUC()])
+    """
+
+    def __init__(self, name: str = "auc", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def _measure(self, **rows: NDArray) -> float:
+        return auc(rows["labels"], rows["scores"], rows["weights"])
+
+
+@serializable
+class XAUC(RowMetric):
+    """Share of pairs of rows that scores order as labels such as watch time do; see `xauc`.
+
+    Args:
+        name: Name of the metric. Defaults to `"xauc"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import XAUC
+    >>> metric = XAUC()
+    >>> metric.update_state([5.0, 30.0], [0.1, 0.9])
+    >>> metric.update_state([60.0], [0.5])
+    >>> round(metric.result(), 4)
+    0.6667
+    """
+
+    LABELS = FINITE
+
+    def __init__(self, name: str = "xauc", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def _measure(self, **rows: NDArray) -> float:
+        return xauc(rows["labels"], rows["scores"], rows["weights"])
+
+
+class _GroupedMetric(RowMetric):
+    """A metric within users, averaged over them."""
+
+    BY_USER = True
+
+    def __init__(self, reduction: Reduction, name: str, dtype: Any) -> None:
+        super().__init__(name=name, dtype=dtype)
+        check_reduction(reduction)
+        self.reduction: Reduction = reduction
+
+    def details(self) -> GroupedResult:
+        """Returns the figure and how many users and rows it speaks for."""
+        return self._grouped(**self.state())
+
+    @abc.abstractmethod
+    def _grouped(self, **rows: NDArray) -> GroupedResult: ...
+
+    def _measure(self, **rows: NDArray) -> float:
+        return self._grouped(**rows).value
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "reduction": self.reduction}
+
+
+@serializable
+class GAUC(_GroupedMetric):
+    """AUC within each user, averaged over users that have both classes; see `gauc`.
+
+    Exact however a user's rows are spread over batches and workers. Users of one class only are left
+    out; `details()` counts them.
+
+    Args:
+        reduction: The weight of a user: `"impressions"`, `"mean"` or `"positives"`. Defaults to
+            `"impressions"`.
+        name: Name of the metric. Defaults to `"gauc"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import GAUC
+    >>> metric, of_other_worker = GAUC(), GAUC()
+    >>> metric.update_state([1, 0, 1], [0.9, 0.1, 0.2], users=["ann", "ann", "bob"])
+    >>> of_other_worker.update_state([0, 0, 1], [0.4, 0.3, 0.5], users=["bob", "bob", "cy"])
+    >>> metric.merge_state([of_other_worker])
+    >>> metric.result()
+    0.4
+    >>> metric.details()
+    GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5)
+    """
+
+    def __init__(self, reduction: Reduction = "impressions", name: str = "gauc", dtype: Any = None) -> None:
+        super().__init__(reduction, name, dtype)
+
+    def _grouped(self, **rows: NDArray) -> GroupedResult:
+        return gauc(rows["labels"], rows["scores"], rows["users"], self.reduction, rows["weights"])
+
+
+@serializable
+class GXAUC(_GroupedMetric):
+    """XAUC within each user, averaged over users that have two different labels; see `gxauc`.
+
+    Args:
+        reduction: The weight of a user: `"impressions"`, `"mean"` or `"positives"`. Defaults to
+            `"impressions"`.
+        name: Name of the metric. Defaults to `"gxauc"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import GXAUC
+    >>> metric = GXAUC()
+    >>> metric.update_state([5.0, 30.0, 9.0, 7.0], [0.1, 0.9, 0.2, 0.4], users=[1, 1, 2, 2])
+    >>> metric.result()
+    0.5
+    """
+
+    LABELS = FINITE
+
+    def __init__(self, reduction: Reduction = "impressions", name: str = "gxauc", dtype: Any = None) -> None:
+        super().__init__(reduction, name, dtype)
+
+    def _grouped(self, **rows: NDArray) -> GroupedResult:
+        return gxauc(rows["labels"], rows["scores"], rows["users"], self.reduction, rows["weights"])
+
+
+@serializable
+class NDCG(_GroupedMetric):
+    """NDCG of each user's list, averaged over users with a label above 0; see `ndcg`.
+
+    A user's rows may come in any number of batches; `keras_rs.metrics.NDCG`, which computes it, wants
+    whole lists in one.
+
+    Args:
+        k: How many rows from the top count. Defaults to `None`, all.
+        reduction: The weight of a user: `"mean"`, `"impressions"` or `"positives"`. Defaults to
+            `"mean"`.
+        name: Name of the metric. Defaults to `"ndcg"`.
+        dtype: See `StreamingMetric`.
+
+    Raises:
+        ImportError: If keras-rs is missing.
+
+    Example:
+
+    >>> from keras_smes.metrics import NDCG
+    >>> metric = NDCG(k=10)
+    >>> metric.update_state([1, 0, 0, 1], [0.9, 0.1, 0.8, 0.2], users=[1, 1, 2, 2])
+    >>> round(metric.result(), 4)
+    0.8155
+    """
+
+    LABELS = RELEVANCE
+    WEIGHTS = LISTED
+
+    def __init__(
+        self, k: int | None = None, reduction: Reduction = "mean", name: str = "ndcg", dtype: Any = None
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+        keras_rs_ndcg(k)  # refuses here already
+        self.k = k
+
+    def _grouped(self, **rows: NDArray) -> GroupedResult:
+        return ndcg(rows["labels"], rows["scores"], rows["users"], self.k, self.reduction, rows["weights"])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "k": self.k}
+
+
+@serializable
+class LogLoss(SumMetric):
+    """Mean negative log likelihood of binary labels, in nats a row; see `log_loss`.
+
+    Args:
+        name: Name of the metric. Defaults to `"log_loss"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import LogLoss
+    >>> metric = LogLoss()
+    >>> metric.update_state([1, 0], [0.5, 0.5])
+    >>> round(metric.result(), 6)
+    0.693147
+    """
+
+    SCORES = PROBABILITY
+
+    def __init__(self, name: str = "log_loss", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> list[Vector]:
+        return [weight_n * log_loss_of_rows(label_n, score_n), weight_n]
+
+    def _measure_sums(self, sums: Vector) -> float:
+        loss, weight = sums[:, 0]
+        return ratio_of_sums(loss, weight)
+
+
+@serializable
+class PredictedOverObserved(SumMetric):
+    """Sum of predictions over sum of labels, 1 where calibrated as a whole; see `predicted_over_observed`.
+
+    Args:
+        name: Name of the metric. Defaults to `"predicted_over_observed"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import PredictedOverObserved
+    >>> metric = PredictedOverObserved()
+    >>> metric.update_state([1, 0], [0.9, 0.5])
+    >>> metric.update_state([0, 1], [0.3, 0.8])
+    >>> round(metric.result(), 6)
+    1.25
+    """
+
+    LABELS = FINITE
+
+    def __init__(self, name: str = "predicted_over_observed", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> list[Vector]:
+        return [weight_n * score_n, weight_n * label_n]
+
+    def _measure_sums(self, sums: Vector) -> float:
+        predicted, observed = sums[:, 0]
+        return ratio_of_sums(predicted, observed)
+
+
+@serializable
+class ExpectedCalibrationError(SumMetric):
+    """Mean distance of predicted from observed over bins of equal width; see `expected_calibration_error`.
+
+    Args:
+        num_bins: Number of bins. Defaults to `10`.
+        name: Name of the metric. Defaults to `"expected_calibration_error"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import ExpectedCalibrationError
+    >>> metric = ExpectedCalibrationError(num_bins=2)
+    >>> metric.update_state([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9])
+    >>> round(metric.result(), 6)
+    0.05
+    """
+
+    SCORES = PROBABILITY
+    NUM_SUMS = 3
+
+    def __init__(
+        self, num_bins: int = 10, name: str = "expected_calibration_error", dtype: Any = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.num_bins = check_count("num_bins", num_bins)
+
+    def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> list[Vector]:
+        return values_of_bins(label_n, score_n, weight_n)
+
+    def _bins(self, score_n: Vector) -> NDArray[np.intp]:
+        return bins_of_equal_width(score_n, self.num_bins)
+
+    def _measure_sums(self, sums: Vector) -> float:
+        return float(error_of_sums(sums))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_bins": self.num_bins}
+
+
+@serializable
+class EqualMassCalibrationError(RowMetric):
+    """Mean distance of predicted from observed over bins of equally many rows.
+
+    It is `expected_calibration_error` with `binning="mass"`, whose bins depend on all rows.
+
+    Args:
+        num_bins: Number of bins. Defaults to `10`.
+        name: Name of the metric. Defaults to `"equal_mass_calibration_error"`.
+        dtype: See `StreamingMetric`.
+
+    Example:
+
+    >>> from keras_smes.metrics import EqualMassCalibrationError
+    >>> metric = EqualMassCalibrationError(num_bins=2)
+    >>> metric.update_state([0, 0, 1, 1], [0.01, 0.02, 0.03, 0.04])
+    >>> round(metric.result(), 6)
+    0.49
+    """
+
+    SCORES = PROBABILITY
+
+    def __init__(
+        self, num_bins: int = 10, name: str = "equal_mass_calibration_error", dtype: Any = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.num_bins = check_count("num_bins", num_bins)
+
+    def _measure(self, **rows: NDArray) -> float:
+        return expected_calibration_error(
+            rows["labels"], rows["scores"], self.num_bins, "mass", rows["weights"]
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_bins": self.num_bins}
