@@ -49,3 +49,28 @@ def global_balance_loss(
     probability_e = mean_over_instances(probabilities_bte, mask_b)
     picks = ops.maximum(ops.sum(load_e), 1e-9)
     return num_experts / picks * ops.sum(load_e * probability_e)
+
+
+def task_balance_loss(probabilities_bte: Tensor, chosen_bte: Tensor, mask_b: Tensor | None = None) -> Tensor:
+    """The balance loss of each task's router by itself, averaged over tasks: what SMES is compared with.
+
+    ```
+    f[t,e] = mean over b of 1[e in K_t(b)]        (no gradient)
+    p[t,e] = mean over b of p[b,t,e]              (the full softmax; gradient)
+    L_task = mean_t (E / K_t) * sum_e f[t,e] * p[t,e]
+    ```
+
+    Every task must spread its own choices over all experts. The global loss doesn't ask for that: two
+    tasks that keep to one half of the experts each are balanced there (1), and not here (2).
+
+    Args:
+        probabilities_bte: `[B, T, E]` float32 routing probabilities.
+        chosen_bte: `[B, T, E]` bool, the experts of each task.
+        mask_b: `[B]` bool, false for rows that pad the batch. Defaults to `None`, all rows count.
+
+    Returns:
+        Float32 scalar. An empty batch, or one of padding only, has loss zero.
+    """
+    tasks = [slice(t, t + 1) for t in range(chosen_bte.shape[1])]
+    losses = [global_balance_loss(probabilities_bte[:, t], chosen_bte[:, t], mask_b) for t in tasks]
+    return ops.mean(ops.stack(losses))

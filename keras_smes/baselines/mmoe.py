@@ -1,20 +1,21 @@
 """MMoE: every task mixes all experts, so every instance runs all of them."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_smes.checks import check_count, check_rank
-from keras_smes.layers.expert_pool import ExpertPool
-from keras_smes.layers.initializers import clone, stacked
+from keras_smes.baselines.task_mixture import TaskMixture, apart, every_expert
+from keras_smes.checks import check_rank
+from keras_smes.layers.initializers import stacked
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
-class MMoE(keras.layers.Layer):
+class MMoE(TaskMixture):
     """Multi-gate mixture of experts: one softmax gate a task over all experts.
 
     ```
@@ -55,26 +56,18 @@ class MMoE(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{"autocast": False, **kwargs})
-        self.num_tasks = check_count("num_tasks", num_tasks)
-        self.kernel_initializer = clone(kernel_initializer)
-        self.experts = ExpertPool(
-            num_experts,
-            expert_units,
-            activation=expert_activation,
-            output_activation=output_activation,
-            execution="dense",
-            kernel_initializer=kernel_initializer,
-            name="experts",
-            dtype=self.dtype_policy,
+        super().__init__(
+            num_tasks, expert_units, expert_activation, output_activation, kernel_initializer, **kwargs
         )
+        self.gate_initializer, experts = itertools.islice(apart(self.kernel_initializer), 2)
+        self.experts = self._pool(num_experts, "experts", experts)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         check_rank("inputs", input_shape, "[batch, width]")
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.num_tasks, input_shape[-1], self.experts.num_experts),
-            initializer=stacked(self.kernel_initializer),
+            initializer=stacked(self.gate_initializer),
             dtype="float32",
             autocast=False,
         )
@@ -82,26 +75,7 @@ class MMoE(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         logits_bte = ops.einsum("bd,tde->bte", ops.cast(inputs, "float32"), self.kernel)
-        everyone_be = ops.ones_like(logits_bte[:, 0], dtype="bool")
-        expert_e = ops.arange(self.experts.num_experts, dtype="int32")
-        routing = {
-            "weights": ops.softmax(logits_bte, axis=-1),
-            "union": everyone_be,
-            "executed": ops.where(everyone_be, expert_e, 0),
-        }
-        return self.experts(inputs, routing)
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        return (input_shape[0], self.num_tasks, self.experts.units[-1])
+        return self.experts(inputs, every_expert(ops.softmax(logits_bte, axis=-1)))
 
     def get_config(self) -> dict[str, Any]:
-        experts = self.experts.get_config()
-        return {
-            **super().get_config(),
-            "num_tasks": self.num_tasks,
-            "num_experts": self.experts.num_experts,
-            "expert_units": self.experts.units,
-            "expert_activation": experts["activation"],
-            "output_activation": experts["output_activation"],
-            "kernel_initializer": experts["kernel_initializer"],
-        }
+        return {**super().get_config(), "num_experts": self.experts.num_experts}

@@ -58,9 +58,12 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         self, routing: Mapping[str, Tensor], mask: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
         if training and self.weight > 0:
-            loss = global_balance_loss(routing["probabilities"], routing["chosen"], row_mask(mask))
-            self.add_loss(self.weight * loss)
+            self.add_loss(self.weight * self.imbalance(routing, row_mask(mask)))
         return dict(routing)
+
+    def imbalance(self, routing: Mapping[str, Tensor], mask_b: Tensor | None) -> Tensor:
+        """Returns what is weighed and added: `L_lb`, a float32 scalar."""
+        return global_balance_loss(routing["probabilities"], routing["chosen"], mask_b)
 
     def compute_output_shape(
         self, routing_shape: Mapping[str, Sequence[int | None]]

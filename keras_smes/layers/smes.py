@@ -78,6 +78,9 @@ class SMES(keras.layers.Layer):
         - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
     """
 
+    # A class of its own for each way to balance, and no argument: baselines name another here.
+    balance_layer: type[GlobalBalanceRegularizer] = GlobalBalanceRegularizer
+
     def __init__(
         self,
         num_tasks: int,
@@ -109,7 +112,7 @@ class SMES(keras.layers.Layer):
             num_tasks, num_experts, num_shared, task_weights, router_initializer, name="router", **parts
         )
         self.gate = PrivateExpertGate(num_private, name="gate", **parts)
-        self.balance = GlobalBalanceRegularizer(balance_weight, name="balance", **parts)
+        self.balance = self.balance_layer(balance_weight, name="balance", **parts)
         self.experts = ExpertPool(
             num_experts,
             expert_units,

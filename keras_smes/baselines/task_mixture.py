@@ -1,0 +1,98 @@
+"""What the dense baselines share: experts of one shape, all of which every instance runs."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes.checks import check_count, check_counts
+from keras_smes.layers.expert_pool import ExpertPool
+from keras_smes.layers.initializers import clone, reseeded
+
+Tensor = Any
+
+
+class TaskMixture(keras.layers.Layer):
+    """A layer `[B, D] -> [B, T, out]` that mixes experts of equal shape for each task.
+
+    Args:
+        num_tasks: Integer, tasks T.
+        expert_units: Integer, or list of them: widths of an expert's layers.
+        expert_activation: Activation after every expert layer but the last. Defaults to `"relu"`.
+        output_activation: Activation after an expert's last layer. Defaults to `None`, linear.
+        kernel_initializer: Initializer of gates and experts. Defaults to `"glorot_uniform"`.
+    """
+
+    def __init__(
+        self,
+        num_tasks: int,
+        expert_units: int | Sequence[int],
+        expert_activation: Any = "relu",
+        output_activation: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+        self.supports_masking = True
+        self.num_tasks = check_count("num_tasks", num_tasks)
+        self.expert_units = check_units(expert_units)
+        self.expert_activation = keras.activations.get(expert_activation)
+        self.output_activation = keras.activations.get(output_activation)
+        self.kernel_initializer = clone(kernel_initializer)
+
+    def _pool(self, num_experts: int, name: str, kernel_initializer: Any) -> ExpertPool:
+        """Makes a pool that runs all its experts."""
+        return ExpertPool(
+            num_experts,
+            self.expert_units,
+            activation=self.expert_activation,
+            output_activation=self.output_activation,
+            execution="dense",
+            kernel_initializer=kernel_initializer,
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.num_tasks, self.expert_units[-1])
+
+    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+        return None  # losses would take a mask of rows for one of the outputs' own axes
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_tasks": self.num_tasks,
+            "expert_units": self.expert_units,
+            "expert_activation": keras.activations.serialize(self.expert_activation),
+            "output_activation": keras.activations.serialize(self.output_activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def apart(initializer: Any, step: int = 2**16) -> Iterator[Any]:
+    """Yields copies of an initializer for the parts of a layer: no two draw the same, whatever the seed.
+
+    `step` is how many seeds a part may use, one for each matrix that it draws.
+    """
+    return (reseeded(initializer, step * part) for part in itertools.count())
+
+
+def check_units(expert_units: Any) -> list[int]:
+    """Returns the widths of an expert's layers as a list; one number is one layer."""
+    if isinstance(expert_units, Sequence):
+        return list(check_counts("expert_units", expert_units))
+    return [check_count("expert_units", expert_units)]
+
+
+def every_expert(weights_bte: Tensor) -> dict[str, Tensor]:
+    """Returns the routing by which an `ExpertPool` runs all experts and mixes them by `weights_bte`."""
+    everyone_be = ops.ones_like(weights_bte[:, 0], dtype="bool")
+    expert_e = ops.arange(weights_bte.shape[2], dtype="int32")
+    return {
+        "weights": weights_bte,
+        "union": everyone_be,
+        "executed": ops.where(everyone_be, expert_e, 0),
+    }
