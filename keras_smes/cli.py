@@ -12,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# What is printed of a task's figures: of binary tasks, and of watch time and ordinal ones.
+OF_LABELS = {"auc": "AUC", "gauc": "GAUC", "logloss": "log loss", "positives": "positives", "rows": "rows"}
+OF_NUMBERS = {"mae": "MAE", "rmse": "RMSE", "xauc": "XAUC", "rows": "rows"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code. A user's mistake is one line on stderr and code 2."""
@@ -24,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"keras-smes {arguments.command}: {error}", file=sys.stderr)
         return 2
     return 0
@@ -37,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a ranker and evaluate it on later rows"))
     _add_evaluate(commands.add_parser("evaluate", help="evaluate a run on other rows"))
+    _add_experiment(
+        commands.add_parser("experiment", help="compare models over seeds; goes on where it stopped")
+    )
     _add_export(commands.add_parser("export", help="write a run as a version that TF Serving loads"))
     commands.add_parser("serve", help="serve an exported model over gRPC (flags of tensorflow_model_server)")
     _add_predict(commands.add_parser("predict", help="ask a server for scores"))
@@ -48,13 +55,21 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, metavar="NAME", help="kuairand-pure, movielens-100k, simulated, ..."
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where its files lie")
-    parser.add_argument("--model", choices=["smes", "mmoe"], help="default: smes")
-    parser.add_argument("--out", required=True, metavar="RUN", help="folder to write the run to")
+    parser.add_argument("--model", metavar="NAME", help="smes (default), mmoe, ple, ...")
     parser.add_argument(
-        "--config", metavar="FILE", help="JSON of RunConfig values; other options override it"
+        "--out", required=True, metavar="RUN", help="folder of the run; an unfinished one is taken up"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="JSON or YAML of RunConfig values; other options override it"
     )
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--fresh", action="store_true", help="start an unfinished run over")
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, default=5.0, metavar="M", help="within an epoch; default: 5"
+    )
+    parser.add_argument("--keep-checkpoints", action="store_true", help="also when the run is finished")
+    parser.add_argument("--tensorboard", action="store_true", help="write curves to RUN/tensorboard")
     parser.set_defaults(run=_train)
 
 
@@ -69,10 +84,39 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_evaluate)
 
 
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="YAML or JSON of an Experiment")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files lie")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder of the results; default: CONFIG without its ending"
+    )
+    parser.add_argument(
+        "--part",
+        type=int,
+        nargs=2,
+        default=(0, 1),
+        metavar=("I", "N"),
+        help="do every N-th seed, from the I-th on",
+    )
+    parser.add_argument("--report", action="store_true", help="do no run: write the table of those finished")
+    parser.add_argument("--no-figures", action="store_true", help="without Matplotlib")
+    parser.set_defaults(run=_experiment)
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN")
     parser.add_argument("--to", required=True, metavar="MODELS/NAME", help="folder of the model's versions")
     parser.add_argument("--version", type=int, metavar="N", help="default: the next one")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", metavar="B", help="the server's allowed_batch_sizes"
+    )
+    parser.add_argument(
+        "--signatures", nargs="+", metavar="NAME", help="default: all; a batching server can't answer `rank`"
+    )
+    parser.add_argument(
+        "--xla", action="store_true", help="also MODELS/NAME-xla, for servers started with XLA enabled"
+    )
+    parser.add_argument("--runtime", metavar="DIR", help="another installed tensorflow to prove it on")
     parser.set_defaults(run=_export)
 
 
@@ -82,6 +126,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", required=True, metavar="FILE", help="one JSON object of features a line; - is stdin"
     )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, metavar="N", help="default: the newest")
+    which.add_argument("--label", metavar="LABEL", help="a label of the server's configuration")
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help="default: 30")
     parser.set_defaults(run=_predict)
 
 
@@ -93,28 +141,19 @@ def _date(text: str) -> datetime.date:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from keras_smes.training import RunConfig, train_run
+    from keras_smes.training import RunConfig, RunOptions, train_run
+    from keras_smes.training.config import read_values
 
-    values = _read_config(arguments.config)
-    chosen = {name: getattr(arguments, name) for name in ("data", "model", "epochs", "seed")}
+    values = {} if arguments.config is None else read_values(arguments.config)
+    chosen = {name: getattr(arguments, name) for name in ("data", "model", "seed")}
     values |= {name: value for name, value in chosen.items() if value is not None}
-    metrics = train_run(RunConfig.from_dict(values), arguments.out, arguments.data_dir)
+    if arguments.epochs is not None:
+        values["training"] = {**values.get("training", {}), "epochs": arguments.epochs}
+    names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard")
+    options = RunOptions(**{name: getattr(arguments, name) for name in names})
+    metrics = train_run(RunConfig.from_dict(values), arguments.out, arguments.data_dir, options)
     print_metrics(metrics)
     print(f"\nThe run is in {arguments.out}.")
-
-
-def _read_config(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"`--config` must be a JSON file. Received: {path}, {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(
-            f"`--config` must hold a JSON object. Received: {path} with a {type(values).__name__}"
-        )
-    return values
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -127,25 +166,43 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         write_json(Path(arguments.json), metrics)
 
 
-def _export(arguments: argparse.Namespace) -> None:
-    from keras_smes.export import publish, write_saved_model
-    from keras_smes.training import load_run
+def _experiment(arguments: argparse.Namespace) -> None:
+    from keras_smes.experiments import Experiment, run_experiment, write_report
 
-    ranker, _ = load_run(arguments.run_folder)
-    version = publish(lambda folder: write_saved_model(ranker, folder), arguments.to, arguments.version)
-    print(f"Exported to {version}.")
+    experiment = Experiment.read(arguments.config)
+    out = Path(arguments.out) if arguments.out else Path(arguments.config).with_suffix("")
+    figures = not arguments.no_figures
+    if arguments.report:
+        write_report(experiment, out, figures)
+    else:
+        run_experiment(experiment, out, arguments.data_dir, tuple(arguments.part), figures)
+    print((out / "README.md").read_text(encoding="utf-8"))
+    print(f"The results are in {out}.")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from keras_smes.export import export_run
+
+    names = ("version", "batch_sizes", "signatures", "runtime")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    for xla in (False, True) if arguments.xla else (False,):
+        made = export_run(arguments.run_folder, arguments.to + "-xla" * xla, xla=xla, **options)
+        print(f"Exported to {made.folder}: {', '.join(made.signatures)}.")
+        print(
+            f"Proved on TensorFlow {made.proof.runtime}: {made.proof.requests} requests answered as Keras "
+            f"does, within {made.proof.difference:.1e}; warm-up of {made.warmup_records} requests."
+        )
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from keras_smes.serving.client import Client
-    from keras_smes.serving.columns import rows_to_columns
-    from keras_smes.serving.errors import ServingError
+    from keras_smes.serving.client import Client, ServingError, rows_to_columns
 
     rows = _read_rows(arguments.rows)
     try:
-        with Client(arguments.address) as client:
-            spec = client.metadata(arguments.model)["serving_default"]
-            scores = client.predict(arguments.model, rows_to_columns(rows, spec))
+        with Client(arguments.address, arguments.timeout) as client:
+            which = {"version": arguments.version, "label": arguments.label}
+            spec = client.metadata(arguments.model, **which)["serving_default"]
+            scores = client.predict(arguments.model, rows_to_columns(rows, spec), **which)
     except ServingError as error:
         raise ValueError(f"no scores from {arguments.address}: {error}") from error
     for row in zip(*(scores[task].tolist() for task in scores), strict=True):
@@ -167,10 +224,14 @@ def _read_rows(path: str) -> list[dict[str, Any]]:
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Prints the figures of each task, and how the experts are used."""
-    print(f"\n{'task':<16}{'AUC':>8}{'GAUC':>8}{'log loss':>10}{'positives':>11}{'rows':>9}")
-    for task, figures in metrics["tasks"].items():
-        auc, gauc, log_loss = (_figure(figures[name]) for name in ("auc", "gauc", "logloss"))
-        print(f"{task:<16}{auc:>8}{gauc:>8}{log_loss:>10}{figures['positives']:>11}{figures['rows']:>9}")
+    for titles in (OF_LABELS, OF_NUMBERS):
+        tasks = {
+            task: figures for task, figures in metrics["tasks"].items() if titles.keys() <= figures.keys()
+        }
+        if tasks:
+            print(f"\n{'task':<16}" + "".join(f"{title:>11}" for title in titles.values()))
+        for task, figures in tasks.items():
+            print(f"{task:<16}" + "".join(f"{_figure(figures[name]):>11}" for name in titles))
     if routing := metrics["routing"]:
         print(
             f"\nexecuted experts an instance: mean {_figure(routing['union_mean'], 2)}, "
@@ -181,4 +242,6 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
 
 
 def _figure(value: float | None, digits: int = 4) -> str:
+    if isinstance(value, int):
+        return str(value)
     return "-" if value is None else f"{value:.{digits}f}"

@@ -18,11 +18,9 @@ pytestmark = pytest.mark.tensorflow
 
 CONFIG = {
     "data_options": {"rows": 4000, "users": 100, "videos": 150, "days": 6, "seed": 3},
-    "num_experts": 8,
-    "num_shared": 1,
-    "expert_units": [8, 4],
-    "encoder_units": [16],
-    "epochs": 5,
+    "experts": {"num_experts": 8, "num_shared": 1, "expert_units": [8, 4]},
+    "encoder": {"units": [16]},
+    "training": {"epochs": 5},
 }
 
 
@@ -58,7 +56,8 @@ def address(models):
 
 def test_train_writes_the_run(run):
     config = json.loads((run / "config.json").read_text())
-    assert (config["num_experts"], config["epochs"], config["seed"]) == (8, 1, 4)  # options beat the file
+    chosen = (config["experts"]["num_experts"], config["training"]["epochs"], config["seed"])
+    assert chosen == (8, 1, 4)  # options beat the file
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["split"]["train"]["last_time_ms"] < metrics["split"]["test"]["first_time_ms"]
     for figures in metrics["tasks"].values():
@@ -99,7 +98,7 @@ def test_predict_asks_the_server_for_the_rows_of_the_run(run, address, capsys):
     columns = {name: tf.constant(values[: len(printed)]) for name, values in rows.columns().items()}
     expected = load_run(run)[0](columns)
     assert len(printed) == 8
-    for task in rows.tasks:
+    for task in rows.task_names:
         np.testing.assert_allclose([line[task] for line in printed], expected[task], rtol=0, atol=1e-6)
 
 

@@ -1,8 +1,41 @@
-"""Training: fits a ranker on interactions, measures it on later ones, keeps both in a run's folder."""
+"""Training: fits a ranker on interactions, measures it on later ones, keeps both in a run's folder.
 
-from keras_smes.training.config import RunConfig
+`train_run` is the whole way and `fit_ranker` its middle. Its parts stand alone: `config` says what a run
+is; `batches` and `trainer.StepPlan` which rows come when; `model.MultiTaskModel` is what Keras' `fit`
+trains, with `task_losses` and `optimizer`; `trainer.Trainer` takes it through its epochs; `choice` compares
+these; `state`, `checkpoints` and `session` keep what a killed training goes on from; `diagnosis` says what
+was not finite.
+"""
+
+from keras_smes.training.choice import EarlyStopping, MetricOfTask
+from keras_smes.training.config import (
+    EncoderConfig,
+    OptimizerConfig,
+    RunConfig,
+    TrainingConfig,
+    ValidationConfig,
+)
+from keras_smes.training.diagnosis import NonFiniteError
 from keras_smes.training.evaluate import evaluate
-from keras_smes.training.fit import fit_ranker
-from keras_smes.training.runs import evaluate_run, load_run, train_run
+from keras_smes.training.fit import Fitted, fit_ranker
+from keras_smes.training.runs import RunOptions, evaluate_run, load_run, train_run
+from keras_smes.training.session import Session
 
-__all__ = ["RunConfig", "evaluate", "evaluate_run", "fit_ranker", "load_run", "train_run"]
+__all__ = [
+    "EarlyStopping",
+    "EncoderConfig",
+    "Fitted",
+    "MetricOfTask",
+    "NonFiniteError",
+    "OptimizerConfig",
+    "RunConfig",
+    "RunOptions",
+    "Session",
+    "TrainingConfig",
+    "ValidationConfig",
+    "evaluate",
+    "evaluate_run",
+    "fit_ranker",
+    "load_run",
+    "train_run",
+]

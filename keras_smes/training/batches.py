@@ -1,59 +1,117 @@
-"""Columns in memory to batches: preprocessed once, shuffled by a seed, cut on the fly."""
+"""Columns in memory to batches: preprocessed once, ordered by seed and epoch, cut on the fly."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_smes.data.progress import track
+
 Arrays = Mapping[str, np.ndarray]
+Tensor = Any
 PREPROCESSING_BATCH = 8192
+AHEAD = 4  # batches that are made while one is trained on
 
 
-def preprocess(ranker: keras.Model, columns: Arrays) -> dict[str, np.ndarray]:
-    """Runs the ranker's preprocessor over all rows, so that an epoch doesn't look ids up again."""
+def preprocess(ranker: keras.Model, columns: Arrays, verbose: int = 0) -> dict[str, np.ndarray]:
+    """Runs the ranker's preprocessor over all rows, so that an epoch doesn't look ids up again.
+
+    Args:
+        ranker: What `build_ranker` built.
+        columns: Raw columns of N rows.
+        verbose: `1` shows a progress bar. Defaults to `0`.
+
+    Returns:
+        What the ranker's layer `"core"` takes, arrays of N rows.
+    """
+    return run_preprocessor(ranker.get_layer("preprocessor"), columns, verbose)
+
+
+def run_preprocessor(preprocessor: keras.Model, columns: Arrays, verbose: int = 0) -> dict[str, np.ndarray]:
+    """As `preprocess`, for a preprocessor without its ranker."""
     import tensorflow as tf
 
-    preprocessor = ranker.get_layer("preprocessor")
-    rows = len(next(iter(columns.values())))
-    parts = [
-        preprocessor(
-            {
-                name: tf.constant(values[start : start + PREPROCESSING_BATCH])
-                for name, values in columns.items()
-            }
-        )
-        for start in range(0, rows, PREPROCESSING_BATCH)
-    ]
+    starts = range(0, len(next(iter(columns.values()))), PREPROCESSING_BATCH)
+    parts = []
+    for start in track(starts, "Preprocessing", verbose):
+        rows = slice(start, start + PREPROCESSING_BATCH)
+        parts.append(preprocessor({name: tf.constant(values[rows]) for name, values in columns.items()}))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def batches(features: Arrays, labels: Arrays, batch_size: int, seed: int | None = None) -> Any:
-    """Makes a `tf.data.Dataset` of batches `(features, labels)`.
+def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """Returns the order of rows in an epoch, int64 `[rows]`: of `seed` and `epoch` alone.
+
+    No state is carried from one epoch to the next, so that training resumes in the middle of any.
+    """
+    return np.random.default_rng((seed, epoch)).permutation(rows)
+
+
+class PackedRows:
+    """Arrays of N rows, side by side in one matrix a dtype: a batch is one gather, not one an array.
+
+    Args:
+        parts: A tuple of dicts of arrays of N rows, such as `(features, labels)`.
+    """
+
+    def __init__(self, parts: tuple[Arrays, ...]) -> None:
+        import tensorflow as tf
+
+        arrays = {(part, name): values for part, own in enumerate(parts) for name, values in own.items()}
+        self.parts = len(parts)
+        self.num_rows = len(next(iter(arrays.values())))
+        self._places: dict[str, list[tuple[tuple[int, str], tuple[int, ...]]]] = {}
+        for key, values in arrays.items():
+            self._places.setdefault(values.dtype.name, []).append((key, values.shape[1:]))
+        # On the host, wherever the model is: what crosses over is a batch, not the data.
+        with tf.device("CPU:0"):
+            self._matrices = {
+                dtype: tf.constant(
+                    np.concatenate([arrays[key].reshape(self.num_rows, -1) for key, _ in places], axis=1)
+                )
+                for dtype, places in self._places.items()
+            }
+
+    def take(self, rows_b: Tensor) -> tuple[dict[str, Tensor], ...]:
+        """Returns the rows of these numbers, as a tuple of dicts as it was given."""
+        import tensorflow as tf
+
+        taken: tuple[dict[str, Tensor], ...] = tuple({} for _ in range(self.parts))
+        for dtype, places in self._places.items():
+            widths = [math.prod(shape) for _, shape in places]
+            columns = tf.split(tf.gather(self._matrices[dtype], rows_b), widths, axis=1)
+            for ((part, name), shape), values in zip(places, columns, strict=True):
+                taken[part][name] = tf.reshape(values, (-1, *shape))
+        return taken
+
+    def batches(self, batch_size: int, order: np.ndarray | None = None) -> Any:
+        """Makes a `tf.data.Dataset` of batches.
+
+        Args:
+            batch_size: Rows a batch; the last one may have fewer.
+            order: Row numbers `[n]`, those to go through in their order. Defaults to `None`, all rows in
+                the order they have.
+        """
+        import tensorflow as tf
+
+        # Ordering row numbers and gathering a batch at once is far cheaper than shuffling rows.
+        rows = tf.data.Dataset.range(self.num_rows)
+        if order is not None:
+            rows = tf.data.Dataset.from_tensor_slices(order)
+        return rows.batch(batch_size).map(self.take, num_parallel_calls=2, deterministic=True).prefetch(AHEAD)
+
+
+def batches(features: Arrays, labels: Arrays, batch_size: int) -> Any:
+    """Makes a `tf.data.Dataset` of batches `(features, labels)` in the order of the rows.
 
     Args:
         features: Arrays of N rows.
-        labels: Arrays of N rows.
+        labels: Arrays of N rows; may be empty.
         batch_size: Rows a batch; the last one may have fewer.
-        seed: Seed of the order of rows, another one each epoch. `None`, the default, keeps the order.
 
     Returns:
         The data set.
     """
-    import tensorflow as tf
-
-    tensors = tf.nest.map_structure(tf.constant, (dict(features), dict(labels)))
-    rows = len(next(iter(features.values())))
-    order = tf.data.Dataset.range(rows)
-    if seed is not None:
-        order = order.shuffle(rows, seed=seed)
-    # Shuffling row numbers and gathering a batch at once is far cheaper than shuffling rows.
-    return (
-        order.batch(batch_size)
-        .map(
-            lambda row_b: tf.nest.map_structure(lambda column: tf.gather(column, row_b), tensors),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        .prefetch(2)
-    )
+    return PackedRows((features, labels)).batches(batch_size)

@@ -1,16 +1,153 @@
 """What a run is made of: the data, the model and how it is trained, as one value kept as JSON."""
 
 import dataclasses
+import json
+import types
+import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from keras_smes.baselines import MMoE
+from keras_smes.baselines import build_experts, model_options
 from keras_smes.checks import check_count, check_counts, check_weight
-from keras_smes.layers import SMES
+from keras_smes.training.choice import EarlyStopping, MetricOfTask
 
-MODELS = ("smes", "mmoe")
+OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
+EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad")
+SCHEDULES = ("cosine", "constant")
+LOSS_BALANCES = ("fixed", "uncertainty", "dwa", "gradnorm", "pcgrad")
+DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+# What a model's layer has no default for. HoME's groups of tasks depend on the tasks.
+USUAL_OPTIONS: Mapping[str, Any] = {
+    "num_experts": 16,
+    "num_shared": 2,
+    "num_private": 1,
+    "num_picks": 3,
+    "num_task_experts": 4,
+    "num_shared_experts": 4,
+    "expert_units": (64, 32),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """How features become h.
+
+    Args:
+        units: Widths of the encoder's layers. Defaults to `(128,)`.
+        crosses: Depth of the cross network; above 0 it needs the extra `ranking`. Defaults to `0`.
+        cross_dim: Rank of the crosses' matrices. Defaults to `None`, full.
+    """
+
+    units: Sequence[int] = (128,)
+    crosses: int = 0
+    cross_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", check_counts("units", self.units) if self.units else ())
+        check_count("crosses", self.crosses, minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """How weights move. Embedding tables have an optimizer of their own, which touches a batch's rows only.
+
+    Args:
+        name: `"adam"`, `"adamw"`, `"adagrad"` or `"sgd"`, for all weights but embeddings. Defaults to
+            `"adam"`.
+        learning_rate: Its learning rate, once warmed up. Defaults to `0.002`.
+        embeddings: `"lazy_adam"` or `"rowwise_adagrad"`. Defaults to `"lazy_adam"`.
+        embedding_learning_rate: Theirs. Defaults to `None`, the same.
+        schedule: `"cosine"`, to zero at the last step, or `"constant"`. Defaults to `"cosine"`.
+        warmup_steps: Steps in which learning rates rise from zero along a line. Defaults to `0`.
+    """
+
+    name: str = "adam"
+    learning_rate: float = 2e-3
+    embeddings: str = "lazy_adam"
+    embedding_learning_rate: float | None = None
+    schedule: str = "cosine"
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        _check_one_of("name", self.name, OPTIMIZERS)
+        _check_one_of("embeddings", self.embeddings, EMBEDDING_OPTIMIZERS)
+        _check_one_of("schedule", self.schedule, SCHEDULES)
+        _check_positive("learning_rate", self.learning_rate)
+        if self.embedding_learning_rate is not None:
+            _check_positive("embedding_learning_rate", self.embedding_learning_rate)
+        check_count("warmup_steps", self.warmup_steps, minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationConfig:
+    """Which of the training rows are held out to look at after each epoch: always the last by time.
+
+    Args:
+        days: How many of the last training days. Defaults to `None`.
+        fraction: Or which share of the training rows, between 0 and 1. Defaults to `None`.
+    """
+
+    days: int | None = None
+    fraction: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.days is None) == (self.fraction is None):
+            raise ValueError(
+                f"`validation` takes `days` or `fraction`. Received: days={self.days}, "
+                f"fraction={self.fraction}"
+            )
+        if self.days is not None:
+            check_count("days", self.days)
+        elif not 0 < check_weight("fraction", self.fraction) < 1:
+            raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={self.fraction}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Args:
+        epochs: Passes over the training rows. Defaults to `2`.
+        batch_size: Rows a step. Defaults to `512`.
+        loss_balance: How the tasks' losses become one step: `"fixed"`, `"uncertainty"`, `"dwa"`,
+            `"gradnorm"` or `"pcgrad"`, see `keras_smes.losses`. Each loss comes times its task's weight.
+            Defaults to `"fixed"`, their sum.
+        loss_balance_options: Options of it, such as `{"temperature": 1.0}` for `"dwa"`. Defaults to none.
+        dtype_policy: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`, which scales the loss. Routers,
+            losses and optimizers compute in float32 under any. Defaults to `"float32"`.
+        steps_per_execution: Steps that run between two looks at checkpoints and progress. Defaults to
+            `16`.
+        jit_compile: Whether XLA compiles the step. Defaults to `False`: on a CPU the grouped graph is
+            faster.
+        validation: A `ValidationConfig`: training rows held out. Defaults to `None`, none.
+        early_stopping: An `EarlyStopping` on those rows. Defaults to `None`, all epochs run.
+        select: A `MetricOfTask`: the weights of its best epoch are kept. Defaults to `None`, the last.
+    """
+
+    epochs: int = 2
+    batch_size: int = 512
+    loss_balance: str = "fixed"
+    loss_balance_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    dtype_policy: str = "float32"
+    steps_per_execution: int = 16
+    jit_compile: bool = False
+    validation: ValidationConfig | None = None
+    early_stopping: EarlyStopping | None = None
+    select: MetricOfTask | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "steps_per_execution"):
+            check_count(name, getattr(self, name))
+        _check_one_of("loss_balance", self.loss_balance, LOSS_BALANCES)
+        _check_one_of("dtype_policy", self.dtype_policy, DTYPE_POLICIES)
+        if self.loss_balance == "gradnorm" and self.dtype_policy == "mixed_float16":
+            raise ValueError(
+                "`loss_balance` 'gradnorm' compares norms of gradients, which overflow in float16: take "
+                "'mixed_bfloat16'. Received: dtype_policy='mixed_float16'"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,68 +158,143 @@ class RunConfig:
         data: Name of the data set.
         data_options: Options of its loader, such as `{"rows": 10000}` for the simulator, or `{"tasks":
             ["click", "follow"]}` for KuaiRand. Defaults to none.
-        model: `"smes"`, or the dense baseline `"mmoe"`. Defaults to `"smes"`.
-        num_experts: Experts E. Defaults to `16`.
-        num_shared: Experts K_s that all tasks of an instance share; for SMES. Defaults to `2`.
-        num_private: Experts K_a a task, one number or one a task; for SMES. Defaults to `1`.
-        expert_units: Widths of an expert's layers. Defaults to `(64, 32)`.
-        encoder_units: Widths of the encoder's layers. Defaults to `(128,)`.
+        model: `"smes"`, or a baseline by its name, see `keras_smes.baselines`. Defaults to `"smes"`.
+        experts: Options of the model's layer. Those left out take the layer's own defaults, or those of
+            `USUAL_OPTIONS`. Defaults to none.
+        encoder: An `EncoderConfig`.
         tower_units: Widths of each tower's hidden layers. Defaults to `(16,)`.
-        balance_weight: Factor of the balance loss; for SMES. Defaults to `0.1`.
-        epochs: Passes over the training rows. Defaults to `2`.
-        batch_size: Rows a step. Defaults to `512`.
-        learning_rate: Adam's, at the start; it falls to zero along a cosine. Defaults to `0.002`.
+        optimizer: An `OptimizerConfig`.
+        training: A `TrainingConfig`.
         seed: Seed of weights and of the order of rows. Defaults to `0`.
+
+    Example:
+
+    >>> config = RunConfig("simulated", experts={"num_experts": 32}, training=TrainingConfig(epochs=1))
+    >>> config.experts["num_shared"]
+    2
     """
 
     data: str
     data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model: str = "smes"
-    num_experts: int = 16
-    num_shared: int = 2
-    num_private: int | Sequence[int] = 1
-    expert_units: Sequence[int] = (64, 32)
-    encoder_units: Sequence[int] = (128,)
+    experts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
     tower_units: Sequence[int] = (16,)
-    balance_weight: float = 0.1
-    epochs: int = 2
-    batch_size: int = 512
-    learning_rate: float = 2e-3
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.model not in MODELS:
-            raise ValueError(f"`model` must be one of {list(MODELS)}. Received: model={self.model!r}")
-        for name in ("num_experts", "epochs", "batch_size"):
-            check_count(name, getattr(self, name))
         check_count("seed", self.seed, minimum=0)
-        for name in ("expert_units", "encoder_units", "tower_units"):
-            object.__setattr__(self, name, check_counts(name, getattr(self, name)))
-        if not check_weight("learning_rate", self.learning_rate) > 0:
-            raise ValueError(f"`learning_rate` must be positive. Received: {self.learning_rate}")
+        object.__setattr__(self, "tower_units", check_counts("tower_units", self.tower_units))
+        known = model_options(self.model)
+        if unknown := sorted(set(self.experts) - set(known)):
+            raise ValueError(
+                f"`experts` of model {self.model!r} must be among {list(known)}. Received: unknown={unknown}"
+            )
+        usual = {name: USUAL_OPTIONS[name] for name, must in known.items() if must and name in USUAL_OPTIONS}
+        object.__setattr__(self, "experts", _plain({**usual, **self.experts}))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the configuration as JSON values."""
-        return dataclasses.asdict(self)
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
         """Returns the configuration that `values` spell; an unknown key is refused by name."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise ValueError(f"Configuration keys must be among {known}. Received: unknown={unknown}")
-        return cls(**values)
+        config: RunConfig = _from_dict(cls, values, "")
+        return config
+
+    @classmethod
+    def read(cls, path: str | Path) -> "RunConfig":
+        """Returns the configuration of a JSON or YAML file; see `read_values`."""
+        return cls.from_dict(read_values(path))
 
     def build_experts(self, num_tasks: int) -> keras.layers.Layer:
         """Builds the layer of experts that the configuration names."""
-        if self.model == "mmoe":
-            return MMoE(num_tasks, self.num_experts, self.expert_units, name="experts")
-        return SMES(
-            num_tasks,
-            self.num_experts,
-            self.num_shared,
-            self.num_private,
-            self.expert_units,
-            balance_weight=self.balance_weight,
-            name="experts",
-        )
+        return build_experts(self.model, num_tasks, self.experts)
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """Reads a mapping from a JSON file, or from YAML if its name ends in `.yaml` or `.yml`.
+
+    Raises:
+        ValueError: The file isn't what its name says, or holds no mapping.
+        ImportError: YAML, and PyYAML isn't installed.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    values = _load_yaml(path, text) if path.suffix in (".yaml", ".yml") else _load_json(path, text)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a mapping (a JSON object). Received: a {type(values).__name__}")
+    return values
+
+
+def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Returns the dotted names of the keys in which two configurations as plain values differ."""
+    differing = []
+    for key in dict.fromkeys([*one, *other]):
+        here, there = one.get(key), other.get(key)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            differing += differing_keys(here, there, f"{prefix}{key}.")
+        elif here != there or (key in one) != (key in other):
+            differing.append(f"{prefix}{key}")
+    return differing
+
+
+def _load_json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} must be a JSON file. Received: {error}") from None
+
+
+def _load_yaml(path: Path, text: str) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise ImportError('YAML needs PyYAML: pip install "keras_smes[config]"') from error
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} must be a YAML file. Received: {error}") from None
+
+
+def _from_dict(cls: Any, values: Any, path: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"`{path}` must be a mapping. Received: {path}={values!r}")
+    hints = typing.get_type_hints(cls)
+    if unknown := sorted(f"{path}{key}" for key in values if key not in hints):
+        raise ValueError(f"Configuration keys must be among {list(hints)}. Received: unknown={unknown}")
+    if missing := [f"{path}{f.name}" for f in dataclasses.fields(cls) if _must(f) and f.name not in values]:
+        raise ValueError(f"A configuration must have `{missing[0]}`. Received: {sorted(values)}")
+    return cls(**{key: _value(hints[key], value, f"{path}{key}.") for key, value in values.items()})
+
+
+def _value(hint: Any, value: Any, path: str) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    nested: Any = next((option for option in options if dataclasses.is_dataclass(option)), None)
+    if nested is None or isinstance(value, nested) or (value is None and type(None) in options):
+        return value
+    return _from_dict(nested, value, path)
+
+
+def _must(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(own) for key, own in value.items()}
+    return [_plain(own) for own in value] if isinstance(value, list | tuple) else value
+
+
+def _check_one_of(name: str, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {list(known)}. Received: {name}={value!r}")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if not check_weight(name, value) > 0:
+        raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")

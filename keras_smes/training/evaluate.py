@@ -1,5 +1,6 @@
 """Measures a ranker on rows: how well each task is ranked and predicted, and how experts are used."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -7,10 +8,22 @@ import numpy as np
 
 from keras_smes.data.interactions import Interactions
 from keras_smes.layers import SMES
-from keras_smes.metrics import RoutingHealth, auc, gauc, log_loss
-from keras_smes.training.batches import batches, preprocess
+from keras_smes.metrics import (
+    RoutingHealth,
+    auc,
+    expected_calibration_error,
+    gauc,
+    gxauc,
+    log_loss,
+    predicted_over_observed,
+    xauc,
+)
+from keras_smes.tasks import BinaryTask, OrdinalTask, Task
+from keras_smes.training.batches import Arrays, batches, preprocess
 
 BATCH = 4096
+
+Figures = dict[str, Any]
 
 
 def evaluate(ranker: keras.Model, rows: Interactions) -> dict[str, Any]:
@@ -18,33 +31,99 @@ def evaluate(ranker: keras.Model, rows: Interactions) -> dict[str, Any]:
 
     Args:
         ranker: What `build_ranker` built.
-        rows: The rows, with labels.
+        rows: The rows, with the labels of the ranker's tasks.
 
     Returns:
-        `tasks`: for each task `auc`, `gauc` (by impressions), `gauc_users` and
-        `gauc_users_left_out`, `logloss`, `positives` and `rows`; a figure that the rows don't define
-        is `None`. `routing`: the measures of `RoutingHealth`, empty if no layer of the ranker routes.
+        `tasks`: the figures of each task, see `task_figures`. `routing`: the measures of `RoutingHealth`,
+        empty if no layer of the ranker routes.
     """
-    features = preprocess(ranker, rows.columns())
-    scores = ranker.get_layer("core").predict(batches(features, {}, BATCH), verbose=0)
-    users, labels = rows.user_ids(), rows.labels()
-    tasks = {task: _measure(labels[task], scores[task], users) for task in rows.tasks}
-    return {"tasks": tasks, "routing": _routing_health(ranker.get_layer("core"), features)}
+    return evaluate_features(ranker, preprocess(ranker, rows.columns()), rows)
 
 
-def _measure(labels_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> dict[str, Any]:
+def evaluate_features(ranker: keras.Model, features: Arrays, rows: Interactions) -> dict[str, Any]:
+    """As `evaluate`, of rows that are preprocessed already."""
+    core = ranker.get_layer("core")
+    logits = core.predict(batches(features, {}, BATCH), verbose=0)
+    tasks = task_figures(ranker, logits, rows.labels(), rows.user_ids())
+    return {"tasks": tasks, "routing": _routing_health(core, features)}
+
+
+def task_figures(
+    ranker: keras.Model,
+    logits: Mapping[str, Any],
+    labels: Mapping[str, np.ndarray],
+    users_n: np.ndarray,
+) -> dict[str, Figures]:
+    """Measures each task by its kind, over the rows that count for it.
+
+    Args:
+        ranker: What `build_ranker` built.
+        logits: What its core puts out for N rows.
+        labels: The label columns `[N]`, as `Interactions.labels` gives them.
+        users_n: Whose row it is, `[N]`.
+
+    Returns:
+        For each task, how many `rows` count, and, `None` where they don't define a figure:
+
+        - a binary task: `auc`, `gauc` (by impressions), `gauc_users` and `gauc_users_left_out`, `logloss`,
+          `predicted_over_observed`, `calibration_error` (ten bins of equal width) and `positives`;
+        - a number such as watch time: `mae` and `rmse` in the label's unit, `predicted_over_observed`,
+          `xauc`, and `gxauc` (within users, by impressions);
+        - an ordinal task: the same of its levels' values, and for each threshold c `auc_at_c`: how well the
+          score tells who reaches it.
+    """
+    to_scores = ranker.get_layer("scores")
+    scores, figures = to_scores(logits), {}
+    for task in to_scores.tasks:
+        counts_n = task.counted(labels) > 0
+        scores_b = keras.ops.convert_to_numpy(scores[task.name])[counts_n]
+        figures[task.name] = {
+            **_figures(task, task.observed(labels)[counts_n], scores_b, users_n[counts_n]),
+            "rows": len(scores_b),
+        }
+    return figures
+
+
+def _figures(task: Task, observed_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> Figures:
+    if isinstance(task, BinaryTask):
+        return _of_events(observed_b, scores_b, users_b)
+    figures = _of_numbers(observed_b, scores_b, users_b)
+    if isinstance(task, OrdinalTask):
+        for threshold, value in zip(task.thresholds, task.level_values[1:], strict=True):
+            figures[f"auc_at_{threshold:g}"] = _or_none(auc(observed_b >= value, scores_b))
+    return figures
+
+
+def _of_events(labels_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> Figures:
     grouped = gauc(labels_b, scores_b, users_b)
-    figures = {"auc": auc(labels_b, scores_b), "gauc": grouped.value, "logloss": log_loss(labels_b, scores_b)}
     return {
-        **{name: None if np.isnan(value) else value for name, value in figures.items()},
+        "auc": _or_none(auc(labels_b, scores_b)),
+        "gauc": _or_none(grouped.value),
         "gauc_users": grouped.users_used,
         "gauc_users_left_out": grouped.users_left_out,
+        "logloss": _or_none(log_loss(labels_b, scores_b)),
+        "predicted_over_observed": _or_none(predicted_over_observed(labels_b, scores_b)),
+        "calibration_error": _or_none(expected_calibration_error(labels_b, scores_b)),
         "positives": int(labels_b.sum()),
-        "rows": len(labels_b),
     }
 
 
-def _routing_health(core: keras.Model, features: dict[str, np.ndarray]) -> dict[str, Any]:
+def _of_numbers(observed_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> Figures:
+    errors_b = scores_b.astype(np.float64) - observed_b
+    return {
+        "mae": float(np.abs(errors_b).mean()) if len(errors_b) else None,
+        "rmse": float(np.sqrt(np.square(errors_b).mean())) if len(errors_b) else None,
+        "predicted_over_observed": _or_none(predicted_over_observed(observed_b, scores_b)),
+        "xauc": _or_none(xauc(observed_b, scores_b)),
+        "gxauc": _or_none(gxauc(observed_b, scores_b, users_b).value),
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _routing_health(core: keras.Model, features: Arrays) -> dict[str, Any]:
     smes = next((layer for layer in core.layers if isinstance(layer, SMES)), None)
     if smes is None:
         return {}
@@ -53,6 +132,5 @@ def _routing_health(core: keras.Model, features: dict[str, np.ndarray]) -> dict[
     bound = probe.output["executed"].shape[1]
     health = RoutingHealth(smes.router.num_tasks, smes.router.num_experts, bound)
     for batch, _ in batches(features, {}, BATCH):
-        routing = probe(batch, training=False)
-        health.update(*(keras.ops.convert_to_numpy(routing[x]) for x in ("probabilities", "chosen", "union")))
+        health.update_state(probe(batch, training=False))
     return health.result()

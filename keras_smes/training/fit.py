@@ -1,15 +1,46 @@
 """Fits a ranker."""
 
-import math
-from typing import Any
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_smes.data.interactions import Interactions
+from keras_smes.features.encoder import preprocessor
+from keras_smes.features.schema import FeatureSchema
 from keras_smes.ranker import build_ranker
-from keras_smes.training.batches import batches, preprocess
+from keras_smes.tasks import Task
+from keras_smes.training.batches import Arrays, PackedRows, run_preprocessor
+from keras_smes.training.callbacks import Curves
 from keras_smes.training.config import RunConfig
+from keras_smes.training.model import MultiTaskModel
+from keras_smes.training.optimizer import build_optimizer
+from keras_smes.training.session import Session, fingerprint
+from keras_smes.training.state import Progress
+from keras_smes.training.task_losses import TaskLosses, joint_loss
+from keras_smes.training.trainer import StepPlan, Trainer
+from keras_smes.training.validation import Validation, labelled
+
+
+class Fitted(NamedTuple):
+    """What `fit_ranker` returns.
+
+    Attributes:
+        ranker: From raw columns to scores.
+        progress: The epochs' figures, and which was chosen.
+    """
+
+    ranker: keras.Model
+    progress: Progress
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The figures by name, a list of one number an epoch."""
+        epochs = self.progress.history
+        return {name: [figures[name] for figures in epochs] for name in (epochs[0] if epochs else ())}
 
 
 def fit_ranker(
@@ -17,62 +48,172 @@ def fit_ranker(
     train: Interactions,
     validation: Interactions | None = None,
     verbose: int | str = "auto",
-) -> tuple[keras.Model, dict[str, list[float]]]:
+    session: Session | None = None,
+    curves: Curves | None = None,
+) -> Fitted:
     """Builds the ranker that `config` names and trains it.
 
     Args:
         config: The `RunConfig`.
         train: Rows to train on; the schema's vocabularies and moments come from them.
-        validation: Rows whose loss is measured after each epoch; it decides nothing. Defaults to `None`.
-        verbose: Keras' verbosity: `"auto"` or `1` shows a progress bar. Defaults to `"auto"`.
+        validation: Rows that are measured after each epoch; epochs are chosen by them if the configuration
+            says so, and by nothing else. Defaults to `None`.
+        verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
+        session: A `Session`: a state that it finds is taken up, and states are written. Defaults to
+            `None`.
+        curves: `Curves` for TensorBoard. Defaults to `None`.
 
     Returns:
-        The ranker, from raw columns to scores, and its losses by epoch.
+        A `Fitted`: the ranker and how its training went.
 
     Raises:
-        ValueError: A task has one class only in the training rows: there is nothing to learn.
+        ValueError: A task has but one label in the training rows that count: there is nothing to learn;
+            epochs are to be chosen without validation rows; a state of another configuration or other rows.
+        NonFiniteError: A loss or gradient is not finite.
+    """
+    return fit_prepared(config, prepare(train, verbose), validation, verbose, session, curves)
+
+
+class Prepared(NamedTuple):
+    """Training rows as a core takes them: the same for every model that is trained on them.
+
+    Attributes:
+        schema: The fitted schema.
+        tasks: The fitted tasks.
+        features: What the preprocessor puts out.
+        targets: Of each task.
+        counted: Of each task.
+    """
+
+    schema: FeatureSchema
+    tasks: Sequence[Task]
+    features: Arrays
+    targets: Arrays
+    counted: Arrays
+
+    @property
+    def parts(self) -> tuple[Arrays, Arrays, Arrays]:
+        """What makes a batch."""
+        return self.features, self.targets, self.counted
+
+
+def prepare(train: Interactions, verbose: int | str = 0) -> Prepared:
+    """Fits schema and tasks to training rows, and preprocesses these.
+
+    Args:
+        train: The rows.
+        verbose: `0` shows no progress bar. Defaults to `0`.
+
+    Raises:
+        ValueError: A task has but one label in the rows that count.
     """
     _check_labels(train)
+    columns, labels = train.columns(), train.labels()
+    schema = train.schema.fit(columns)
+    tasks = [task.fit(labels) for task in train.tasks]
+    features = run_preprocessor(preprocessor(schema), columns, int(verbose != 0))
+    return Prepared(schema, tasks, features, *labelled(tasks, labels))
+
+
+def fit_prepared(
+    config: RunConfig,
+    prepared: Prepared,
+    validation: Interactions | None = None,
+    verbose: int | str = "auto",
+    session: Session | None = None,
+    curves: Curves | None = None,
+) -> Fitted:
+    """As `fit_ranker`, on rows that `prepare` prepared."""
+    _check_choice(config, validation)
+    plan = StepPlan(PackedRows(prepared.parts), config.training.batch_size, config.seed)
+    ranker, model = new_model(config, prepared, plan.steps)
+    watched = None
+    if validation is not None:
+        watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0))
+    trainer = Trainer(model, plan, config.training, watched, session, curves, verbose)
+    if session is not None:
+        looked_at = () if watched is None else watched.parts
+        found = session.resume(_fingerprint(prepared.schema, (*prepared.parts, *looked_at)))
+        if found is not None:
+            trainer.resume(found.meta["progress"], found.arrays)
+    return Fitted(ranker, trainer.train())
+
+
+def new_model(config: RunConfig, prepared: Prepared, steps: int) -> tuple[keras.Model, MultiTaskModel]:
+    """Builds the ranker that `config` names, and the model that trains it in so many steps an epoch."""
     keras.utils.set_random_seed(config.seed)
-    columns = train.columns()
-    ranker = build_ranker(
-        train.schema.fit(columns),
-        train.tasks,
-        config.build_experts(len(train.tasks)),
-        config.encoder_units,
-        config.tower_units,
+    ranker = _build(config, prepared.schema, prepared.tasks)
+    return ranker, _compiled(config, ranker, steps)
+
+
+def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> keras.Model:
+    with _dtype_policy(config.training.dtype_policy):
+        return build_ranker(
+            schema,
+            tasks,
+            config.build_experts(len(tasks)),
+            config.encoder.units,
+            config.tower_units,
+            config.encoder.crosses,
+            config.encoder.cross_dim,
+        )
+
+
+def _compiled(config: RunConfig, ranker: keras.Model, steps: int) -> MultiTaskModel:
+    """The ranker's core with losses and an optimizer that has its state, which a resume overwrites."""
+    training = config.training
+    core, tasks = ranker.get_layer("core"), ranker.get_layer("scores").tasks
+    joint = joint_loss(training.loss_balance, tasks, core, config.seed, training.loss_balance_options)
+    model = MultiTaskModel(core, TaskLosses(tasks), joint)
+    optimizer = build_optimizer(
+        config.optimizer,
+        training.epochs * steps,
+        model.trainable_variables,
+        training.dtype_policy == "mixed_float16",
     )
-    core = ranker.get_layer("core")
-    steps = config.epochs * math.ceil(len(train) / config.batch_size)
-    _compile(core, train.tasks, config.learning_rate, steps)
-    history = core.fit(
-        batches(preprocess(ranker, columns), train.labels(), config.batch_size, config.seed),
-        validation_data=_validation(ranker, validation, config.batch_size),
-        epochs=config.epochs,
-        shuffle=False,  # `batches` does
-        verbose=verbose,
+    model.compile(
+        optimizer,
+        jit_compile=training.jit_compile,
+        steps_per_execution=training.steps_per_execution,
+        auto_scale_loss=False,
     )
-    return ranker, {name: [float(x) for x in values] for name, values in history.history.items()}
+    return model
 
 
-def _compile(core: keras.Model, tasks: tuple[str, ...], learning_rate: float, steps: int) -> None:
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
-    core.compile(
-        optimizer=keras.optimizers.Adam(schedule),
-        loss={task: keras.losses.BinaryCrossentropy() for task in tasks},
-    )
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """Layers made within have the policy; Keras knows one policy for all that is made at a time."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _validation(ranker: keras.Model, rows: Interactions | None, batch_size: int) -> Any:
-    if rows is None:
-        return None
-    return batches(preprocess(ranker, rows.columns()), rows.labels(), batch_size)
+def _fingerprint(schema: FeatureSchema, parts: Sequence[Arrays]) -> str:
+    features = json.dumps(schema.to_config()).encode()
+    return fingerprint([{"schema": np.frombuffer(features, np.uint8)}, *parts])
+
+
+def _chooses(config: RunConfig) -> bool:
+    return config.training.select is not None or config.training.early_stopping is not None
+
+
+def _check_choice(config: RunConfig, validation: Interactions | None) -> None:
+    if _chooses(config) and validation is None:
+        raise ValueError(
+            "`select` and `early_stopping` need validation rows. Received: validation=None, "
+            f"select={config.training.select}, early_stopping={config.training.early_stopping}"
+        )
 
 
 def _check_labels(train: Interactions) -> None:
-    for task, labels in train.labels().items():
-        if len(np.unique(labels)) < 2:
+    labels = train.labels()
+    for task in train.tasks:
+        counted = task.observed(labels)[task.counted(labels) > 0]
+        if len(np.unique(counted)) < 2:
             raise ValueError(
-                f"Task {task!r} needs positives and negatives among the {len(train)} training rows. "
-                f"Received: {int(labels.sum())} positives"
+                f"Task {task.name!r} needs different labels among the {len(train)} training rows. "
+                f"Received: {len(counted)} rows that count, of labels {np.unique(counted)}"
             )

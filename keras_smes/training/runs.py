@@ -1,5 +1,9 @@
-"""A run's folder: `model.keras`, `config.json`, `metrics.json`, and `rows.jsonl`, some test rows."""
+"""A run's folder: `model.keras`, `config.json`, `metrics.json`, and `rows.jsonl`, some test rows.
 
+While it runs there is `checkpoints/`, and `tensorboard/` if that is asked for.
+"""
+
+import dataclasses
 import datetime
 import json
 from collections.abc import Mapping
@@ -9,48 +13,153 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_smes.data import load, split_with_statistics
+from keras_smes.checks import check_weight
+from keras_smes.data import Interactions, Split, date_range, load, split, split_with_statistics
+from keras_smes.training.callbacks import Curves
+from keras_smes.training.checkpoints import write_whole
 from keras_smes.training.config import RunConfig
+from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate
-from keras_smes.training.fit import fit_ranker
+from keras_smes.training.fit import Fitted, fit_ranker
+from keras_smes.training.session import Session
 
 MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
+CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 SAMPLE = 8
 
 
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What doesn't change the outcome of a run.
+
+    Args:
+        fresh: Whether to start over where the folder holds an unfinished run. Defaults to `False`.
+        checkpoint_minutes: Between two checkpoints within an epoch. Defaults to `5.0`.
+        keep_checkpoints: Whether checkpoints stay once the run is finished. Defaults to `False`.
+        tensorboard: Whether to write curves for TensorBoard into the run's folder. Defaults to `False`.
+        verbose: Keras' verbosity. Defaults to `"auto"`.
+    """
+
+    fresh: bool = False
+    checkpoint_minutes: float = 5.0
+    keep_checkpoints: bool = False
+    tensorboard: bool = False
+    verbose: int | str = "auto"
+
+    def __post_init__(self) -> None:
+        check_weight("checkpoint_minutes", self.checkpoint_minutes)
+
+
 def train_run(
-    config: RunConfig, out: str | Path, data_dir: str | Path | None = None, verbose: int | str = "auto"
+    config: RunConfig,
+    out: str | Path,
+    data_dir: str | Path | None = None,
+    options: RunOptions | None = None,
 ) -> dict[str, Any]:
     """Trains on the earlier rows of a data set, evaluates on the later ones, and writes a run.
 
+    Where the folder holds an unfinished run of the same configuration and rows, that is taken up where its
+    last checkpoint left it: what comes out is, to the bit, what an undisturbed run gives.
+
     Args:
         config: The `RunConfig`.
-        out: Folder of the run; made if there is none. An earlier run in it is replaced.
+        out: Folder of the run; made if there is none. An earlier, finished run in it is replaced.
         data_dir: Folder of the data set's files. Defaults to `None`.
-        verbose: Keras' verbosity. Defaults to `"auto"`.
+        options: `RunOptions`. Defaults to `None`, their defaults.
 
     Returns:
-        What is in `metrics.json`: `split`, `tasks`, `routing`, `history` (the losses by epoch) and
-        `parameters` (of `all` layers, and of the `experts` with their routers or gates).
+        What is in `metrics.json`: `split`, `tasks`, `routing`, `history` (the figures by epoch), `parameters`
+        (of `all` layers, and of the `experts` with their routers or gates), `training` (the epochs run, the
+        one selected, the seconds and the rows a second that training took) and `environment`.
+
+    Raises:
+        ValueError: The folder holds an unfinished run of another configuration, whose differing keys are
+            named, or of other rows.
+        NonFiniteError: A loss or gradient is not finite. The checkpoints stay.
     """
-    parts = split_with_statistics(load(config.data, data_dir, **config.data_options))
-    ranker, history = fit_ranker(config, parts.train, parts.test, verbose)
+    options = options or RunOptions()
+    out = Path(out)
+    session = Session(out / CHECKPOINTS, config.to_dict(), options.checkpoint_minutes)
+    if options.fresh:
+        session.checkpoints.clear()
+    interactions = load(config.data, data_dir, **config.data_options)
+    parts = split_with_statistics(interactions)
+    train, validation = _hold_out(config, interactions, parts)
+    curves = Curves(out / TENSORBOARD) if options.tensorboard else None
+    fitted = fit_ranker(config, train, validation, options.verbose, session, curves)
     metrics = {
         "split": dict(parts.description),
-        **evaluate(ranker, parts.test),
-        "history": history,
-        "parameters": {
-            "all": ranker.count_params(),
-            "experts": ranker.get_layer("core").get_layer("experts").count_params(),
-        },
+        **evaluate(fitted.ranker, parts.test),
+        "history": fitted.history,
+        "parameters": _count_parameters(fitted.ranker),
+        "training": _describe_training(fitted, len(train)),
+        "environment": describe_environment(),
     }
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    ranker.save(out / MODEL)
-    write_json(out / CONFIG, config.to_dict())
-    write_json(out / METRICS, metrics)
-    write_rows(out / ROWS, parts.test.columns(), SAMPLE)
+    _write_run(out, fitted.ranker, config, metrics, parts.test)
+    if not options.keep_checkpoints:
+        session.checkpoints.clear()
     return metrics
+
+
+def _hold_out(
+    config: RunConfig, interactions: Interactions, parts: Split
+) -> tuple[Interactions, Interactions]:
+    """The rows to train on and those to look at after each epoch: the test rows where none are held out.
+
+    Held-out rows are the last before the test rows, and know what was known before the first of them, as
+    test rows do. The test rows decide nothing: epochs are chosen by held-out rows only.
+    """
+    choice = config.training.validation
+    if choice is None:
+        _check_unchosen(config)
+        return parts.train, parts.test
+    earlier = split(interactions).train
+    if choice.fraction is not None:
+        inner = split_with_statistics(earlier, test_fraction=choice.fraction)
+    else:
+        assert choice.days is not None
+        last = date_range(earlier)[1]
+        first = last - datetime.timedelta(days=choice.days - 1)
+        inner = split_with_statistics(earlier, test_from=first)
+    return inner.train, inner.test
+
+
+def _check_unchosen(config: RunConfig) -> None:
+    training = config.training
+    if training.select is not None or training.early_stopping is not None:
+        raise ValueError(
+            "`training.select` and `training.early_stopping` need `training.validation`: rows held out of "
+            "training, since the test rows must decide nothing. Received: validation=None"
+        )
+
+
+def _count_parameters(ranker: keras.Model) -> dict[str, int]:
+    experts = ranker.get_layer("core").get_layer("experts")
+    return {"all": ranker.count_params(), "experts": experts.count_params()}
+
+
+def _describe_training(fitted: Fitted, rows: int) -> dict[str, Any]:
+    progress = fitted.progress
+    return {
+        "rows": rows,
+        "epochs": progress.epoch,
+        "selected_epoch": None if progress.selected.epoch is None else progress.selected.epoch + 1,
+        "seconds": round(progress.seconds, 3),
+        "rows_per_second": round(rows * progress.epoch / progress.seconds, 1),
+    }
+
+
+def _write_run(
+    out: Path, ranker: keras.Model, config: RunConfig, metrics: Mapping[str, Any], test: Interactions
+) -> None:
+    """Each file is there whole or not at all; `metrics.json`, the last one, says that all are."""
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f"partial-{MODEL}"  # Keras goes by the ending
+    ranker.save(partial)
+    partial.replace(out / MODEL)
+    write_json(out / CONFIG, config.to_dict())
+    write_rows(out / ROWS, test.columns(), SAMPLE)
+    write_json(out / METRICS, metrics)
 
 
 def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
@@ -95,11 +204,15 @@ def evaluate_run(
 
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON values, readable by people and kept in order."""
-    path.write_text(json.dumps(values, indent=2) + "\n")
+    _write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def write_rows(path: Path, columns: Mapping[str, np.ndarray], count: int) -> None:
     """Writes the first rows as `keras-smes predict` reads them: one JSON object of features a line."""
     lists = {name: values[:count].tolist() for name, values in columns.items()}
     rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda file: file.write(text.encode()))

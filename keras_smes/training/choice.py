@@ -1,0 +1,92 @@
+"""Which epoch is the best, and when there is no more to wait for: by one metric of one task."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from keras_smes.checks import check_count, check_weight
+
+Figures = Mapping[str, Mapping[str, Any]]
+# Of these, more is better; of all others (losses, errors) less is.
+RISING = frozenset({"auc", "gauc", "xauc", "gxauc", "ndcg"})
+RISING_PREFIX = "auc_at_"  # the figures of an ordinal task's thresholds
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricOfTask:
+    """A metric by which epochs are compared, on the validation rows.
+
+    Args:
+        task: Name of the task.
+        metric: Name of the metric, as `evaluate` gives it: `"auc"`, `"gauc"`, `"logloss"`, ... Defaults
+            to `"auc"`.
+    """
+
+    task: str
+    metric: str = "auc"
+
+    def of(self, figures: Figures) -> float:
+        """Returns the value, out of `{task: {metric: value}}`.
+
+        Raises:
+            ValueError: There is no such task or metric, or the rows don't define it.
+        """
+        if self.task not in figures:
+            raise ValueError(f"`task` must be one of {sorted(figures)}. Received: task={self.task!r}")
+        known = figures[self.task]
+        if self.metric not in known:
+            raise ValueError(f"`metric` must be one of {sorted(known)}. Received: metric={self.metric!r}")
+        if known[self.metric] is None:
+            raise ValueError(
+                f"The validation rows must define what epochs are chosen by. "
+                f"Received: no {self.metric} of task {self.task!r}"
+            )
+        return float(known[self.metric])
+
+    def is_better(self, new: float, old: float | None, by: float = 0.0) -> bool:
+        """Whether `new` is better than `old` by more than `by`; anything is better than `None`."""
+        if old is None:
+            return True
+        rises = self.metric in RISING or self.metric.startswith(RISING_PREFIX)
+        sign = 1 if rises else -1
+        return sign * (new - old) > by
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping(MetricOfTask):
+    """Stops when a metric has not become better for some epochs.
+
+    Args:
+        task: Name of the task.
+        metric: Name of the metric. Defaults to `"auc"`.
+        patience: Epochs without a better value after which training stops. Defaults to `1`.
+        min_delta: By how much more than this a value must be better to count. Defaults to `0.0`.
+    """
+
+    patience: int = 1
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_count("patience", self.patience)
+        check_weight("min_delta", self.min_delta)
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best epoch so far, and how many have passed since.
+
+    Args:
+        epoch: Its number from 0. Defaults to `None`, none yet.
+        value: Its value of the metric. Defaults to `None`.
+        waited: Epochs since. Defaults to `0`.
+    """
+
+    epoch: int | None = None
+    value: float | None = None
+    waited: int = 0
+
+    def after(self, epoch: int, value: float, metric: MetricOfTask) -> "Best":
+        """Returns the best one after another epoch; a tie stays with the earlier."""
+        if metric.is_better(value, self.value, getattr(metric, "min_delta", 0.0)):
+            return Best(epoch, value)
+        return dataclasses.replace(self, waited=self.waited + 1)

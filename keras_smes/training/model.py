@@ -1,0 +1,101 @@
+"""The model that is fitted: a ranker's core with the tasks' losses, in steps that must be finite."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_smes.training.optimizer import all_finite
+from keras_smes.training.task_losses import JointLoss, StepLosses, TaskLosses, sum_of
+
+Tensor = Any
+
+
+class MultiTaskModel(keras.Model):
+    """A ranker's core as Keras' `fit` trains it, on batches `(features, targets, counted)`.
+
+    A step whose loss or gradient isn't finite changes no weight, and neither does any after it:
+    `is_broken` then stands, and `steps_done` counts the good ones.
+
+    Args:
+        core: From preprocessed features to each task's logits.
+        task_losses: The `TaskLosses`.
+        joint: The `JointLoss`.
+
+    Attributes:
+        steps_done: int64 variable, batches trained on.
+        is_broken: bool variable, whether a loss or gradient was not finite.
+    """
+
+    def __init__(self, core: keras.Model, task_losses: TaskLosses, joint: JointLoss) -> None:
+        # Inputs are cast by the core's own policy, not by one of this wrapper.
+        super().__init__(name="training", dtype="float32", autocast=False)
+        self.core = core
+        self.task_losses = task_losses
+        self.joint = joint
+        self.joint_state = joint.state  # known to Keras as an attribute: trained and saved with the rest
+        self.steps_done = self.add_weight(
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps_done"
+        )
+        self.is_broken = self.add_weight(
+            shape=(), dtype="bool", initializer="zeros", trainable=False, name="is_broken"
+        )
+        self.task_means = [keras.metrics.Mean(name=f"{task.name}_loss") for task in task_losses.tasks]
+        self.built = True
+
+    def call(self, features: Mapping[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
+        logits: dict[str, Tensor] = self.core(features, training=training)
+        return logits
+
+    def step_losses(self, data: tuple[Any, ...], training: bool) -> tuple[dict[str, Tensor], StepLosses]:
+        """Returns the tasks' losses as they are, and the losses of the step.
+
+        Args:
+            data: A batch, `(features, targets, counted)`.
+            training: Whether it is trained on.
+        """
+        features, targets, counted = data
+        losses = self.task_losses(targets, self(features, training=training), counted)
+        weighted = {task.name: task.weight * losses[task.name] for task in self.task_losses.tasks}
+        layers = sum_of(self.losses)
+        return losses, StepLosses(weighted, layers, self.joint.total(weighted, training) + layers)
+
+    def train_step(self, data: tuple[Any, ...]) -> dict[str, Tensor]:
+        import tensorflow as tf
+
+        with tf.GradientTape(persistent=True) as tape:
+            losses, step = self.step_losses(data, training=True)
+            scaled = StepLosses(*tf.nest.map_structure(self.optimizer.scale_loss, tuple(step)))
+        variables = self.trainable_variables
+        gradients = self.joint.gradients(tape, scaled, variables)
+        self._apply(gradients, variables, step.total)
+        return self._means(losses, step.total, data[2])
+
+    def _apply(self, gradients: list[Any], variables: list[Any], loss: Tensor) -> None:
+        import tensorflow as tf
+
+        is_good = tf.math.is_finite(loss)
+        # Under loss scaling, gradients that overflow are usual: that optimizer skips them by itself.
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            is_good &= all_finite(gradients)
+        is_good &= ~tf.convert_to_tensor(self.is_broken)
+
+        def apply() -> Tensor:
+            self.optimizer.apply(gradients, variables)
+            self.steps_done.assign_add(1)
+            return tf.constant(False)
+
+        self.is_broken.assign(tf.cond(is_good, apply, lambda: tf.constant(True)))
+
+    def _means(self, losses: Mapping[str, Tensor], total: Tensor, counted: Any) -> dict[str, Tensor]:
+        """Updates the epoch's means: of a task over the rows that counted, of the total over all."""
+        import tensorflow as tf
+
+        for task, mean in zip(self.task_losses.tasks, self.task_means, strict=True):
+            mean.update_state(losses[task.name], sample_weight=tf.reduce_sum(counted[task.name]))
+        rows = tf.shape(counted[self.task_losses.tasks[0].name])[0]
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(total, sample_weight=rows)
+        results: dict[str, Tensor] = self.get_metrics_result()
+        return results

@@ -1,0 +1,92 @@
+"""The optimizer that a configuration names."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_smes.optimizers import LazyAdam, RowwiseAdagrad, SplitOptimizer
+from keras_smes.optimizers.rows import values_of
+from keras_smes.training.config import OptimizerConfig
+
+_REST = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "adagrad": keras.optimizers.Adagrad,
+    "sgd": keras.optimizers.SGD,
+}
+_EMBEDDINGS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad}
+
+
+def build_optimizer(
+    config: OptimizerConfig, steps: int, variables: Sequence[Any], scale_loss: bool = False
+) -> keras.optimizers.Optimizer:
+    """Builds the optimizer of a model's variables, state and all.
+
+    Args:
+        config: The `OptimizerConfig`.
+        steps: Steps of the whole training: where a cosine ends.
+        variables: The model's trainable variables.
+        scale_loss: Whether to scale the loss, as `"mixed_float16"` needs. Defaults to `False`.
+
+    Returns:
+        A `SplitOptimizer`, or that of the rest alone if the model has no embeddings.
+    """
+    rest = _REST[config.name](learning_rate(config.learning_rate, config, steps))
+    embedding_rate = config.embedding_learning_rate or config.learning_rate
+    embeddings = _EMBEDDINGS[config.embeddings](learning_rate(embedding_rate, config, steps))
+    split = SplitOptimizer(embeddings, rest)
+    optimizer = split if any(split.is_embedding(variable) for variable in variables) else rest
+    if scale_loss:
+        optimizer = ScaledLoss(optimizer)
+    optimizer.build(variables)
+    return optimizer
+
+
+class ScaledLoss(keras.optimizers.LossScaleOptimizer):
+    """Loss scaling that looks at the rows a batch has touched: Keras' makes whole tables of them first."""
+
+    def check_finite(self, grads: Sequence[Any]) -> Any:
+        return all_finite(grads)
+
+
+def all_finite(gradients: Sequence[Any]) -> Any:
+    """Whether all numbers of all gradients are finite: by their sums, one pass and no copy of masks."""
+    import tensorflow as tf
+
+    sums = [tf.reduce_sum(tf.cast(values_of(g), tf.float32)) for g in gradients if g is not None]
+    return tf.math.is_finite(tf.add_n(sums))
+
+
+def learning_rate(peak: float, config: OptimizerConfig, steps: int) -> Any:
+    """Returns the learning rate of each step, as Keras' optimizers take it.
+
+    ```
+    peak * n / warmup_steps                                      in step n < warmup_steps
+    peak                                                         after that, if constant
+    peak * (1 + cos(pi * (n - warmup_steps) / (steps - warmup_steps))) / 2      if cosine
+    ```
+
+    Args:
+        peak: The highest one.
+        config: The `OptimizerConfig`, of which `schedule` and `warmup_steps` count.
+        steps: Steps of the whole training.
+
+    Returns:
+        A float, or a `keras.optimizers.schedules.LearningRateSchedule`.
+
+    Raises:
+        ValueError: The warm-up is as long as the training.
+    """
+    warmup = config.warmup_steps
+    if warmup >= steps:
+        raise ValueError(
+            f"`warmup_steps` must be fewer than all steps, {steps}. Received: warmup_steps={warmup}"
+        )
+    schedules = keras.optimizers.schedules
+    if config.schedule == "constant":
+        # A line from zero, that stays where it ends.
+        return schedules.PolynomialDecay(0.0, warmup, peak, power=1.0) if warmup else peak
+    if warmup:
+        return schedules.CosineDecay(0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup)
+    return schedules.CosineDecay(peak, steps)

@@ -1,0 +1,79 @@
+"""A training that may be killed: when its state is written, and whose state may be taken up again."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_smes.training.checkpoints import Checkpoint, Checkpoints
+from keras_smes.training.config import differing_keys
+
+
+class Session:
+    """Writes the state of a training now and then, and reads it back.
+
+    Args:
+        folder: Folder of the checkpoints.
+        config: The run's configuration as plain values: a state is taken up under the same only.
+        minutes: Between two checkpoints within an epoch; one more is written after each epoch. 0 writes
+            one after each execution of steps. Defaults to `5.0`.
+
+    Raises:
+        ValueError: From `resume`, the configuration or the data differ.
+    """
+
+    def __init__(self, folder: str | Path, config: Mapping[str, Any], minutes: float = 5.0) -> None:
+        self.checkpoints = Checkpoints(folder)
+        self.config = dict(config)
+        self.minutes = minutes
+        self._data = ""
+        self._written = time.monotonic()
+
+    def resume(self, data: str) -> Checkpoint | None:
+        """Returns the latest state, or `None` if there is none.
+
+        Args:
+            data: `fingerprint` of the rows.
+        """
+        self._data = data
+        found = self.checkpoints.latest()
+        if found is not None:
+            _check_same(self.checkpoints.folder, found.meta["config"], self.config)
+            if found.meta["data"] != data:
+                raise ValueError(
+                    f"The run in {self.checkpoints.folder} must be taken up with the same rows: start over "
+                    f"(--fresh) or train elsewhere. Received: data {data}, not {found.meta['data']}"
+                )
+        return found
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for the next checkpoint."""
+        return time.monotonic() - self._written >= 60 * self.minutes
+
+    def write(self, steps: int, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Writes the state after so many steps."""
+        meta = {"config": self.config, "data": self._data, "progress": progress}
+        self.checkpoints.write(steps, meta, arrays)
+        self._written = time.monotonic()
+
+
+def fingerprint(parts: Sequence[Mapping[str, np.ndarray]]) -> str:
+    """Returns a digest of names, types, shapes and values of arrays."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        for name, values in part.items():
+            digest.update(f"{name} {values.dtype} {values.shape};".encode())
+            digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def _check_same(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    if differing := differing_keys(theirs, ours):
+        raise ValueError(
+            f"The unfinished run in {folder.parent} has another configuration: start over (--fresh) or train "
+            f"elsewhere. Received: differing keys {differing}"
+        )

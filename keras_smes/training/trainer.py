@@ -1,0 +1,197 @@
+"""Trains a model: epochs of steps, a look at the validation rows, a choice, a checkpoint."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes.training.batches import PackedRows, epoch_order
+from keras_smes.training.callbacks import BetweenSteps, Curves, RestoredMeans
+from keras_smes.training.choice import Best, Figures, MetricOfTask
+from keras_smes.training.config import TrainingConfig
+from keras_smes.training.diagnosis import diagnose
+from keras_smes.training.model import MultiTaskModel
+from keras_smes.training.session import Session
+from keras_smes.training.state import (
+    Progress,
+    named,
+    read_variables,
+    state_variables,
+    with_prefix,
+    write_variables,
+)
+
+Validate = Callable[[], tuple[Mapping[str, float], Figures]]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepPlan:
+    """Which rows are in which batch: of the seed and the place alone.
+
+    Args:
+        rows: The `PackedRows`, of features, targets and counts.
+        batch_size: Rows a batch; the last of an epoch may have fewer.
+        seed: Seed of the orders.
+    """
+
+    rows: PackedRows
+    batch_size: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return math.ceil(self.rows.num_rows / self.batch_size)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Any:
+        """Returns the batches of an epoch from a step on, as a `tf.data.Dataset`."""
+        return self.rows.batches(self.batch_size, self._order(epoch)[first_step * self.batch_size :])
+
+    def batch(self, epoch: int, step: int) -> tuple[dict[str, Any], ...]:
+        """Returns one batch."""
+        return self.rows.take(self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size])
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return epoch_order(self.rows.num_rows, self.seed, epoch)
+
+
+class Trainer:
+    """Takes a compiled model through its epochs.
+
+    Args:
+        model: The `MultiTaskModel`, compiled, its optimizer built.
+        plan: The `StepPlan`.
+        config: The `TrainingConfig`.
+        validate: Returns figures for the history, such as `{"val_loss": 0.5}`, and those of each task, by
+            which epochs are compared. Defaults to `None`, no validation rows.
+        session: A `Session`, which writes checkpoints. Defaults to `None`, nothing is written.
+        curves: `Curves` for TensorBoard. Defaults to `None`.
+        verbose: Keras' verbosity. Defaults to `0`.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        plan: StepPlan,
+        config: TrainingConfig,
+        validate: Validate | None = None,
+        session: Session | None = None,
+        curves: Curves | None = None,
+        verbose: int | str = 0,
+    ) -> None:
+        self.model, self.plan, self.config, self.validate = model, plan, config, validate
+        self.session, self.curves, self.verbose = session, curves, verbose
+        self.progress = Progress()
+        self._variables = state_variables(model)
+        self._best: list[np.ndarray] = []  # the core's weights of the selected epoch
+        self._since = time.monotonic()
+
+    def resume(self, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes back to a state that a `Session` read."""
+        best = with_prefix("selected", arrays)
+        state = {name: values for name, values in arrays.items() if name not in best}
+        write_variables(self._variables, state)
+        self.progress, self._best = Progress.from_dict(progress), list(best.values())
+
+    def train(self) -> Progress:
+        """Trains to the end, or until there is nothing more to wait for.
+
+        Returns:
+            The `Progress`; the model has the weights that the configuration selects.
+
+        Raises:
+            NonFiniteError: A loss or gradient is not finite. The last checkpoint is from before.
+        """
+        self._since = time.monotonic()
+        while self.progress.epoch < self.config.epochs and not self._has_waited_enough():
+            epoch = self.progress.epoch
+            logs = self._run_epoch(epoch)
+            self.model.joint.end_epoch()
+            self._close_epoch(epoch, logs)
+            self._write()
+        if self._best:
+            self.model.core.set_weights(self._best)
+        return self._timed()
+
+    def _run_epoch(self, epoch: int) -> dict[str, float]:
+        first = self._steps_done() - epoch * self.plan.steps
+        means = with_prefix("metrics", read_variables(self._variables)) if first else {}
+        callbacks = [BetweenSteps(self._stop_if_broken), BetweenSteps(self._write_if_due)]
+        if means:
+            metrics = with_prefix("metrics", self._variables)
+            callbacks.append(RestoredMeans(lambda: write_variables(metrics, means)))
+        if first == self.plan.steps:  # killed between the last step of an epoch and what closes it
+            return _floats(self.model.get_metrics_result())
+        steps = self.plan.steps - first
+        history = self.model.fit(
+            self.plan.epoch(epoch, first),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,  # the plan does
+            callbacks=keras.callbacks.CallbackList(
+                callbacks,
+                add_history=True,
+                add_progbar=self.verbose != 0,
+                verbose=self.verbose,
+                epochs=self.config.epochs,
+                steps=steps,
+                model=self.model,
+            ),
+        )
+        return {name: float(values[-1]) for name, values in history.history.items()}
+
+    def _close_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        progress = self.progress
+        selected, stopping = progress.selected, progress.stopping
+        if self.validate is not None:
+            losses, figures = self.validate()
+            logs = {**logs, **losses}
+            selected = _after(selected, epoch, figures, self.config.select)
+            stopping = _after(stopping, epoch, figures, self.config.early_stopping)
+        if selected.epoch == epoch:
+            self._best = [np.array(values, copy=True) for values in self.model.core.get_weights()]
+        if self.curves is not None:
+            self.curves.write(self._steps_done(), logs)
+        history = (*progress.history, logs)
+        self.progress = dataclasses.replace(
+            progress, epoch=epoch + 1, history=history, selected=selected, stopping=stopping
+        )
+
+    def _has_waited_enough(self) -> bool:
+        stopping = self.config.early_stopping
+        return stopping is not None and self.progress.stopping.waited >= stopping.patience
+
+    def _stop_if_broken(self) -> None:
+        if bool(self.model.is_broken.numpy()):
+            epoch, step = divmod(self._steps_done(), self.plan.steps)
+            raise diagnose(self.model, self.plan.batch(epoch, step), epoch, step)
+
+    def _write_if_due(self) -> None:
+        if self.session is not None and self.session.is_due:
+            self._write()
+
+    def _write(self) -> None:
+        if self.session is not None:
+            arrays = {**read_variables(self._variables), **named("selected", self._best)}
+            self.session.write(self._steps_done(), self._timed().to_dict(), arrays)
+
+    def _timed(self) -> Progress:
+        now = time.monotonic()
+        self.progress = dataclasses.replace(self.progress, seconds=self.progress.seconds + now - self._since)
+        self._since = now
+        return self.progress
+
+    def _steps_done(self) -> int:
+        return int(self.model.steps_done.numpy())
+
+
+def _after(best: Best, epoch: int, figures: Figures, metric: MetricOfTask | None) -> Best:
+    return best if metric is None else best.after(epoch, metric.of(figures), metric)
+
+
+def _floats(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
