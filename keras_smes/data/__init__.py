@@ -1,13 +1,22 @@
 """Data sets as `Interactions`: real logs, and a simulator whose truth is known.
 
-`load` reads by name; `split` cuts by time; `with_statistics` adds what was known before each row's day.
-This package needs polars (`pip install "keras_smes[data]"`) and knows nothing of models.
+`load` reads by name; `split` cuts by time; `with_statistics` and `with_histories` add what was known before
+each row's day; `check_causal` proves that features know no more. What is larger than memory is
+`StoredInteractions`, by `store_kuairand`, with `split_with_past`, `fit_schema` and `Stream` for the rest of
+the way. This package needs polars (`pip install "keras_smes[data]"`) and knows nothing of models.
 
 Example:
 
 >>> data = load("kuairand-pure", folder="KuaiRand-Pure")
 >>> parts = split_with_statistics(data)
 >>> schema = parts.train.schema.fit(parts.train.columns())
+
+And of any size:
+
+>>> parts = split_with_past(store_kuairand("27k", "KuaiRand-27K"))
+>>> schema = fit_schema(parts.train)
+>>> for epoch in range(2):
+...     batches = Stream(parts.train, batch_size=512).epoch(epoch, seed=1)
 """
 
 from collections.abc import Callable, Mapping
@@ -20,27 +29,55 @@ try:
 except ImportError as error:
     raise ImportError('keras_smes.data needs polars: pip install "keras_smes[data]"') from error
 
-from keras_smes.data.interactions import Interactions, KeyGroup, Split, SplitDates, date_range, split
+from keras_smes.data.causality import check_causal
+from keras_smes.data.history import with_histories
+from keras_smes.data.interactions import (
+    History,
+    Interactions,
+    KeyGroup,
+    Split,
+    SplitDates,
+    date_range,
+    split,
+)
 from keras_smes.data.kuairand import load_kuairand
+from keras_smes.data.kuairand_made_up import write_made_up_kuairand
+from keras_smes.data.kuairand_store import store_kuairand
 from keras_smes.data.movielens import load_movielens_100k
-from keras_smes.data.simulated import simulate
+from keras_smes.data.simulated import oracle, simulate
 from keras_smes.data.statistics import split_with_statistics, statistic_names, with_statistics
+from keras_smes.data.stored import StoredInteractions, StoredSplit
+from keras_smes.data.stored_past import split_with_past, store_past
+from keras_smes.data.stored_schema import fit_schema
+from keras_smes.data.stream import Stream
 
 __all__ = [
     "DATASETS",
+    "History",
     "Interactions",
     "KeyGroup",
     "Split",
     "SplitDates",
+    "StoredInteractions",
+    "StoredSplit",
+    "Stream",
+    "check_causal",
     "date_range",
+    "fit_schema",
     "load",
     "load_kuairand",
     "load_movielens_100k",
+    "oracle",
     "simulate",
     "split",
+    "split_with_past",
     "split_with_statistics",
     "statistic_names",
+    "store_kuairand",
+    "store_past",
+    "with_histories",
     "with_statistics",
+    "write_made_up_kuairand",
 ]
 
 

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from keras_smes.features.schema import MISSING_INTEGER, MISSING_STRING, FeatureSchema, check_name
+from keras_smes.checks import check_count
+from keras_smes.data.leaks import OUTCOME, refuse_leaks
+from keras_smes.features.padding import pad
+from keras_smes.features.schema import MISSING_INTEGER, MISSING_STRING, Feature, FeatureSchema, check_name
+from keras_smes.features.sequences import MultiValued
+from keras_smes.tasks import BinaryTask, Task, as_tasks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +42,37 @@ class KeyGroup:
 
 
 @dataclasses.dataclass(frozen=True)
+class History:
+    """What each user did last, as a list a row: the items of the latest earlier rows with a positive label.
+
+    Args:
+        name: Name of the feature that it gives, such as `history_video_id`.
+        item: Column of the items, a category of the schema, whose embedding table the history shares.
+        label: Label column, 0 or 1: only rows where it is 1 count.
+        length: Most items a row has; the latest are kept, the newest last. Defaults to `50`.
+        pooling: `"mean"`, `"sum"`, or `"attention"` from the row's own item. Defaults to `"mean"`.
+    """
+
+    name: str
+    item: str
+    label: str
+    length: int = 50
+    pooling: str = "mean"
+
+    def __post_init__(self) -> None:
+        check_name("name", self.name)
+        check_count("length", self.length)
+
+
+@dataclasses.dataclass(frozen=True)
 class SplitDates:
-    """The dates at which a data set is usually cut: training to the one, tests from the other, inclusive."""
+    """The dates at which a data set is usually cut, all of them inclusive.
+
+    Args:
+        train_until: Last date of the training rows.
+        test_from: First date of the test rows.
+        test_until: Last date of the test rows. Defaults to `None`, the last one present.
+    """
 
     train_until: datetime.date
     test_from: datetime.date
@@ -55,13 +89,17 @@ class Interactions:
         user: Column of the user, by whom GAUC groups.
         time: Int64 column of the moment of the impression, milliseconds since 1970 (UTC).
         date: Date column by which splits are made.
-        tasks: Label columns, 0 or 1 in each row.
+        tasks: What is to be predicted, each task from label columns of the frame; a plain name is a
+            `BinaryTask`. A label that is null or NaN is unknown.
         schema: Raw features, not fitted.
         counts: What the loader read, dropped and could not match; describes the whole data set also
             after `between`.
         statistics: Keys whose causal statistics `with_statistics` adds. Defaults to none.
+        histories: Behaviour sequences that `with_histories` adds. Defaults to none.
         split_dates: The usual split; `None`, the default, cuts by a fraction of the rows.
         time_zone: Where a day begins, for comparing `time` with `date`. Defaults to `"UTC"`.
+        allow_leaks: Whether a label may be a feature too, as for showing what a leak does. Defaults to
+            `False`.
     """
 
     name: str
@@ -69,19 +107,25 @@ class Interactions:
     user: str
     time: str
     date: str
-    tasks: tuple[str, ...]
+    tasks: tuple[Task, ...]
     schema: FeatureSchema
     counts: Mapping[str, int]
     statistics: tuple[KeyGroup, ...] = ()
+    histories: tuple[History, ...] = ()
     split_dates: SplitDates | None = None
     time_zone: str = "UTC"
+    allow_leaks: bool = False
 
     def __post_init__(self) -> None:
-        used = [self.user, self.time, self.date, *self.tasks, *self.schema.names]
+        object.__setattr__(self, "tasks", as_tasks(self.tasks))
+        used = [self.user, self.time, self.date, *self.label_columns, *self.schema.names]
         used += [column for group in self.statistics for column in group.columns]
+        used += [column for history in self.histories for column in (history.item, history.label)]
         missing = sorted(set(used) - set(self.frame.columns))
         if missing:
             raise ValueError(f"`frame` lacks columns of {self.name}. Received: missing={missing}")
+        labels = {*self.label_columns, *(history.label for history in self.histories)}
+        refuse_leaks("schema", {n: OUTCOME for n in self.schema.names if n in labels}, self.allow_leaks)
         if not self.frame[self.time].is_sorted():
             raise ValueError(f"`frame` must be sorted by {self.time!r}. Received: {self.name} out of order")
 
@@ -91,16 +135,41 @@ class Interactions:
     def columns(self) -> dict[str, np.ndarray]:
         """Returns the raw features in the schema's order: int64, float32 and object arrays of str.
 
-        An empty integer is `MISSING_INTEGER`, an empty string `MISSING_STRING`, an empty number NaN.
+        An empty integer is `MISSING_INTEGER`, an empty string `MISSING_STRING`, an empty number NaN. A
+        feature of many values a row is `NAME [N, max_length]` with `NAME_length [N]` beside it.
         """
-        return {
-            feature.name: _to_numpy(self.frame[feature.name], feature.dtype)
-            for feature in self.schema.features
-        }
+        columns: dict[str, np.ndarray] = {}
+        for feature in self.schema.features:
+            columns |= _raw_inputs(feature, self.frame[feature.name])
+        return columns
 
     def labels(self) -> dict[str, np.ndarray]:
-        """Returns the float32 labels of each task."""
-        return {task: self.frame[task].cast(pl.Float32).to_numpy() for task in self.tasks}
+        """Returns the label columns of all tasks, float32, NaN where unknown.
+
+        `task.targets`, `task.counted` and `task.observed` take them.
+
+        Raises:
+            ValueError: A task can't have a label that is there; names the task, the row and the value.
+        """
+        columns = {name: _to_numpy(self.frame[name], "float32") for name in self.label_columns}
+        for task in self.tasks:
+            task.check(columns)
+        return columns
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return tuple(task.name for task in self.tasks)
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of the frame that the tasks look at, each once."""
+        return tuple(dict.fromkeys(column for task in self.tasks for column in task.columns))
+
+    @property
+    def event_columns(self) -> tuple[str, ...]:
+        """The label columns of binary tasks, each once: what happens, or not, and so has a rate."""
+        return tuple(dict.fromkeys(task.label for task in self.tasks if isinstance(task, BinaryTask)))
 
     def user_ids(self) -> np.ndarray:
         """Returns the user of each row."""
@@ -122,6 +191,16 @@ class Interactions:
                 f"Received: rows dated {first_present} to {last_present}"
             )
         return dataclasses.replace(self, frame=kept)
+
+
+def _raw_inputs(feature: Feature, values: pl.Series) -> dict[str, np.ndarray]:
+    if not isinstance(feature, MultiValued):
+        return {feature.name: _to_numpy(values, feature.dtype)}
+    lengths = values.list.len().fill_null(0).to_numpy()
+    flat = _to_numpy(values.filter(lengths > 0).explode(), feature.dtype)
+    padding = MISSING_STRING if feature.dtype == "string" else 0
+    padded, kept = pad(flat, lengths.astype(np.int64), feature.max_length, feature.keep, padding)
+    return {feature.name: padded, feature.length_name: kept}
 
 
 def _to_numpy(values: pl.Series, dtype: str) -> np.ndarray:
@@ -196,15 +275,16 @@ def split(
     usual = interactions.split_dates
     interactions = dataclasses.replace(interactions, split_dates=None)
     if dated:
-        return _split_by_date(interactions, _complete(train_until, test_from, test_until))
+        return _split_by_date(interactions, complete_dates(train_until, test_from, test_until))
     if usual is not None and test_fraction is None:
         return _split_by_date(interactions, usual)
     return _split_by_fraction(interactions, 0.2 if test_fraction is None else test_fraction)
 
 
-def _complete(
+def complete_dates(
     train_until: datetime.date | None, test_from: datetime.date | None, test_until: datetime.date | None
 ) -> SplitDates:
+    """Returns the dates of a split of which some are given, or refuses those that make none."""
     day = datetime.timedelta(days=1)
     if train_until is None and test_from is None:
         raise ValueError(

@@ -1,21 +1,26 @@
 """KuaiRand (Gao et al., CIKM 2022): impressions of the Kuaishou app, in its official file layout.
 
 Get it from kuairand.com; it is licensed CC BY-SA 4.0. Read are the standard log, the users' features and
-the videos' basic features. Not read is `video_features_statistic_*.csv`: it averages over the whole month,
-so its counts hold the future of every row. The log's own outcomes (play time, stay times) are dropped
-after the duplicates are, so that no model can take them for features.
+the videos' basic features. `video_features_statistic_*.csv` averages over the whole month, so its counts
+hold the future of every row: it is read only if leaks are allowed. So are the log's own outcomes (play
+time, stay times) as features.
 """
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from keras_smes.data.interactions import Interactions, KeyGroup, SplitDates
+from keras_smes.checks import check_count
+from keras_smes.data.interactions import History, Interactions, KeyGroup, SplitDates
+from keras_smes.data.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.tables import Column, check_unique, drop_duplicates, read_table
 from keras_smes.features.schema import Feature, FeatureSchema, IntegerCategory, Number, StringCategory
+from keras_smes.tasks import RegressionTask, Task, as_tasks, task_from_config
 
 # "Effective view" is no task: it agrees with click on 97 % of the rows. Neither is hate: too few.
 TASKS: Mapping[str, str] = {
@@ -27,7 +32,9 @@ TASKS: Mapping[str, str] = {
     "forward": "is_forward",
     "profile_enter": "is_profile_enter",
 }
+WATCH_SECONDS = "watch_seconds"  # no event but a length of time: the log's play time
 SPLIT_DATES = SplitDates(datetime.date(2022, 5, 4), datetime.date(2022, 5, 5), datetime.date(2022, 5, 6))
+TIME_ZONE = "Asia/Shanghai"
 # With these, user + video + tab log-odds alone reach the AUC 0.728 of the known no-learning table.
 _SMOOTHING = 10.0
 STATISTICS = (
@@ -42,14 +49,18 @@ STATISTICS = (
     KeyGroup("user_tag", ("user_id", "tag"), _SMOOTHING, towards="user"),
 )
 
-_LOG = (
+_EVENTS = (*TASKS.values(), "is_hate")
+_STAYS = ("play_time_ms", "profile_stay_time", "comment_stay_time")
+LOG = (
     *(Column(name, "integer") for name in ("user_id", "video_id")),
     Column("date", "date"),
-    *(Column(name, "integer") for name in ("hourmin", "time_ms", "tab", "is_rand")),
-    *(Column(name, "label") for name in (*TASKS.values(), "is_hate")),
-    *(Column(name, "integer") for name in ("play_time_ms", "duration_ms")),
-    *(Column(name, "integer") for name in ("profile_stay_time", "comment_stay_time")),
+    *(Column(name, "integer") for name in ("hourmin", "time_ms", "tab", "is_rand", "duration_ms")),
+    *(Column(name, "label") for name in _EVENTS),
+    *(Column(name, "integer") for name in _STAYS),
 )
+_LOG_NUMBERS = ("is_rand", "duration_ms")
+_OUTCOMES = (*TASKS, "is_hate", *_STAYS, WATCH_SECONDS)
+_OF_THE_MONTH = "video_features_statistic counts the whole month, and so holds the future of every row"
 _USER_FLAGS = ("is_lowactive_period", "is_live_streamer", "is_video_author")
 _USER_CODES = tuple(f"onehot_feat{number}" for number in range(18))
 _USER_NUMBERS = ("register_days", "follow_user_num", "fans_user_num", "friend_user_num")
@@ -70,75 +81,193 @@ _VIDEOS = (
 
 
 def load_kuairand(
-    variant: str, folder: str | Path, tasks: Sequence[str] = ("click", "long_view", "like")
+    variant: str,
+    folder: str | Path,
+    tasks: Sequence[str | Task | Mapping[str, Any]] = ("click", "long_view", "like"),
+    history: int = 0,
+    extra_features: Sequence[str] = (),
+    allow_leaks: bool = False,
 ) -> Interactions:
-    """Reads the standard log of KuaiRand with the features of its users and videos.
+    """Reads the standard log of KuaiRand with the features of its users and videos, into memory.
 
     Dropped and counted are rows that repeat another exactly, and those that repeat its user, video and
     moment with another `hourmin` or `date`. About 0.9 % of the rows carry a date later than their moment:
-    splits go by the date as published, statistics by whichever is safe (see `statistics`).
+    splits go by the date as published, statistics by whichever is safe (see `days`).
 
     Args:
-        variant: `"pure"`, `"1k"` or `"27k"`.
+        variant: `"pure"`, `"1k"` or `"27k"`. The last is too large for most memories: `store_kuairand`.
         folder: The release's folder, or the `data` folder in it.
-        tasks: Which signals to learn, of `TASKS`. Defaults to `("click", "long_view", "like")`.
+        tasks: What to learn. A name of `TASKS` is a `BinaryTask`, `"watch_seconds"` a `RegressionTask`
+            of how long the video was watched; else a task of such label columns, or its `to_config()`.
+            Defaults to `("click", "long_view", "like")`.
+        history: How many of the user's last long views each row gets, as `history_video_id`. Defaults to
+            `0`, none.
+        extra_features: More columns to take as numbers: `is_rand` and `duration_ms` of the log, its
+            outcomes, and any column of `video_features_statistic_*.csv`. All but the first two leak.
+            Defaults to none.
+        allow_leaks: Whether features that leak are taken nonetheless. Defaults to `False`.
 
     Returns:
         Interactions to be split at 2022-05-04 where the log holds rows on both sides of it.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a task is unknown or a file is not what it should be.
+        ValueError: If a task is unknown, a feature leaks, or a file is not what it should be.
 
     Example:
 
     >>> data = load_kuairand("pure", "KuaiRand-Pure")
     >>> parts = split_with_statistics(data)
     """
-    _check_tasks(tasks)
+    release = open_release(variant, folder, tasks, history, extra_features, allow_leaks)
+    log, counts = deduplicate(pl.concat(read_table(path, LOG) for path in release.logs))
+    features = {table: _read_features(table) for table in release.tables}
+    frame, unmatched = join_features(log, features)
+    frame = frame.select(release.columns).sort("time_ms", maintain_order=True)
+    return release.interactions(frame, {**counts, **unmatched})
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureTable:
+    """Files that describe one thing a row, to be joined to the log.
+
+    Args:
+        key: Column of the thing's id.
+        paths: The files.
+        columns: What to read of them, the key first.
+        unmatched: Name of the count of the log's rows whose thing no file describes.
+    """
+
+    key: str
+    paths: tuple[Path, ...]
+    columns: tuple[Column, ...]
+    unmatched: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """The files of a release, and what is wanted of them.
+
+    Args:
+        variant: Its name.
+        logs: The files of the log.
+        tables: The files of features.
+        tasks: What to learn.
+        histories: What to list of each user.
+        schema: The features, but for statistics and histories.
+        allow_leaks: Whether features that leak are taken nonetheless.
+    """
+
+    variant: str
+    logs: tuple[Path, ...]
+    tables: tuple[FeatureTable, ...]
+    tasks: tuple[Task, ...]
+    histories: tuple[History, ...]
+    schema: FeatureSchema
+    allow_leaks: bool
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the rows that are asked for, each once."""
+        labels = [column for task in self.tasks for column in task.columns]
+        labels += [history.label for history in self.histories]
+        return list(dict.fromkeys(("time_ms", "date", *self.schema.names, *labels)))
+
+    def interactions(
+        self, frame: pl.DataFrame, counts: Mapping[str, int], dates: pl.Series | None = None
+    ) -> Interactions:
+        """Returns rows with their roles; `dates`, by default the rows', decide on the split."""
+        return Interactions(
+            name=f"kuairand-{self.variant}",
+            frame=frame,
+            user="user_id",
+            time="time_ms",
+            date="date",
+            tasks=self.tasks,
+            schema=self.schema,
+            counts=counts,
+            statistics=STATISTICS,
+            histories=self.histories,
+            split_dates=SPLIT_DATES if _holds(frame["date"] if dates is None else dates) else None,
+            time_zone=TIME_ZONE,
+            allow_leaks=self.allow_leaks,
+        )
+
+
+def open_release(
+    variant: str,
+    folder: str | Path,
+    tasks: Sequence[str | Task | Mapping[str, Any]],
+    history: int,
+    extra_features: Sequence[str],
+    allow_leaks: bool,
+) -> Release:
+    """Finds the files of a release and checks what is wanted of them; as for `load_kuairand`."""
+    check_count("history", history, minimum=0)
+    leaks = {name: _why_it_leaks(name) for name in extra_features if name not in _LOG_NUMBERS}
+    refuse_leaks("extra_features", leaks, allow_leaks)
     folder = Path(folder) / "data" if (Path(folder) / "data").is_dir() else Path(folder)
-    log, counts = _read_log(_files(folder, f"log_standard_.*_{variant}"))
-    users = _read_features(_files(folder, f"user_features_{variant}"), _USERS)
-    videos = _read_features(_files(folder, f"video_features_basic_{variant}"), _VIDEOS)
-    counts["rows_without_user"] = log.join(users, on="user_id", how="anti").height
-    counts["rows_without_video"] = log.join(videos, on="video_id", how="anti").height
-    frame = log.join(users, on="user_id", how="left").join(videos, on="video_id", how="left")
-    schema = _schema()
-    return Interactions(
-        name=f"kuairand-{variant}",
-        frame=_derive(frame)
-        .select("time_ms", "date", *schema.names, *tasks)
-        .sort("time_ms", maintain_order=True),
-        user="user_id",
-        time="time_ms",
-        date="date",
-        tasks=tuple(tasks),
-        schema=schema,
-        counts=counts,
-        statistics=STATISTICS,
-        split_dates=SPLIT_DATES if _holds(log["date"], SPLIT_DATES) else None,
-        time_zone="Asia/Shanghai",
+    users = _files(folder, f"user_features_{variant}")
+    videos = _files(folder, f"video_features_basic_{variant}")
+    tables = [
+        FeatureTable("user_id", users, _USERS, "rows_without_user"),
+        FeatureTable("video_id", videos, _VIDEOS, "rows_without_video"),
+    ]
+    if monthly := [name for name in extra_features if name not in (*_LOG_NUMBERS, *_OUTCOMES)]:
+        numbers = (Column(name, "number", optional=True) for name in monthly)
+        columns = (Column("video_id", "integer"), *numbers)
+        files = _files(folder, f"video_features_statistic_{variant}")
+        tables.append(FeatureTable("video_id", files, columns, "rows_without_video_statistic"))
+    watched = History("history_video_id", item="video_id", label="long_view", length=history or 1)
+    return Release(
+        variant=variant,
+        logs=_files(folder, f"log_standard_.*_{variant}"),
+        tables=tuple(tables),
+        tasks=_tasks(tasks),
+        histories=(watched,) if history else (),
+        schema=_schema(extra_features),
+        allow_leaks=allow_leaks,
     )
 
 
-def _check_tasks(tasks: Sequence[str]) -> None:
-    unknown = [task for task in tasks if task not in TASKS]
-    if unknown or not tasks or len(set(tasks)) < len(tasks):
-        raise ValueError(f"`tasks` must be different ones of {list(TASKS)}. Received: tasks={tuple(tasks)}")
+def _tasks(tasks: Sequence[str | Task | Mapping[str, Any]]) -> tuple[Task, ...]:
+    made: list[Task | str] = []
+    for task in tasks:
+        if isinstance(task, Mapping):
+            made.append(task_from_config(task))
+        else:
+            made.append(RegressionTask(task) if task == WATCH_SECONDS else task)
+    known = (*TASKS, WATCH_SECONDS)
+    checked = as_tasks(made)
+    unknown = [column for task in checked for column in task.columns if column not in known]
+    if unknown:
+        raise ValueError(f"`tasks` must be of label columns {list(known)}. Received: unknown={unknown}")
+    return checked
 
 
-def _files(folder: Path, stem: str) -> list[Path]:
+def _why_it_leaks(name: str) -> str:
+    return OUTCOME if name in _OUTCOMES else _OF_THE_MONTH
+
+
+def _files(folder: Path, stem: str) -> tuple[Path, ...]:
     """Returns the files of a table, which the larger releases cut into `_part1`, `_part2` and so on."""
     pattern = re.compile(rf"{stem}(_part\d+)?\.csv")
     found = sorted(path for path in folder.glob("*.csv") if pattern.fullmatch(path.name))
     if not found:
         raise FileNotFoundError(f"No file {stem.replace('.*', '*')}.csv in {folder}")
-    return found
+    return tuple(found)
 
 
-def _read_log(paths: Sequence[Path]) -> tuple[pl.DataFrame, dict[str, int]]:
-    log = pl.concat(read_table(path, _LOG) for path in paths)
-    distinct, exact = drop_duplicates(log)
+def _read_features(table: FeatureTable) -> pl.DataFrame:
+    frames = [read_table(path, table.columns) for path in table.paths]
+    for path, frame in zip(table.paths, frames, strict=True):
+        check_unique(path, frame, table.key)
+    return drop_duplicates(pl.concat(frames), [table.key])[0]
+
+
+def deduplicate(log: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Returns the rows of a log that repeat no earlier one, and counts of what was read and dropped."""
+    distinct, exact = drop_duplicates(log, [column.name for column in LOG])
     kept, repeated = drop_duplicates(distinct, ["user_id", "video_id", "time_ms"])
     counts = {
         "rows_read": log.height,
@@ -149,41 +278,47 @@ def _read_log(paths: Sequence[Path]) -> tuple[pl.DataFrame, dict[str, int]]:
     return kept, counts
 
 
-def _read_features(paths: Sequence[Path], columns: Sequence[Column]) -> pl.DataFrame:
-    frames = [read_table(path, columns) for path in paths]
-    for path, frame in zip(paths, frames, strict=True):
-        check_unique(path, frame, columns[0].name)
-    return drop_duplicates(pl.concat(frames), [columns[0].name])[0]
-
-
-def _holds(dates: pl.Series, split_dates: SplitDates) -> bool:
-    trains = dates <= split_dates.train_until
-    tests = dates.is_between(split_dates.test_from, split_dates.test_until)
-    return bool(trains.any() and tests.any())
-
-
-def _derive(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.rename({source: task for task, source in TASKS.items() if source != task}).with_columns(
+def join_features(
+    log: pl.DataFrame, features: Mapping[FeatureTable, pl.DataFrame]
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Returns the rows with the features of their users and videos, and counts of those without."""
+    frame, unmatched = log, {}
+    for table, described in features.items():
+        unmatched[table.unmatched] = log.join(described, on=table.key, how="anti").height
+        frame = frame.join(described, on=table.key, how="left", maintain_order="left")
+    frame = frame.rename({source: task for task, source in TASKS.items() if source != task})
+    frame = frame.with_columns(
         (pl.col("hourmin") // 100).alias("hour"),
+        (pl.col("play_time_ms") / 1000).cast(pl.Float32).alias(WATCH_SECONDS),
         # Some videos have several tags; the first is the main one.
         pl.col("tag").str.split(",").list.first(),
         pl.col("video_duration").fill_null(pl.col("duration_ms")),
         (pl.col("date") - pl.col("upload_dt")).dt.total_days().alias("video_age_days"),
     )
+    return frame, unmatched
 
 
-def _schema() -> FeatureSchema:
+def _holds(dates: pl.Series) -> bool:
+    trains = dates <= SPLIT_DATES.train_until
+    tests = dates.is_between(SPLIT_DATES.test_from, SPLIT_DATES.test_until)
+    return bool(trains.any() and tests.any())
+
+
+def _schema(extra_features: Sequence[str]) -> FeatureSchema:
     # Seven rows a user teach an embedding little but noise: the rare ones share a row.
-    rare: dict[str, int] = {"user_id": 30, "video_id": 20, "author_id": 20}
-    ids: list[Feature] = [IntegerCategory(name, min_count=count) for name, count in rare.items()]
+    ids = {"user_id": 30, "video_id": 20, "author_id": 20}
     integers = ("tab", "hour", "music_type", *_USER_FLAGS, *_USER_CODES)
     strings = ("tag", "video_type", "upload_type", *_USER_STRINGS)
-    numbers = ("video_duration", "video_age_days", *_USER_NUMBERS)
-    return FeatureSchema(
-        (
-            *ids,
-            *(IntegerCategory(name, dim=4) for name in integers),
-            *(StringCategory(name, dim=4) for name in strings),
-            *(Number(name, log=True) for name in numbers),
-        )
-    )
+    numbers = ("video_duration", "video_age_days", *_USER_NUMBERS, *extra_features)
+    features: list[Feature] = [
+        *(IntegerCategory(name, min_count=count, side=_side(name)) for name, count in ids.items()),
+        *(IntegerCategory(name, dim=4, side=_side(name)) for name in integers),
+        *(StringCategory(name, dim=4, side=_side(name)) for name in strings),
+        *(Number(name, log=True, side=_side(name)) for name in numbers),
+    ]
+    return FeatureSchema(tuple(features))
+
+
+def _side(name: str) -> str:
+    """What is true of the user or of the moment is the same for all candidates of a request."""
+    return "user" if name in ("tab", "hour", *(column.name for column in _USERS)) else "candidate"

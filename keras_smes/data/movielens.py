@@ -18,6 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
+from keras_smes.data.cache import cache_folder
 from keras_smes.data.interactions import Interactions, KeyGroup
 from keras_smes.data.tables import Column, check_unique, drop_duplicates, read_table
 from keras_smes.features.schema import (
@@ -27,6 +28,7 @@ from keras_smes.features.schema import (
     Number,
     StringCategory,
 )
+from keras_smes.tasks import as_tasks
 
 PACKAGE = "recbole==1.2.1"
 WHEEL = "recbole-1.2.1-py3-none-any.whl"
@@ -108,7 +110,7 @@ def fetch_wheel(cache: str | Path | None = None, sha256: str = WHEEL_SHA256) -> 
         RuntimeError: If pip cannot download it.
         ValueError: If what pip downloads is not the wheel expected.
     """
-    cache = Path(cache or os.environ.get("KERAS_SMES_CACHE") or Path.home() / ".cache" / "keras_smes")
+    cache = cache_folder(cache)
     wheel = cache / WHEEL
     if wheel.is_file() and _sha256(wheel) == sha256:
         return wheel
@@ -163,7 +165,7 @@ def _load_files(folder: Path) -> Interactions:
         user="user_id",
         time="time_ms",
         date="date",
-        tasks=TASKS,
+        tasks=as_tasks(TASKS),
         schema=schema,
         counts={
             "rows_read": ratings.height + duplicates,
@@ -201,15 +203,15 @@ def _derive(frame: pl.DataFrame) -> pl.DataFrame:
 def _schema() -> FeatureSchema:
     return FeatureSchema(
         (
-            IntegerCategory("user_id"),
+            IntegerCategory("user_id", side="user"),
             IntegerCategory("item_id"),
-            IntegerCategory("hour", dim=4),
-            StringCategory("gender", dim=4),
-            StringCategory("occupation", dim=4),
+            IntegerCategory("hour", dim=4, side="user"),
+            StringCategory("gender", dim=4, side="user"),
+            StringCategory("occupation", dim=4, side="user"),
             StringCategory("genre", dim=4),
             HashedString("genres", dim=8, num_bins=256),
-            HashedString("zip_code", dim=8, num_bins=512),
-            Number("age"),
+            HashedString("zip_code", dim=8, num_bins=512, side="user"),
+            Number("age", side="user"),
             Number("release_year"),
         )
     )

@@ -3,16 +3,22 @@
 Users and videos have latent factors in a few groups. All tasks of a group look at the same factors, each
 with weights of its own, so that a sparse task can learn from a dense one of its group; tasks of different
 groups share nothing but rows. A model sees ids and noisy readings of the factors.
+
+With segments of users and categories of videos, each pair of them is a context in which other factors of
+a user go with other factors of a video: there is a function to be learned for each context and group, and
+a model of little capacity can't hold them all.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
+from keras_smes.checks import check_counts, check_weight
 from keras_smes.data.interactions import Interactions, KeyGroup
 from keras_smes.features.schema import Feature, FeatureSchema, IntegerCategory, Number, check_name
+from keras_smes.tasks import as_tasks
 
 GROUPS: Mapping[str, Mapping[str, float]] = {
     "watching": {"click": 0.45, "long_view": 0.3, "like": 0.03},
@@ -31,6 +37,7 @@ _GAP_MS = 30_000  # between two impressions of a session, on average
 _START_MS = 1_650_844_800_000  # 2022-04-25 00:00 UTC
 _DAY_MS = 86_400_000
 _CALIBRATION_ROWS = 200_000
+_BLOCK_ROWS = 100_000  # a rotation a row is large
 
 
 def simulate(
@@ -42,15 +49,19 @@ def simulate(
     noise: float = 0.5,
     days: int = 14,
     seed: int = 0,
+    contexts: Sequence[int] = (1, 1),
+    strength: float = 1.0,
 ) -> Interactions:
     """Draws impressions and their labels from a known model.
 
     The label of task t in group g, for user u, video v and tab c, is 1 with probability
 
-        p = sigmoid(a_t + user_g + video_g + sum_k w_tk x_guk (1 + s_gck) y_gvk)
+        p = sigmoid(a_t + user_g + video_g + strength * sum_k w_tk (R_gj x_gu)_k (1 + s_gck) y_gvk)
 
-    with user and video factors x and y and the tab's stretch s shared by the group, weights w of the task
-    around 1, and a_t such that the mean of p is the task's rate.
+    with user and video factors x and y, the tab's stretch s and the rotation R of the context j shared by
+    the group, weights w of the task around 1, and a_t such that the mean of p is the task's rate. The
+    context is the pair of the user's segment and the video's category, both features; where there is but
+    one context, nothing is rotated.
 
     Args:
         rows: Impressions. Defaults to `100_000`.
@@ -63,10 +74,13 @@ def simulate(
             `0.5`.
         days: Days over which sessions start. Defaults to `14`.
         seed: The same seed gives the same frame. Defaults to `0`.
+        contexts: How many segments of users and how many categories of videos there are. Defaults to
+            `(1, 1)`, one context and no such features.
+        strength: Factor of the sum over k, by which labels depend on who sees what. Defaults to `1.0`.
 
     Returns:
-        Interactions whose frame also holds, outside of the schema, `TASK_probability`: the true p, by
-        which the AUC of an oracle can be had.
+        Interactions whose frame also holds, outside of the schema, `TASK_probability`: the true p that
+        `oracle` returns.
 
     Raises:
         ValueError: If a size is not positive, a rate not between 0 and 1, or a task is in two groups.
@@ -74,7 +88,7 @@ def simulate(
     Example:
 
     >>> data = simulate(rows=1_000_000, seed=1)
-    >>> truth = data.frame["click_probability"].to_numpy()
+    >>> truth = oracle(data)["click"]
     """
     sizes = {"rows": rows, "users": users, "videos": videos, "factors": factors, "days": days}
     for name, size in sizes.items():
@@ -82,16 +96,36 @@ def simulate(
             raise ValueError(f"`{name}` must be positive. Received: {name}={size}")
     if noise < 0:
         raise ValueError(f"`noise` must not be negative. Received: noise={noise}")
+    if len(check_counts("contexts", contexts)) != 2:
+        raise ValueError(f"`contexts` must be two numbers. Received: contexts={contexts!r}")
+    check_weight("strength", strength)
     _check_groups(groups)
     # A stream for each purpose, so that more rows see the same users and videos.
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2 + len(groups))]
-    impressions = _sessions(streams[0], rows, users, videos, days)
-    frame = impressions
-    for (group, rates), stream in zip(groups.items(), streams[2:], strict=True):
-        world = _draw_world(stream, users, videos, factors, len(rates))
+    seeds = np.random.SeedSequence(seed).spawn(3 + len(groups))
+    sessions, labels, *of_groups, kinds = (np.random.default_rng(child) for child in seeds)
+    frame = _sessions(sessions, rows, users, videos, days)
+    frame = frame.with_columns(_contexts(kinds, frame, users, videos, contexts))
+    for (group, rates), stream in zip(groups.items(), of_groups, strict=True):
+        world = _draw_world(stream, users, videos, factors, len(rates), contexts)
         frame = frame.with_columns(_readings(stream, world, group, frame, noise))
-        frame = frame.with_columns(_outcomes(streams[1], world, rates, frame))
-    return _interactions(frame, groups, factors)
+        frame = frame.with_columns(_outcomes(labels, world, rates, frame, strength))
+    return _interactions(frame, groups, factors, contexts)
+
+
+def oracle(interactions: Interactions) -> dict[str, np.ndarray]:
+    """Returns the true probability of each task in each row of simulated interactions.
+
+    No score ranks or predicts better on average: measured as scores are, these give the best AUC and log
+    loss that there are.
+
+    Raises:
+        ValueError: If the interactions are not simulated.
+    """
+    columns = {task: f"{task}_probability" for task in interactions.task_names}
+    missing = sorted(set(columns.values()) - set(interactions.frame.columns))
+    if missing:
+        raise ValueError(f"`interactions` must be simulated. Received: {interactions.name} without {missing}")
+    return {task: interactions.frame[column].to_numpy() for task, column in columns.items()}
 
 
 def _check_groups(groups: Mapping[str, Mapping[str, float]]) -> None:
@@ -132,6 +166,16 @@ def _skewed(rng: np.random.Generator, ids: int, size: int) -> np.ndarray:
     return (ids * rng.random(size) ** 2).astype(np.int64)
 
 
+def _contexts(
+    rng: np.random.Generator, frame: pl.DataFrame, users: int, videos: int, contexts: Sequence[int]
+) -> list[pl.Series]:
+    segment, category = rng.integers(0, contexts[0], users), rng.integers(0, contexts[1], videos)
+    return [
+        pl.Series("segment", segment[frame["user_id"].to_numpy()]),
+        pl.Series("category", category[frame["video_id"].to_numpy()]),
+    ]
+
+
 @dataclasses.dataclass(frozen=True)
 class _World:
     """What is true of one group of tasks; the last axis is the factor's, or missing."""
@@ -142,9 +186,12 @@ class _World:
     user_biases: Floats
     video_biases: Floats
     weights: Floats
+    rotations: Floats | None  # [segments, categories, factors, factors]
 
 
-def _draw_world(rng: np.random.Generator, users: int, videos: int, factors: int, tasks: int) -> _World:
+def _draw_world(
+    rng: np.random.Generator, users: int, videos: int, factors: int, tasks: int, contexts: Sequence[int]
+) -> _World:
     return _World(
         users=rng.standard_normal((users, factors), np.float32),
         videos=rng.standard_normal((videos, factors), np.float32),
@@ -152,7 +199,12 @@ def _draw_world(rng: np.random.Generator, users: int, videos: int, factors: int,
         user_biases=0.5 * rng.standard_normal(users, np.float32),
         video_biases=0.5 * rng.standard_normal(videos, np.float32),
         weights=(1 + 0.5 * rng.standard_normal((tasks, factors), np.float32)) / np.sqrt(factors),
+        rotations=_rotations(rng, contexts, factors) if max(contexts) > 1 else None,
     )
+
+
+def _rotations(rng: np.random.Generator, contexts: Sequence[int], factors: int) -> Floats:
+    return np.linalg.qr(rng.standard_normal((*contexts, factors, factors)))[0].astype(np.float32)
 
 
 def _readings(
@@ -173,18 +225,30 @@ def _reading_names(group: str, side: str, factors: int) -> list[str]:
 
 
 def _outcomes(
-    rng: np.random.Generator, world: _World, rates: Mapping[str, float], frame: pl.DataFrame
+    rng: np.random.Generator, world: _World, rates: Mapping[str, float], frame: pl.DataFrame, strength: float
 ) -> list[pl.Series]:
-    user, video, tab = (frame[name].to_numpy() for name in ("user_id", "video_id", "tab"))
-    affinities = world.users[user] * world.videos[video] * (1 + world.tabs[tab])
-    biases = world.user_biases[user] + world.video_biases[video]
+    all_scores = [
+        _scores(world, frame[start : start + _BLOCK_ROWS], strength)
+        for start in range(0, frame.height, _BLOCK_ROWS)
+    ]
     series = []
-    for (task, rate), weights in zip(rates.items(), world.weights, strict=True):
-        scores = affinities @ weights + biases
+    for (task, rate), scores in zip(rates.items(), np.concatenate(all_scores).T, strict=True):
         chances = _sigmoid(scores + _intercept(scores[:_CALIBRATION_ROWS], rate))
         series.append(pl.Series(f"{task}_probability", chances))
         series.append(pl.Series(task, (rng.random(len(chances)) < chances).astype(np.int8)))
     return series
+
+
+def _scores(world: _World, frame: pl.DataFrame, strength: float) -> Floats:
+    """Returns the score of each task, but for its intercept, `[rows, tasks]`."""
+    names = ("user_id", "video_id", "tab", "segment", "category")
+    user, video, tab, segment, category = (frame[name].to_numpy() for name in names)
+    factors = world.users[user]
+    if world.rotations is not None:
+        factors = np.matmul(world.rotations[segment, category], factors[:, :, None])[:, :, 0]
+    affinities = factors * world.videos[video] * (1 + world.tabs[tab])
+    biases = world.user_biases[user] + world.video_biases[video]
+    return strength * (affinities @ world.weights.T) + biases[:, None]
 
 
 def _intercept(scores: Floats, rate: float) -> float:
@@ -201,24 +265,24 @@ def _sigmoid(scores: Floats) -> Floats:
 
 
 def _interactions(
-    frame: pl.DataFrame, groups: Mapping[str, Mapping[str, float]], factors: int
+    frame: pl.DataFrame, groups: Mapping[str, Mapping[str, float]], factors: int, contexts: Sequence[int]
 ) -> Interactions:
-    readings = [
-        name
-        for group in groups
-        for side in ("user", "video")
-        for name in _reading_names(group, side, factors)
-    ]
-    features: list[Feature] = [IntegerCategory("user_id"), IntegerCategory("video_id")]
-    features += [IntegerCategory("tab", dim=4), IntegerCategory("hour", dim=4)]
-    features += [Number(name) for name in readings]
+    features: list[Feature] = [IntegerCategory("user_id", side="user"), IntegerCategory("video_id")]
+    features += [IntegerCategory(name, dim=4, side="user") for name in ("tab", "hour")]
+    if contexts[0] > 1:
+        features.append(IntegerCategory("segment", dim=8, side="user"))
+    if contexts[1] > 1:
+        features.append(IntegerCategory("category", dim=8))
+    for group in groups:
+        features += [Number(name, side="user") for name in _reading_names(group, "user", factors)]
+        features += [Number(name) for name in _reading_names(group, "video", factors)]
     return Interactions(
         name="simulated",
         frame=frame,
         user="user_id",
         time="time_ms",
         date="date",
-        tasks=tuple(task for rates in groups.values() for task in rates),
+        tasks=as_tasks(task for rates in groups.values() for task in rates),
         schema=FeatureSchema(tuple(features)),
         counts={"rows_read": frame.height, "exact_duplicates": 0, "rows": frame.height},
         statistics=STATISTICS,

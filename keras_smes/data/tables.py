@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -9,6 +10,7 @@ from typing import NoReturn
 import polars as pl
 
 _LINE = "__line"
+_IDS_AT_A_TIME = 4_000_000
 
 
 def _integer(text: pl.Expr) -> pl.Expr:
@@ -92,7 +94,24 @@ def read_table(
 
     Example:
 
-    >>> read_table("log.csv", [Column("user_id", "integer"), Column("is_click", "label")])
+    >>> log = read_table("log.csv", [Column("user_id", "integer"), Column("is_click", "label")])
+    """
+    return scan_table(path, columns, separator, quote).collect(engine="streaming")
+
+
+def scan_table(
+    path: str | Path, columns: Sequence[Column], separator: str = ",", quote: str | None = '"'
+) -> pl.LazyFrame:
+    """Checks a file as `read_table` does, and returns its rows not yet read, for files larger than memory.
+
+    Args:
+        path: As for `read_table`.
+        columns: As for `read_table`.
+        separator: As for `read_table`.
+        quote: As for `read_table`.
+
+    Returns:
+        What `read_table` returns, to be collected or sunk.
     """
     path = Path(path)
     if not path.is_file():
@@ -116,7 +135,7 @@ def read_table(
     bad = [(line, column) for line, column in zip(found.row(0), columns, strict=True) if line is not None]
     if bad:
         _refuse_value(path, text, *min(bad, key=lambda pair: pair[0]))
-    return text.select(column.parsed() for column in columns).collect(engine="streaming")
+    return text.select(column.parsed() for column in columns)
 
 
 def drop_duplicates(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> tuple[pl.DataFrame, int]:
@@ -133,23 +152,27 @@ def drop_duplicates(frame: pl.DataFrame, columns: Sequence[str] | None = None) -
     return kept, frame.height - kept.height
 
 
-def check_unique(path: str | Path, frame: pl.DataFrame, column: str) -> None:
-    """Stops if a file that describes one thing a row, read whole into `frame`, describes one of them twice.
+def check_unique(path: str | Path, rows: pl.DataFrame | pl.LazyFrame, column: str) -> None:
+    """Stops if a file that describes one thing a row describes one of them twice.
 
     Args:
         path: The file, for the message.
-        frame: What was read from it.
+        rows: What was read from it, or is to be read: a share of the ids at a time.
         column: The column of the thing's id.
 
     Raises:
         ValueError: If two rows have the same id; names the file, the column and the row.
     """
-    repeated = frame.select((~pl.col(column).is_first_distinct()).arg_true().first()).item()
-    if repeated is not None:
-        raise ValueError(
-            f"{path}, column {column!r}, row {repeated + 2}: must be in one row only. "
-            f"Received: {frame[column][repeated]!r} again"
-        )
+    ids = rows.lazy().select(column).with_row_index(_LINE, offset=2)
+    shares = math.ceil(ids.select(pl.len()).collect().item() / _IDS_AT_A_TIME)
+    for share in range(shares):
+        some = ids.filter(pl.col(column).hash() % shares == share).collect(engine="streaming").sort(_LINE)
+        repeated = some.filter(~pl.col(column).is_first_distinct())
+        if not repeated.is_empty():
+            line, value = repeated.row(0)
+            raise ValueError(
+                f"{path}, column {column!r}, row {line}: must be in one row only. Received: {value!r} again"
+            )
 
 
 def _fields(line: bytes, separator: str, quote: str | None) -> list[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_smes.data.kuairand_made_up import write_made_up_kuairand
+
 LOG_HEADER = (
     "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,is_comment,is_forward,is_hate,long_view,"
     "play_time_ms,duration_ms,profile_stay_time,comment_stay_time,is_profile_enter,is_rand,tab"
@@ -55,3 +57,9 @@ def write_release(tmp_path: Path) -> Callable[..., Path]:
         return folder.parent
 
     return write
+
+
+@pytest.fixture(scope="session")
+def write_random_release() -> Callable[..., Path]:
+    """Writes a made-up release of any number of rows in the official layout."""
+    return write_made_up_kuairand

@@ -7,6 +7,7 @@ import pytest
 
 from keras_smes.data.interactions import Interactions, KeyGroup, SplitDates, date_range, split
 from keras_smes.features.schema import FeatureSchema, HashedString, IntegerCategory, Number, StringCategory
+from keras_smes.tasks import BinaryTask, RegressionTask
 
 DAY_MS = 86_400_000
 
@@ -55,12 +56,47 @@ def test_columns_have_the_types_of_the_schema_and_missing_values() -> None:
     assert columns["city"].tolist() == ["", "Ulm"]
 
 
+def test_a_label_is_no_feature_unless_leaks_are_allowed() -> None:
+    schema = FeatureSchema((IntegerCategory("who"), IntegerCategory("click")))
+    with pytest.raises(ValueError, match=r"`schema` must be known .* Received: 'click', since"):
+        make([1], schema=schema)
+    assert make([1], schema=schema, allow_leaks=True).columns()["click"].tolist() == [0]
+
+
 def test_labels_and_users() -> None:
     data = make([1, 2, 3])
     assert data.labels()["click"].dtype == np.float32
     assert data.labels()["click"].tolist() == [0, 1, 0]
     assert data.user_ids().tolist() == [0, 1, 2]
     assert len(data) == 3
+
+
+def with_ratings(**changes: object) -> Interactions:
+    data = make([1, 2, 3, 4])
+    ratings = pl.Series("stars", [None, float("nan"), 2, 5], dtype=pl.Float64)
+    return dataclasses.replace(data, **{"frame": data.frame.with_columns(ratings), **changes})
+
+
+def test_labels_are_the_columns_that_the_tasks_look_at() -> None:
+    stars = RegressionTask("rating", label="stars", condition="click")
+    data = with_ratings(tasks=("click", BinaryTask("again", label="click"), stars))
+    assert data.task_names == ("click", "again", "rating")
+    assert data.label_columns == ("click", "stars")
+    assert data.event_columns == ("click",)
+    labels = data.labels()
+    assert labels["stars"].dtype == np.float32
+    np.testing.assert_array_equal(labels["stars"], [np.nan, np.nan, 2, 5])
+    assert stars.counted(labels).tolist() == [0, 0, 0, 1]
+
+
+def test_a_label_that_a_task_can_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"task 'stars' must be 0 or 1.*stars\[2\]=2"):
+        with_ratings(tasks=("click", "stars")).labels()
+
+
+def test_the_column_of_a_condition_must_be_there() -> None:
+    with pytest.raises(ValueError, match=r"missing=\['seen'\]"):
+        with_ratings(tasks=(BinaryTask("click", condition="seen"),))
 
 
 @pytest.mark.parametrize("changes", [{"user": "nobody"}, {"tasks": ("nothing",)}, {"date": "nowhen"}])

@@ -3,6 +3,7 @@ import datetime
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,14 @@ from sklearn.metrics import roc_auc_score
 from keras_smes.data import split, split_with_statistics
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.kuairand import SPLIT_DATES, TASKS, load_kuairand
+from keras_smes.tasks import BinaryTask, RegressionTask
 
 Write = Callable[..., Path]
+LOG = (
+    "7,1,20220504,2300,1651676400000,1,0,0,0,0,0,1,9000,10000,0,0,0,0,1",
+    "7,2,20220504,2300,1651676460000,0,0,0,0,0,0,0,100,20000,0,0,0,0,1",
+    "8,1,20220505,1215,1651724100000,1,1,0,0,0,0,0,9000,10000,0,0,1,0,4",
+)
 ROW = "7,1,20220504,2300,1651676400000,1,0,0,0,0,0,1,9000,10000,0,0,0,0,1"
 
 
@@ -48,7 +55,83 @@ def test_reads_the_official_layout(write_release: Write, variant: str) -> None:
 def test_outcomes_are_not_in_the_frame(write_release: Write) -> None:
     data = load_kuairand("pure", write_release())
     assert not {"play_time_ms", "profile_stay_time", "comment_stay_time", "follow"} & set(data.frame.columns)
-    assert not set(data.tasks) & set(data.schema.names)
+    assert not set(data.task_names) & set(data.schema.names)
+
+
+def test_sides(write_release: Write) -> None:
+    parts = split_with_statistics(load_kuairand("pure", write_release()), test_from=datetime.date(2022, 5, 5))
+    sides = {feature.name: feature.side for feature in parts.train.schema.features}
+    for name in ("user_id", "hour", "tab", "onehot_feat3", "register_days", "user_tab_click_logodds"):
+        assert sides[name] == "user"
+    for name in (
+        "video_id",
+        "author_id",
+        "tag",
+        "video_age_days",
+        "video_tab_impressions",
+        "user_tag_impressions",
+    ):
+        assert sides[name] == "candidate"
+
+
+def test_watch_time_is_a_task(write_release: Write) -> None:
+    data = load_kuairand("pure", write_release(), tasks=["click", "watch_seconds"])
+    assert data.tasks == (BinaryTask("click"), RegressionTask("watch_seconds"))
+    np.testing.assert_allclose(data.labels()["watch_seconds"], [9, 0.1, 9])
+    parts = split_with_statistics(data, test_from=datetime.date(2022, 5, 5))
+    assert "user_click_logodds" in parts.train.schema.names
+    assert "user_watch_seconds_logodds" not in parts.train.schema.names  # a length of time has no rate
+
+
+def test_tasks_can_be_told_in_full(write_release: Write) -> None:
+    config = {"kind": "binary", "name": "liked", "label": "like", "condition": "click"}
+    data = load_kuairand("pure", write_release(), tasks=[config, BinaryTask("follow")])
+    assert data.tasks == (BinaryTask("liked", "like", condition="click"), BinaryTask("follow"))
+    assert set(data.labels()) == {"like", "click", "follow"}
+
+
+def test_history_is_of_long_views_of_earlier_days(write_release: Write) -> None:
+    later = "7,2,20220505,900,1651712400000,0,0,0,0,0,0,0,100,20000,0,0,0,0,1"
+    data = load_kuairand("pure", write_release(log=[*LOG, later]), tasks=["click"], history=5)
+    parts = split_with_statistics(data, test_from=datetime.date(2022, 5, 5))
+    assert parts.train.columns()["history_video_id_length"].tolist() == [0, 0]
+    assert parts.test.columns()["history_video_id"].tolist() == [[1, 0, 0, 0, 0], [0] * 5]
+    assert parts.test.user_ids().tolist() == [7, 8]
+
+
+def test_columns_that_do_not_leak_can_be_added(write_release: Write) -> None:
+    data = load_kuairand("pure", write_release(), extra_features=["duration_ms", "is_rand"])
+    assert data.columns()["duration_ms"].tolist() == [10000, 20000, 10000]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("play_time_ms", "an outcome of the very row"),
+        ("like", "an outcome of the very row"),
+        ("watch_seconds", "an outcome of the very row"),
+        ("play_cnt", "counts the whole month, and so holds the future"),
+    ],
+)
+def test_leaks_are_refused_by_name_and_reason(write_release: Write, name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=rf"`allow_leaks=True`.* Received: '{name}', since .*{reason}"):
+        load_kuairand("pure", write_release(), extra_features=["is_rand", name])
+
+
+def test_leaks_are_taken_where_allowed(write_release: Write) -> None:
+    folder = write_release()
+    statistic = folder / "data" / "video_features_statistic_pure.csv"
+    statistic.write_text("video_id,show_cnt,play_cnt\n1,50.5,40\n3,,1\n")
+    names = ["play_time_ms", "show_cnt", "like"]
+    data = load_kuairand("pure", folder, extra_features=names, allow_leaks=True)
+    columns = data.columns()
+    assert columns["play_time_ms"].tolist() == [9000, 100, 9000]
+    np.testing.assert_array_equal(columns["show_cnt"], np.float32([50.5, np.nan, 50.5]))
+    assert columns["like"].tolist() == [0, 0, 1]
+    assert data.counts["rows_without_video_statistic"] == 1
+    statistic.unlink()
+    with pytest.raises(FileNotFoundError, match="video_features_statistic_pure"):
+        load_kuairand("pure", folder, extra_features=names, allow_leaks=True)
 
 
 def test_the_data_folder_itself_will_do(write_release: Write) -> None:
@@ -91,13 +174,22 @@ def test_duplicates_are_dropped_and_counted(write_release: Write) -> None:
 
 def test_tasks_can_be_chosen(write_release: Write) -> None:
     data = load_kuairand("pure", write_release(), tasks=["profile_enter", "click"])
-    assert data.tasks == ("profile_enter", "click")
+    assert data.task_names == ("profile_enter", "click")
     assert data.labels()["profile_enter"].tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize("tasks", [(), ("hate",), ("click", "click")])
-def test_impossible_tasks_are_refused(write_release: Write, tasks: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="`tasks` must be different ones of"):
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ((), "not empty"),
+        (("hate",), r"`tasks` must be of label columns .*'watch_seconds'\]. Received: unknown=\['hate'\]"),
+        (("click", "click"), "once each"),
+        ((BinaryTask("bought", condition="click"),), r"unknown=\['bought'\]"),
+        (({"kind": "no_such", "name": "click"},), "kind='no_such'"),
+    ],
+)
+def test_impossible_tasks_are_refused(write_release: Write, tasks: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         load_kuairand("pure", write_release(), tasks=tasks)
 
 

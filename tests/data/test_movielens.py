@@ -34,7 +34,7 @@ def write_wheel(folder: Path) -> str:
 
 def test_reads_files_in_order_of_time(tmp_path: Path) -> None:
     data = load_movielens_100k(write_files(tmp_path))
-    assert data.tasks == ("like", "love", "dislike")
+    assert data.task_names == ("like", "love", "dislike")
     assert {task: labels.tolist() for task, labels in data.labels().items()} == {
         "like": [0, 1, 1, 0],
         "love": [0, 0, 1, 0],
@@ -63,7 +63,7 @@ def test_reads_files_in_order_of_time(tmp_path: Path) -> None:
 def test_ratings_are_no_features(tmp_path: Path) -> None:
     data = load_movielens_100k(write_files(tmp_path))
     assert "rating" not in data.frame.columns
-    assert not set(data.tasks) & set(data.schema.names)
+    assert not set(data.task_names) & set(data.schema.names)
 
 
 def test_a_wheel_reads_as_its_files_do(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.simulated import GROUPS, simulate
+from keras_smes.data.simulated import GROUPS, oracle, simulate
 
 RATES = {task: rate for rates in GROUPS.values() for task, rate in rates.items()}
 
@@ -33,7 +35,7 @@ def test_labels_come_up_as_often_as_their_probabilities_say(data: Interactions) 
 
 
 def test_mean_probabilities_are_the_rates_asked_for(data: Interactions) -> None:
-    assert data.tasks == tuple(RATES)
+    assert data.task_names == tuple(RATES)
     for task, rate in RATES.items():
         assert data.frame[f"{task}_probability"].mean() == pytest.approx(rate, rel=1e-3)
 
@@ -48,7 +50,9 @@ def test_tasks_of_a_group_are_alike_and_groups_are_not(data: Interactions) -> No
 
 
 def test_the_truth_is_no_feature_and_ranks_well(data: Interactions) -> None:
-    assert not [name for name in data.schema.names if name.endswith("_probability") or name in data.tasks]
+    assert not [
+        name for name in data.schema.names if name.endswith("_probability") or name in data.task_names
+    ]
     for task, labels in data.labels().items():
         assert roc_auc_score(labels, data.frame[f"{task}_probability"].to_numpy()) > 0.7
 
@@ -80,7 +84,7 @@ def test_groups_can_be_given() -> None:
     data = simulate(
         rows=2000, users=50, videos=50, groups={"a": {"x": 0.5}, "b": {"y": 0.1, "z": 0.9}}, factors=2
     )
-    assert data.tasks == ("x", "y", "z")
+    assert data.task_names == ("x", "y", "z")
     assert "video_b_1" in data.schema.names
     assert data.labels()["z"].mean() > 0.8
 
@@ -96,6 +100,9 @@ def test_groups_can_be_given() -> None:
         ({"groups": {"a": {"x": 0.0}}}, "x=0.0"),
         ({"groups": {"a": {"x": 0.1}, "b": {"x": 0.1}}}, "'x', 'x'"),
         ({"groups": {"a b": {"x": 0.1}}}, "'a b'"),
+        ({"contexts": (2, 0)}, r"contexts=\[2, 0\]"),
+        ({"contexts": (2,)}, r"contexts=\(2,\)"),
+        ({"strength": -1.0}, "strength=-1.0"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, object], received: str) -> None:
@@ -107,3 +114,65 @@ def test_more_rows_are_of_the_same_users() -> None:
     few, many = (simulate(rows=rows, users=10, videos=10, seed=5).frame for rows in (500, 5000))
     reading = "user_watching_0"
     assert dict(few.select("user_id", reading).rows()) == dict(many.select("user_id", reading).rows())
+
+
+@pytest.fixture(scope="module")
+def in_contexts() -> Interactions:
+    return simulate(
+        rows=120_000,
+        users=300,
+        videos=300,
+        groups={"a": {"x": 0.5, "y": 0.5}},
+        contexts=(3, 2),
+        strength=3.0,
+        noise=0.0,
+        seed=4,
+    )
+
+
+def test_users_have_a_segment_and_videos_a_category(in_contexts: Interactions) -> None:
+    frame = in_contexts.frame
+    assert frame["segment"].n_unique() == 3
+    assert frame["category"].n_unique() == 2
+    assert frame.select("user_id", "segment").n_unique() == frame["user_id"].n_unique()
+    assert frame.select("video_id", "category").n_unique() == frame["video_id"].n_unique()
+    assert in_contexts.schema["segment"].side == "user"
+    assert in_contexts.schema["category"].side == "candidate"
+    assert "segment" not in simulate(rows=10).schema.names
+
+
+def affinities(data: Interactions, rows: np.ndarray) -> np.ndarray:
+    """Products of each user factor with each video factor, `[rows, 16]`, as seen without noise."""
+    columns = data.columns()
+    user, video = (np.stack([columns[f"{side}_a_{k}"] for k in range(4)], 1) for side in ("user", "video"))
+    return (user[rows][:, :, None] * video[rows][:, None, :]).reshape(-1, 16)
+
+
+def test_what_goes_with_what_depends_on_the_context(in_contexts: Interactions) -> None:
+    # Within a context the logit is nearly linear in the products of factors: what is fitted in one
+    # context explains that context, and not another, which is explained as well by its own.
+    frame, truth = in_contexts.frame, oracle(in_contexts)
+    planes: dict[tuple[int, int], list[np.ndarray]] = {}
+    shares = {}
+    for context in ((0, 0), (0, 1), (1, 0)):
+        rows = np.flatnonzero((frame["segment"] == context[0]) & (frame["category"] == context[1]))
+        inputs = affinities(in_contexts, rows)
+        logits = [np.log(truth[task][rows] / (1 - truth[task][rows])) for task in ("x", "y")]
+        planes[context] = [np.linalg.lstsq(inputs, values, rcond=None)[0] for values in logits]
+        for other, fitted in planes.items():
+            residual = np.var(logits[0] - inputs @ fitted[0]) / np.var(logits[0])
+            shares[context, other] = 1 - residual
+    for context, plane in planes.items():
+        assert shares[context, context] > 0.6
+        assert np.corrcoef(plane[0], plane[1])[0, 1] > 0.7  # tasks of a group want the same of a context
+    assert max(share for (one, other), share in shares.items() if one != other) < 0.4
+
+
+def test_the_oracle_ranks_best(in_contexts: Interactions) -> None:
+    truth, labels = oracle(in_contexts), in_contexts.labels()
+    best = roc_auc_score(labels["x"], truth["x"])
+    shaken = truth["x"] + 0.1 * np.random.default_rng(0).standard_normal(len(in_contexts))
+    assert best > 0.85
+    assert roc_auc_score(labels["x"], shaken) < best
+    with pytest.raises(ValueError, match="must be simulated"):
+        oracle(dataclasses.replace(in_contexts, frame=in_contexts.frame.drop("x_probability")))

@@ -110,7 +110,8 @@ def slow(data: Interactions, frozen_from: datetime.date | None) -> list[dict[str
         row["known"], row["asks"] = max(row["date"], moment), min(row["date"], moment)
         if frozen_from is not None and row["date"] >= frozen_from:
             row["asks"] = min(row["asks"], frozen_from)
-    return [slow_row(row, [past for past in rows if past["known"] < row["asks"]], data.tasks) for row in rows]
+    pasts = [[past for past in rows if past["known"] < row["asks"]] for row in rows]
+    return [slow_row(row, past, data.task_names) for row, past in zip(rows, pasts, strict=True)]
 
 
 def slow_row(row: dict, past: list[dict], tasks: tuple[str, ...]) -> dict[str, float]:
@@ -169,7 +170,7 @@ def test_agrees_with_the_definition(seed: int, frozen: int | None) -> None:
 def flipped(data: Interactions, rows: np.ndarray) -> Interactions:
     labels = [
         pl.Series(task, np.where(rows, 1 - data.frame[task].to_numpy(), data.frame[task].to_numpy()))
-        for task in data.tasks
+        for task in data.task_names
     ]
     return dataclasses.replace(data, frame=data.frame.with_columns(labels))
 
@@ -179,10 +180,10 @@ def test_labels_of_the_own_day_and_later_do_not_leak(seed: int) -> None:
     data = draw(seed)
     moments = data.frame["time"].to_numpy() // DAY_MS
     dates = data.frame["date"].to_physical().to_numpy()
-    before = with_statistics(data, None, KEYS).frame.drop(data.tasks)
+    before = with_statistics(data, None, KEYS).frame.drop(data.task_names)
     for number in range(6):
         future = (dates >= number) | (moments >= number)
-        after = with_statistics(flipped(data, future), None, KEYS).frame.drop(data.tasks)
+        after = with_statistics(flipped(data, future), None, KEYS).frame.drop(data.task_names)
         not_later = (dates <= number) | (moments <= number)
         assert after.filter(not_later).equals(before.filter(not_later))
         if number < 4:
@@ -193,9 +194,10 @@ def test_labels_of_the_own_day_and_later_do_not_leak(seed: int) -> None:
 def test_labels_of_a_frozen_window_matter_to_none(seed: int) -> None:
     data = draw(seed)
     window = data.frame["date"].to_physical().to_numpy() >= 3
-    frozen = with_statistics(data, day(3), KEYS).frame.drop(data.tasks)
-    assert with_statistics(flipped(data, window), day(3), KEYS).frame.drop(data.tasks).equals(frozen)
-    assert not with_statistics(flipped(data, ~window), day(3), KEYS).frame.drop(data.tasks).equals(frozen)
+    frozen = with_statistics(data, day(3), KEYS).frame.drop(data.task_names)
+    assert with_statistics(flipped(data, window), day(3), KEYS).frame.drop(data.task_names).equals(frozen)
+    other = with_statistics(flipped(data, ~window), day(3), KEYS).frame.drop(data.task_names)
+    assert not other.equals(frozen)
 
 
 def test_split_with_statistics_freezes_at_the_first_test_date() -> None:

@@ -1,0 +1,91 @@
+"""Folders of files that take long to make: made once, whole or not at all, found again by their recipe."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+def cache_folder(folder: str | Path | None = None) -> Path:
+    """Returns `folder`, or else `$KERAS_SMES_CACHE`, or else `~/.cache/keras_smes`."""
+    return Path(folder or os.environ.get("KERAS_SMES_CACHE") or Path.home() / ".cache" / "keras_smes")
+
+
+def fingerprints(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Returns the name, the size and the time of the last change of each file, by which it is known again."""
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+
+
+def cached(
+    parent: Path, name: str, recipe: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
+) -> tuple[Path, dict[str, Any]]:
+    """Returns a folder made by `build`, now or by an earlier call of the same recipe.
+
+    A folder is built beside its place and renamed into it, so that it is there whole or not at all, also
+    if two processes build it at once. Folders of other recipes stay; delete them as you like.
+
+    Args:
+        parent: Where the folder lies.
+        name: What its name begins with; a hash of the recipe follows.
+        recipe: JSON values that decide what is built: sources, options, the version of the format.
+        build: Writes files into the folder given, and returns JSON values to keep with them.
+
+    Returns:
+        The folder, and what `build` returned.
+
+    Raises:
+        ValueError: A folder is there that lacks files or has them cut short.
+    """
+    # Through JSON and back, so that tuples are lists here as in the file.
+    recipe = json.loads(json.dumps(recipe))
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    folder = parent / f"{name}-{digest[:16]}"
+    if not folder.exists():
+        _build(folder, recipe, build)
+    return folder, _read(folder, recipe)
+
+
+def _build(folder: Path, recipe: Any, build: Callable[[Path], Mapping[str, Any]]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    incoming = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
+    incoming.mkdir()
+    try:
+        values = json.loads(json.dumps(build(incoming)))
+        manifest = {"recipe": recipe, "files": _sizes(incoming), "values": values}
+        (incoming / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        try:
+            os.rename(incoming, folder)
+        except OSError:
+            if not (folder / MANIFEST).is_file():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _read(folder: Path, recipe: Any) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = {name: (folder / name).stat().st_size for name in manifest["files"]}
+        whole = manifest["recipe"] == recipe and found == manifest["files"]
+        values: dict[str, Any] = manifest["values"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, str(error)) from error
+    if not whole:
+        damaged = sorted(name for name, size in manifest["files"].items() if found[name] != size)
+        raise _damaged(folder, f"changed={damaged}")
+    return values
+
+
+def _damaged(folder: Path, received: str) -> ValueError:
+    return ValueError(f"{folder} is damaged: delete it, and it is made again. Received: {received}")

@@ -1,0 +1,36 @@
+"""What a row may know: the day from which on it is known itself, and the day as of which it asks.
+
+No row ever sees its own day. A row is *known* from the day after the later of its date and the day of
+its time, and *asks* at the start of the earlier of the two: logs such as KuaiRand's date some rows after
+midnight that happened before it, and either reading alone would let such a row see its own future.
+What a row asks for comes from the rows whose `KNOWN` is before its `AS_OF`.
+"""
+
+import datetime
+
+import polars as pl
+
+from keras_smes.data.interactions import Interactions
+
+# Columns that live only while something is computed from the past.
+KNOWN, AS_OF = "__known", "__as_of"
+
+
+def known_and_as_of(
+    interactions: Interactions, frozen_from: datetime.date | None = None
+) -> tuple[pl.Expr, pl.Expr]:
+    """Returns the expressions of `KNOWN` and `AS_OF`, both dates.
+
+    Args:
+        interactions: Whose roles of columns count; its rows don't.
+        frozen_from: Rows dated on or after this day ask as of it at the latest, as a model that is deployed
+            that day does. `None`, the default, freezes nothing.
+    """
+    moment = pl.from_epoch(interactions.time, time_unit="ms").dt.replace_time_zone("UTC")
+    day = moment.dt.convert_time_zone(interactions.time_zone).dt.date()
+    known = pl.max_horizontal(interactions.date, day)
+    as_of = pl.min_horizontal(interactions.date, day)
+    if frozen_from is not None:
+        frozen = pl.min_horizontal(as_of, pl.lit(frozen_from))
+        as_of = pl.when(pl.col(interactions.date) >= frozen_from).then(frozen).otherwise(as_of)
+    return known.alias(KNOWN), as_of.alias(AS_OF)

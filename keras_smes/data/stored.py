@@ -1,0 +1,172 @@
+"""Interactions larger than memory: Parquet files, of which a few at a time are in memory.
+
+The rows are cut into parts in order of time, one file a part. Files of the same name in several folders,
+the layers, stand side by side: the rows themselves, then what was computed of them later.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from keras_smes.data.interactions import Interactions, SplitDates, complete_dates
+
+ROWS = "rows"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One file of rows.
+
+    Args:
+        name: Its name, the same in every layer.
+        rows: How many rows have each date.
+    """
+
+    name: str
+    rows: Mapping[datetime.date, int]
+
+    def __len__(self) -> int:
+        return sum(self.rows.values())
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns the part as JSON values."""
+        return {"name": self.name, "rows": {day.isoformat(): count for day, count in self.rows.items()}}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Part":
+        """Returns the part that `to_config` wrote."""
+        days = {datetime.date.fromisoformat(day): count for day, count in config["rows"].items()}
+        return cls(config["name"], days)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredInteractions:
+    """Interactions in a folder of Parquet files.
+
+    Args:
+        roles: Interactions without rows: what the columns of the parts mean.
+        folder: Where the layers lie.
+        parts: The parts, in order of time.
+        layers: Folders whose files of one name stand side by side. Defaults to `("rows",)`.
+        split_dates: The usual split. Defaults to `None`.
+        first: First date whose rows count. Defaults to `None`, the first there is.
+        last: Last date whose rows count. Defaults to `None`, the last there is.
+    """
+
+    roles: Interactions
+    folder: Path
+    parts: tuple[Part, ...]
+    layers: tuple[str, ...] = (ROWS,)
+    split_dates: SplitDates | None = None
+    first: datetime.date | None = None
+    last: datetime.date | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+        return self.roles.name
+
+    def __len__(self) -> int:
+        return sum(self.count(part) for part in self.parts)
+
+    def count(self, part: Part) -> int:
+        """Returns how many rows of a part count."""
+        return sum(count for day, count in part.rows.items() if self._counts(day))
+
+    def _counts(self, day: datetime.date) -> bool:
+        return (self.first is None or day >= self.first) and (self.last is None or day <= self.last)
+
+    def scan(self, parts: Iterable[Part] | None = None, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Returns the rows that count, not yet read, in order of time.
+
+        Args:
+            parts: Of which parts. Defaults to `None`, all.
+            columns: Which columns. Defaults to `None`, those that have a role.
+        """
+        names = [part.name for part in (self.parts if parts is None else parts)]
+        layers = [pl.scan_parquet([self.folder / layer / name for name in names]) for layer in self.layers]
+        rows = layers[0] if len(layers) == 1 else pl.concat(layers, how="horizontal")
+        date = pl.col(self.roles.date)
+        if self.first is not None:
+            rows = rows.filter(date >= self.first)
+        if self.last is not None:
+            rows = rows.filter(date <= self.last)
+        return rows.select(self.roles.frame.columns if columns is None else columns)
+
+    def read(self, parts: Iterable[Part] | None = None) -> Interactions:
+        """Reads parts into memory.
+
+        Args:
+            parts: Which parts, in whatever order. Defaults to `None`, all.
+
+        Returns:
+            Their rows in order of time.
+        """
+        chosen = self.parts if parts is None else sorted(parts, key=lambda part: part.name)
+        return dataclasses.replace(self.roles, frame=self.scan(chosen).collect())
+
+    def dates(self) -> tuple[datetime.date, datetime.date]:
+        """Returns the first and the last date present."""
+        days = [day for part in self.parts for day in part.rows if self._counts(day)]
+        if not days:
+            raise ValueError(f"`interactions` must have rows. Received: {self.name} without any")
+        return min(days), max(days)
+
+    def between(
+        self, first: datetime.date | None = None, last: datetime.date | None = None
+    ) -> "StoredInteractions":
+        """Returns the rows dated from `first` to `last`, both inclusive; `None` leaves a side open.
+
+        Raises:
+            ValueError: If no row is dated so.
+        """
+        present = self.dates()
+        bounds = {"first": max(first or present[0], present[0]), "last": min(last or present[1], present[1])}
+        kept = dataclasses.replace(self, **bounds)
+        kept = dataclasses.replace(kept, parts=tuple(part for part in self.parts if kept.count(part)))
+        if not kept.parts:
+            raise ValueError(
+                f"No rows of {self.name} are dated from {first or 'the first'} to {last or 'the last'}. "
+                f"Received: rows dated {present[0]} to {present[1]}"
+            )
+        return kept
+
+    def split(
+        self,
+        train_until: datetime.date | None = None,
+        test_from: datetime.date | None = None,
+        test_until: datetime.date | None = None,
+    ) -> "StoredSplit":
+        """Cuts by dates, as `keras_smes.data.split` does; without any, by the data set's own.
+
+        Raises:
+            ValueError: If a part would be empty, the parts would overlap, or there are no dates to go by.
+        """
+        dates = self.split_dates
+        if dates is None or any((train_until, test_from, test_until)):
+            dates = complete_dates(train_until, test_from, test_until)
+        whole = dataclasses.replace(self, split_dates=None)
+        train = whole.between(None, dates.train_until)
+        return StoredSplit(train, whole.between(dates.test_from, dates.test_until))
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredSplit:
+    """Earlier rows to train on and later rows to test on.
+
+    Args:
+        train: The earlier rows.
+        test: The later rows.
+    """
+
+    train: StoredInteractions
+    test: StoredInteractions
+
+    @property
+    def frozen_from(self) -> datetime.date:
+        """The date of the first test row: there what is known has to be frozen."""
+        return self.test.dates()[0]

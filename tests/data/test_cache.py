@@ -1,0 +1,92 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from keras_smes.data.cache import cache_folder, cached, fingerprints
+
+RECIPE = {"sources": ("a", 1), "rows": 3}
+
+
+def build(out: Path) -> dict[str, object]:
+    (out / "deep").mkdir()
+    (out / "deep" / "numbers").write_text("1 2 3")
+    return {"count": 3, "pair": (1, 2)}
+
+
+def never(out: Path) -> dict[str, object]:
+    raise AssertionError(f"made again in {out}")
+
+
+def test_is_made_once_and_found_again(tmp_path: Path) -> None:
+    folder, values = cached(tmp_path, "numbers", RECIPE, build)
+    assert folder.parent == tmp_path
+    assert folder.name.startswith("numbers-")
+    assert (folder / "deep" / "numbers").read_text() == "1 2 3"
+    assert values == {"count": 3, "pair": [1, 2]}
+    assert cached(tmp_path, "numbers", dict(reversed(RECIPE.items())), never) == (folder, values)
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_another_recipe_is_another_folder(tmp_path: Path) -> None:
+    one, _ = cached(tmp_path, "numbers", RECIPE, build)
+    other, _ = cached(tmp_path, "numbers", {**RECIPE, "rows": 4}, build)
+    assert one != other
+
+
+def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    def half(out: Path) -> dict[str, object]:
+        (out / "numbers").write_text("1")
+        raise RuntimeError("no space left")
+
+    with pytest.raises(RuntimeError, match="no space left"):
+        cached(tmp_path, "numbers", RECIPE, half)
+    assert list(tmp_path.iterdir()) == []
+    cached(tmp_path, "numbers", RECIPE, build)
+
+
+def test_the_slower_of_two_builders_takes_what_the_faster_made(tmp_path: Path) -> None:
+    def overtaken(out: Path) -> dict[str, object]:
+        cached(tmp_path, "numbers", RECIPE, build)
+        return {"count": 99}
+
+    folder, values = cached(tmp_path, "numbers", RECIPE, overtaken)
+    assert values["count"] == 3
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("damage", ["cut short", "removed", "no manifest", "other manifest"])
+def test_damage_is_refused(tmp_path: Path, damage: str) -> None:
+    folder, _ = cached(tmp_path, "numbers", RECIPE, build)
+    manifest = folder / "manifest.json"
+    if damage == "cut short":
+        (folder / "deep" / "numbers").write_text("1")
+    elif damage == "removed":
+        (folder / "deep" / "numbers").unlink()
+    elif damage == "no manifest":
+        manifest.unlink()
+    else:
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "recipe": {}}))
+    with pytest.raises(ValueError, match="is damaged: delete it"):
+        cached(tmp_path, "numbers", RECIPE, never)
+
+
+def test_fingerprints_tell_a_changed_file(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("1,2")
+    before = fingerprints([file])
+    assert before == fingerprints([file])
+    os.utime(file, ns=(1, 1))
+    after = fingerprints([file])
+    assert after != before
+    file.write_text("1,2,3")
+    assert fingerprints([file]) not in (before, after)
+
+
+def test_where_caches_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_SMES_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    assert cache_folder("here") == Path("here")
+    monkeypatch.delenv("KERAS_SMES_CACHE")
+    assert cache_folder() == Path.home() / ".cache" / "keras_smes"
