@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def modules_after(statement, backend):
     """Names of the modules that a fresh interpreter holds after `statement`."""
@@ -16,8 +18,13 @@ def modules_after(statement, backend):
     return set(line.split()[1:])
 
 
+def test_importing_the_package_alone_imports_nothing():
+    assert not {"keras", "tensorflow", "jax", "numpy"} & modules_after("import keras_smes", "jax")
+    assert not {"keras", "numpy"} & modules_after("from keras_smes import serving", "jax")
+
+
 def test_on_jax_the_library_does_not_import_tensorflow():
-    modules = modules_after("import keras_smes", "jax")
+    modules = modules_after("from keras_smes import SMES", "jax")
     assert "jax" in modules
     assert "tensorflow" not in modules
 
@@ -31,10 +38,59 @@ def test_the_library_costs_no_more_than_keras():
     """No package but those that Keras imports by itself."""
     top = lambda modules: {name.partition(".")[0] for name in modules if not name.startswith("_")}  # noqa: E731
     keras_alone = top(modules_after("import keras", "tensorflow"))
-    modules = top(modules_after("import keras_smes", "tensorflow"))
+    modules = top(modules_after("from keras_smes import SMES", "tensorflow"))
     assert modules - keras_alone - sys.stdlib_module_names == {"keras_smes"}
 
 
 def test_the_library_imports_where_the_extras_are_missing():
     missing = "sys.modules.update(dict.fromkeys(['polars', 'matplotlib', 'grpc', 'tensorflow_serving']))"
-    assert "keras_smes" in modules_after(f"{missing}; import keras_smes", "jax")
+    assert "keras_smes.layers" in modules_after(f"{missing}; from keras_smes import SMES", "jax")
+
+
+def test_names_are_found_and_listed_and_others_are_not():
+    import keras_smes
+
+    assert set(keras_smes.__all__) <= set(dir(keras_smes))
+    assert all(getattr(keras_smes, name) is not None for name in keras_smes.__all__)
+    assert keras_smes.layers.SMES is keras_smes.SMES
+    for name in ("nope", "_nope", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"module 'keras_smes' has no attribute '{name}'"):
+            getattr(keras_smes, name)
+    with pytest.raises(ImportError, match="nope"):
+        from keras_smes import nope  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def saved_ranker(tmp_path_factory):
+    """A `.keras` file with classes of two rooms in it, written by another process."""
+    path = tmp_path_factory.mktemp("saved") / "ranker.keras"
+    code = f"""
+import numpy as np
+from keras_smes import SMES, FeatureSchema, Number, build_ranker
+schema = FeatureSchema((Number("x"),)).fit({{"x": np.arange(9, dtype="float32")}})
+build_ranker(schema, tasks=["a", "b"], experts=SMES(2, 4, 1, 1, (3,))).save({str(path)!r})
+"""
+    modules_after(f"exec({code!r})", "tensorflow")
+    return path
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import keras_smes, keras",
+        "import keras, keras_smes",
+        "import tensorflow as tf, keras_smes; import keras",
+        "import keras_smes, tensorflow as tf; import keras",
+        "from keras_smes import SMES; import keras",
+        "import keras_smes.routing, keras",
+        "import keras_smes.execution, keras",
+        "from keras_smes.layers.smes import SMES; import keras",
+        "import keras_smes.features.schema, keras",
+        "import keras_smes.serving.client, keras",
+        "import keras_smes.serving.server, keras",
+        "import keras_smes.training, keras",
+    ],
+)
+def test_saved_models_load_whatever_was_imported_first(saved_ranker, imports):
+    load = f"print(keras.models.load_model({str(saved_ranker)!r}))"
+    assert "keras_smes.layers.smes" in modules_after(f"{imports}; {load}", "tensorflow")

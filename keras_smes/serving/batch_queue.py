@@ -20,6 +20,7 @@ class Piece:
     Args:
         size: int. How many rows it has.
         work: what the one who runs the batch knows it by.
+        enqueued: float, seconds. When it came, by `time.monotonic`. Defaults to now.
 
     Example:
 

@@ -1,41 +1,73 @@
-"""A client of the embedded server and of TensorFlow Serving alike."""
+"""Clients of the embedded server and of TensorFlow Serving alike, without TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
 
-from keras_smes.serving.columns import (
-    Array,
-    SignatureSpec,
-    TensorSpec,
-    as_columns,
-    rows_to_columns,
-    signature_spec,
-)
+from keras_smes.serving.client_calls import Call, OnCall, Retry, Wait, run, run_async
+from keras_smes.serving.client_requests import DEFAULT_SIGNATURE, Ranking, Requests, Target
+from keras_smes.serving.columns import Array, SignatureSpec, TensorSpec, rows_to_columns
 from keras_smes.serving.errors import ServingError, grpc
-from keras_smes.serving.messages import (
-    GetModelMetadataRequest,
-    GetModelStatusRequest,
-    ModelSpec,
-    ModelVersionStatus,
-    PredictRequest,
-    SignatureDefMap,
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
-)
-from keras_smes.serving.protocol import decode, encode_content
 
-__all__ = ["Client", "ServingError", "SignatureSpec", "TensorSpec", "rows_to_columns"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "OnCall",
+    "Ranking",
+    "Retry",
+    "ServingError",
+    "SignatureSpec",
+    "TensorSpec",
+    "rows_to_columns",
+]
 
 _CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 60_000),  # a call that waits finds out that its server is gone
 )
 
 
-class Client:
+class _Client:
+    """What clients have in common: everything but the calls."""
+
+    def __init__(
+        self,
+        address: str,
+        timeout: float = 30.0,
+        *,
+        retry: Retry = Retry(),  # noqa: B008
+        allow_nan: bool = True,
+        typed_fields: bool = False,
+        on_call: OnCall | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        self._requests = Requests(timeout, retry, allow_nan, typed_fields)
+        self._on_call = on_call
+        self._methods: dict[str, Any] = {}
+        self._channel = self._open(address, credentials, [*_CHANNEL_OPTIONS, *options])
+
+    def _open(self, address: str, credentials: Any, options: list[tuple[str, Any]]) -> Any:
+        raise NotImplementedError
+
+    def _method(self, path: str) -> Any:
+        """A method of the server, from bytes to bytes."""
+        if path not in self._methods:
+            self._methods[path] = self._channel.unary_unary(path)
+        return self._methods[path]
+
+    def _told(self, call: Call, began: float, code: grpc.StatusCode, size: int) -> None:
+        if self._on_call is not None:
+            seconds = time.perf_counter() - began
+            self._on_call(call.model, call.signature, code, seconds, len(call.request), size)
+
+
+class Client(_Client):
     """Asks a server for predictions, over one channel that lives as long as the client.
 
     Requests are checked against the signature of the model before they are sent. A client may be
@@ -43,7 +75,18 @@ class Client:
 
     Args:
         address: str. The server, as `host:port`.
-        timeout: float, seconds. The deadline of every call that gives none. Defaults to 30.
+        timeout: float, seconds. The deadline of every request that gives none, with all that it
+            takes. Defaults to 30.
+        retry: `Retry`. How often a call that found no server is made again. Defaults to `Retry()`,
+            three calls in all.
+        allow_nan: bool. Whether a float feature may hold NaN, as models do that take it for
+            "missing". Defaults to `True`.
+        typed_fields: bool. Whether tensors are sent in typed fields instead of blocks of bytes:
+            slower, for servers that can't read the latter. Defaults to `False`.
+        on_call: `OnCall`. Told of each call: model, signature, code, seconds, bytes sent, bytes
+            received. Defaults to nobody.
+        credentials: `grpc.ChannelCredentials`. For TLS. Defaults to none.
+        options: sequence of (str, value). Further options of the gRPC channel. Defaults to none.
 
     Example:
 
@@ -54,22 +97,15 @@ class Client:
     ```
     """
 
-    def __init__(self, address: str, timeout: float = 30.0) -> None:
-        if timeout <= 0:
-            raise ValueError(f"`timeout` must be positive. Received: timeout={timeout}")
-        self.timeout = timeout
-        self._channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
-        self._known: dict[tuple[str, int | None], dict[str, SignatureSpec]] = {}
-
     def predict(
         self,
         model: str,
         inputs: Mapping[str, Any],
-        signature_name: str = "serving_default",
-        version: int | None = None,
+        signature: str = DEFAULT_SIGNATURE,
+        *,
         outputs: Sequence[str] | None = None,
+        version: int | None = None,
+        label: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, Array]:
         """Scores rows.
@@ -77,9 +113,10 @@ class Client:
         Args:
             model: str. The name of the model.
             inputs: mapping of str to ndarray or list. One value for each feature, rows first.
-            signature_name: str. Defaults to `"serving_default"`.
-            version: int. The version to ask. Defaults to the newest.
+            signature: str. Defaults to `"serving_default"`.
             outputs: sequence of str. The outputs wanted. Defaults to all.
+            version: int. The version to ask. Defaults to the newest.
+            label: str. The label of the version to ask, instead of its number.
             timeout: float, seconds. Defaults to that of the client.
 
         Returns:
@@ -96,22 +133,106 @@ class Client:
         client.predict("smes", {"user_id": [7], "item_id": [42]}, outputs=["click"])
         ```
         """
-        columns = self._columns(model, version, signature_name, inputs)
-        request = PredictRequest(model_spec=_model_spec(model, version), output_filter=outputs or ())
-        request.model_spec.signature_name = signature_name
-        for name, column in columns.items():
-            encode_content(column, request.inputs[name])
-        response = self._call(self._prediction.Predict, request, timeout)
-        return {name: decode(response.outputs[name]) for name in sorted(response.outputs)}
+        target = Target(model, version, label)
+        return run(self._requests.predict(target, inputs, signature, outputs, timeout), self._take)
+
+    def rank(
+        self,
+        model: str,
+        user: Mapping[str, Any],
+        candidates: Mapping[str, Any],
+        *,
+        by: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+    ) -> Ranking:
+        """Puts the candidates of one user in order.
+
+        A model with the signature `rank` is sent the user once. For any other the user's features
+        are repeated for every candidate, and `serving_default` is asked.
+
+        Args:
+            model: str. The name of the model.
+            user: mapping of str to value. The features of the user and the context, each one value,
+                or one row of values.
+            candidates: mapping of str to ndarray or list. The other features, a row a candidate.
+            by: str. The output to sort by, highest first; the earlier candidate wins a tie.
+                Defaults to the model's own `order`, else to its output `fused`, or to its only one.
+            version: int. The version to ask. Defaults to the newest.
+            label: str. The label of the version to ask, instead of its number.
+            timeout: float, seconds. Defaults to that of the client.
+
+        Returns:
+            `Ranking`. The order, the scores by task, and the score that made the order.
+
+        Raises:
+            ValueError: The features don't fit the signature; or the model puts out several scores
+                and `by` names none of them.
+            ServingError: The server refused or failed, or can't be reached.
+
+        Example:
+
+        ```python
+        client.rank("smes", {"user_id": 7}, {"item_id": [42, 43, 44]}, by="click").order
+        ```
+        """
+        target = Target(model, version, label)
+        return run(self._requests.rank(target, user, candidates, by, timeout), self._take)
+
+    def build(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        signature: str = DEFAULT_SIGNATURE,
+        *,
+        outputs: Sequence[str] | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """Builds the request that `predict` would send, without sending it: to replay or to keep it.
+
+        Args:
+            model: str. The name of the model.
+            inputs: mapping of str to ndarray or list. One value for each feature, rows first.
+            signature: str. Defaults to `"serving_default"`.
+            outputs: sequence of str. The outputs wanted. Defaults to all.
+            version: int. The version to ask. Defaults to the newest.
+            label: str. The label of the version to ask, instead of its number.
+            timeout: float, seconds. To ask for the signature, where it isn't known yet. Defaults to
+                that of the client.
+
+        Returns:
+            bytes. A serialized `PredictRequest`.
+
+        Raises:
+            ValueError: The inputs don't fit the signature.
+            ServingError: The signature isn't to be had.
+
+        Example:
+
+        ```python
+        PredictRequest.FromString(client.build("smes", {"user_id": [7], "item_id": [42]}))
+        ```
+        """
+        target = Target(model, version, label)
+        return run(self._requests.build(target, inputs, signature, outputs, timeout), self._take)
 
     def metadata(
-        self, model: str, version: int | None = None, timeout: float | None = None
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
     ) -> dict[str, SignatureSpec]:
         """Asks what a model takes and returns.
 
         Args:
             model: str. The name of the model.
             version: int. The version to ask about. Defaults to the newest.
+            label: str. The label of the version to ask about, instead of its number.
             timeout: float, seconds. Defaults to that of the client.
 
         Returns:
@@ -126,15 +247,9 @@ class Client:
         client.metadata("smes")["serving_default"].inputs["user_id"]  # TensorSpec("int64", (None,))
         ```
         """
-        request = GetModelMetadataRequest(
-            model_spec=_model_spec(model, version), metadata_field=["signature_def"]
-        )
-        response = self._call(self._prediction.GetModelMetadata, request, timeout)
-        signatures = SignatureDefMap()
-        response.metadata["signature_def"].Unpack(signatures)
-        return {name: signature_spec(value) for name, value in sorted(signatures.signature_def.items())}
+        return run(self._requests.metadata(Target(model, version, label), timeout), self._take)
 
-    def status(self, model: str, timeout: float | None = None) -> dict[int, str]:
+    def status(self, model: str, *, timeout: float | None = None) -> dict[int, str]:
         """Asks for the states of the versions of a model.
 
         Args:
@@ -153,12 +268,7 @@ class Client:
         client.status("smes")  # {3: "AVAILABLE"}
         ```
         """
-        request = GetModelStatusRequest(model_spec=_model_spec(model, None))
-        response = self._call(self._models.GetModelStatus, request, timeout)
-        return {
-            status.version: ModelVersionStatus.State.Name(status.state)
-            for status in response.model_version_status
-        }
+        return run(self._requests.status(Target(model), timeout), self._take)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -175,35 +285,124 @@ class Client:
     ) -> None:
         self.close()
 
-    def _columns(
-        self, model: str, version: int | None, signature_name: str, inputs: Mapping[str, Any]
-    ) -> dict[str, Array]:
-        """Checks inputs against the signature as last seen, and once more against a fresh one:
-        the server may have loaded another version since."""
-        seen = self._known.get((model, version), {})
-        if signature_name in seen:
-            try:
-                return as_columns(inputs, seen[signature_name])
-            except ValueError:
-                pass
-        fresh = self._known[model, version] = self.metadata(model, version)
-        if signature_name not in fresh:
-            known = ", ".join(fresh)
-            raise ValueError(
-                f"`signature_name` must be one of the model: {known}. "
-                f"Received: signature_name={signature_name!r}"
-            )
-        return as_columns(inputs, fresh[signature_name])
+    def _open(self, address: str, credentials: Any, options: list[tuple[str, Any]]) -> grpc.Channel:
+        if credentials is None:
+            return grpc.insecure_channel(address, options)
+        return grpc.secure_channel(address, credentials, options)
 
-    def _call(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
+    def _take(self, step: Call | Wait) -> bytes:
+        if isinstance(step, Wait):
+            time.sleep(step.seconds)
+            return b""
+        began = time.perf_counter()
         try:
-            return method(request, timeout=self.timeout if timeout is None else timeout)
+            answer: bytes = self._method(step.method)(step.request, timeout=step.timeout)
         except grpc.RpcError as error:
+            self._told(step, began, error.code(), 0)
             raise ServingError(error.code(), error.details() or "") from error
+        self._told(step, began, grpc.StatusCode.OK, len(answer))
+        return answer
 
 
-def _model_spec(model: str, version: int | None) -> ModelSpec:
-    spec = ModelSpec(name=model)
-    if version is not None:
-        spec.version.value = version
-    return spec
+class AsyncClient(_Client):
+    """`Client` for `asyncio`: the same arguments, methods and errors, awaited.
+
+    It belongs to the event loop that it was made in.
+
+    Args:
+        address: str. The server, as `host:port`.
+        timeout: float, seconds. The deadline of every request that gives none. Defaults to 30.
+        retry: `Retry`. Defaults to `Retry()`.
+        allow_nan: bool. Defaults to `True`.
+        typed_fields: bool. Defaults to `False`.
+        on_call: `OnCall`. Defaults to nobody.
+        credentials: `grpc.ChannelCredentials`. Defaults to none.
+        options: sequence of (str, value). Defaults to none.
+
+    Example:
+
+    ```python
+    async with AsyncClient("localhost:8500") as client:
+        both = await asyncio.gather(client.predict("smes", rows), client.predict("smes", others))
+    ```
+    """
+
+    async def predict(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        signature: str = DEFAULT_SIGNATURE,
+        *,
+        outputs: Sequence[str] | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Array]:
+        """Scores rows, as `Client.predict` does."""
+        target = Target(model, version, label)
+        steps = self._requests.predict(target, inputs, signature, outputs, timeout)
+        return await run_async(steps, self._take)
+
+    async def rank(
+        self,
+        model: str,
+        user: Mapping[str, Any],
+        candidates: Mapping[str, Any],
+        *,
+        by: str | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+    ) -> Ranking:
+        """Puts the candidates of one user in order, as `Client.rank` does."""
+        target = Target(model, version, label)
+        return await run_async(self._requests.rank(target, user, candidates, by, timeout), self._take)
+
+    async def metadata(
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, SignatureSpec]:
+        """Asks what a model takes and returns, as `Client.metadata` does."""
+        steps = self._requests.metadata(Target(model, version, label), timeout)
+        return await run_async(steps, self._take)
+
+    async def status(self, model: str, *, timeout: float | None = None) -> dict[int, str]:
+        """Asks for the states of the versions of a model, as `Client.status` does."""
+        return await run_async(self._requests.status(Target(model), timeout), self._take)
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _open(self, address: str, credentials: Any, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
+        if credentials is None:
+            return grpc.aio.insecure_channel(address, options)
+        return grpc.aio.secure_channel(address, credentials, options)
+
+    async def _take(self, step: Call | Wait) -> bytes:
+        if isinstance(step, Wait):
+            await asyncio.sleep(step.seconds)
+            return b""
+        began = time.perf_counter()
+        try:
+            answer: bytes = await self._method(step.method)(step.request, timeout=step.timeout)
+        except grpc.RpcError as error:
+            self._told(step, began, error.code(), 0)
+            raise ServingError(error.code(), error.details() or "") from error
+        self._told(step, began, grpc.StatusCode.OK, len(answer))
+        return answer

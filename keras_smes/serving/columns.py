@@ -87,12 +87,13 @@ def signature_spec(signature: Any) -> SignatureSpec:
     )
 
 
-def as_columns(inputs: Mapping[str, Any], spec: SignatureSpec) -> dict[str, Array]:
+def as_columns(inputs: Mapping[str, Any], spec: SignatureSpec, allow_nan: bool = True) -> dict[str, Array]:
     """Checks the inputs of a request and gives them the dtypes of the model.
 
     Args:
         inputs: mapping of str to ndarray or list. One value for each feature, rows first.
         spec: `SignatureSpec`. What the model takes.
+        allow_nan: bool. Whether floats may be NaN. Defaults to `True`.
 
     Returns:
         dict of str to ndarray. Strings as object arrays. A feature of shape `[rows, 1]` may be
@@ -115,7 +116,64 @@ def as_columns(inputs: Mapping[str, Any], spec: SignatureSpec) -> dict[str, Arra
     if len(set(rows.values())) > 1:
         counts = ", ".join(f"{name}={count}" for name, count in rows.items())
         raise ValueError(f"`inputs` must have the same number of rows. Received: {counts}")
+    if not allow_nan:
+        _check_no_nan(columns)
     return columns
+
+
+def with_user(
+    user: Mapping[str, Any], candidates: Mapping[str, Any], spec: SignatureSpec, tiled: bool
+) -> dict[str, Any]:
+    """Puts the features of one user beside those of the candidates.
+
+    Args:
+        user: mapping of str to value. Each one value, or one row of values.
+        candidates: mapping of str to ndarray or list. A row a candidate.
+        spec: `SignatureSpec`. What the model takes.
+        tiled: bool. Whether the user's row is repeated for every candidate.
+
+    Returns:
+        dict of str to ndarray or list. Inputs for `as_columns`.
+
+    Raises:
+        ValueError: There is no candidate feature, a feature is given twice or is unknown, or one of
+            the user has several rows. The text names it.
+
+    Example:
+
+    ```python
+    with_user({"user_id": 7}, {"item_id": [42, 43]}, spec, tiled=True)  # user_id: [7, 7]
+    ```
+    """
+    if not candidates:
+        raise ValueError("`candidates` must hold at least one feature. Received: candidates={}")
+    for name in user:
+        if name in candidates:
+            raise ValueError(f"`user` and `candidates` must not share a feature. Received: `{name}` in both")
+        if name not in spec.inputs:
+            known = ", ".join(spec.inputs)
+            raise ValueError(f"`user` must hold features of the model: {known}. Received: `{name}`")
+    rows = {name: _one_row(name, value, spec.inputs[name]) for name, value in user.items()}
+    if tiled:
+        count = len(next(iter(candidates.values())))
+        rows = {name: np.broadcast_to(row, (count, *row.shape[1:])) for name, row in rows.items()}
+    return {**rows, **candidates}
+
+
+def _one_row(name: str, value: Any, spec: TensorSpec) -> Array:
+    row = np.asarray(value, object if spec.dtype == "string" else None)
+    if spec.shape is not None and row.ndim == len(spec.shape) - 1:
+        row = row[np.newaxis]
+    if row.ndim == 0 or len(row) != 1:
+        raise ValueError(f"Feature `{name}` of `user` must have one row. Received: {reprlib.repr(value)}")
+    return row
+
+
+def _check_no_nan(columns: Mapping[str, Array]) -> None:
+    for name, column in columns.items():
+        if column.dtype.kind in "fVc" and (found := np.isnan(column)).any():
+            where = "".join(f"[{position}]" for position in np.argwhere(found)[0])
+            raise ValueError(f"Feature `{name}` must not be NaN. Received: {name}{where}=nan")
 
 
 def rows_to_columns(rows: Sequence[Mapping[str, Any]], spec: SignatureSpec) -> dict[str, Array]:
@@ -184,6 +242,8 @@ def _cast(name: str, value: Any, dtype: str) -> Array:
         raise ValueError(
             f"Feature `{name}` must be rows of one shape. Received: {reprlib.repr(value)}"
         ) from None
+    if raw.dtype == target:
+        return raw
     if raw.size == 0 or (raw.dtype.kind in _KINDS[target.kind] and _in_range(raw, target)):
         return raw.astype(target, copy=False)
     return _checked(name, value, dtype).astype(target)

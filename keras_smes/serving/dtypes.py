@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import ml_dtypes
@@ -43,6 +44,8 @@ KINDS: Final = (
     _kind("uint32", 22, "uint32_val", "<u4"),
     _kind("uint64", 23, "uint64_val", "<u8"),
 )
+BY_NUMBER: Final = MappingProxyType({kind.number: kind for kind in KINDS})
+BY_DTYPE: Final = MappingProxyType({kind.dtype: kind for kind in KINDS})
 
 
 def dtype_name(number: int) -> str:
@@ -60,7 +63,7 @@ def dtype_name(number: int) -> str:
     dtype_name(9)  # "int64"
     ```
     """
-    return next((kind.name for kind in KINDS if kind.number == number), f"DataType {number}")
+    return BY_NUMBER[number].name if number in BY_NUMBER else f"DataType {number}"
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:

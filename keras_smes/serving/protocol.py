@@ -7,12 +7,11 @@ that neither TensorFlow nor one set of generated classes is needed here.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
 
-from keras_smes.serving.dtypes import KINDS, STRING, Kind
+from keras_smes.serving.dtypes import BY_DTYPE, BY_NUMBER, STRING, Kind
 
 MAX_EXPANDED_BYTES: Final = 1 << 26
 """Bytes that a tensor may grow to beyond the values sent. A message of a few bytes can declare
@@ -45,11 +44,10 @@ def decode(proto: Any) -> np.ndarray[Any, Any]:
     decode(tf.make_tensor_proto([1, 2, 3]))
     ```
     """
-    kind = next((kind for kind in KINDS if kind.number == proto.dtype), None)
+    kind = BY_NUMBER.get(proto.dtype)
     if kind is None:
         raise ValueError(f"`dtype` must be one that is carried here. Received: dtype={proto.dtype}")
-    shape = _shape(proto)
-    count = math.prod(shape)
+    shape, count = _shape(proto)
     if count == 0:
         return np.empty(shape, kind.dtype)
     content = proto.tensor_content
@@ -57,8 +55,9 @@ def decode(proto: Any) -> np.ndarray[Any, Any]:
     return flat.reshape(shape)
 
 
-def _shape(proto: Any) -> tuple[int, ...]:
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+def _shape(proto: Any) -> tuple[tuple[int, ...], int]:
+    """The sizes of a tensor, and how many elements that makes."""
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
     count = 1
     for size in shape:
         count *= size
@@ -67,7 +66,7 @@ def _shape(proto: Any) -> tuple[int, ...]:
             raise ValueError(f"`tensor_shape` must be sizes of a possible tensor. Received: {shape}")
     if len(shape) > _MAX_DIMENSIONS:
         raise ValueError(f"`tensor_shape` must have at most 254 dimensions. Received: {len(shape)}")
-    return shape
+    return shape, count
 
 
 def _from_content(kind: Kind, content: bytes, count: int) -> np.ndarray[Any, Any]:
@@ -115,6 +114,8 @@ def _from_field(kind: Kind, proto: Any, count: int) -> np.ndarray[Any, Any]:
     if kind is STRING:
         values = np.empty(len(sent), object)
         values[:] = sent
+    elif isinstance(sent, bytes):  # floats as they lie in the message, see `wire`
+        values = _typed(kind, np.frombuffer(sent, kind.sent))
     else:
         values = _typed(kind, np.array(sent, kind.sent))
     return values[:count] if len(values) >= count else _expanded(kind, values, count)
@@ -207,15 +208,16 @@ def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
     if array.dtype.kind in "OSU":
         kind = STRING
     else:
-        known = [kind for kind in KINDS if kind.dtype == array.dtype.newbyteorder("=")]
-        if not known:
+        found = BY_DTYPE.get(array.dtype.newbyteorder("="))
+        if found is None:
             raise ValueError(f"`array` must have a dtype that is carried here. Received: {array.dtype}")
-        kind = known[0]
+        kind = found
         array = array.astype(kind.dtype.newbyteorder("<"), copy=False)
     proto.dtype = kind.number
-    proto.tensor_shape.SetInParent()
+    shape = proto.tensor_shape
+    shape.SetInParent()
     for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
+        shape.dim.add().size = size
     return array, kind
 
 

@@ -14,6 +14,8 @@ from keras_smes.serving.metrics import Metrics, microseconds_since
 
 _LOG: Final = logging.getLogger(__name__)
 
+_FOREVER: Final = 1e9
+
 Response = TypeVar("Response")
 
 
@@ -51,7 +53,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return self._counted("Regress", self._api.regress, request, context)
 
     def MultiInference(self, request: Any, context: grpc.ServicerContext) -> Any:
-        remaining = context.time_remaining()
+        remaining = _seconds_left(context)
         return _answered(context, lambda: self._api.multi_inference(request, remaining))
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -62,7 +64,7 @@ class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> Response:
         began, status = time.perf_counter(), "OK"
         try:
-            return _answered(context, lambda: method(request, context.time_remaining()))
+            return _answered(context, lambda: method(request, _seconds_left(context)))
         except BaseException:
             status = (context.code() or grpc.StatusCode.UNKNOWN).name
             raise
@@ -83,6 +85,12 @@ class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     def HandleReloadConfigRequest(self, request: Any, context: grpc.ServicerContext) -> Any:
         return _answered(context, lambda: self._api.reload(request, lambda: not context.is_active()))
+
+
+def _seconds_left(context: grpc.ServicerContext) -> float | None:
+    """How long the client will wait; None for ever, which gRPC tells as some hundred billion years."""
+    left = context.time_remaining()
+    return left if left is not None and left < _FOREVER else None
 
 
 def _answered(context: grpc.ServicerContext, answer: Callable[[], Response]) -> Response:

@@ -76,9 +76,7 @@ def test_inputs_that_do_not_fit_are_refused_before_they_are_sent(client, change,
 
 
 def test_an_unknown_signature_is_refused(client):
-    with pytest.raises(
-        ValueError, match=r"must be one of the model: .*double.* Received: signature_name='nope'"
-    ):
+    with pytest.raises(ValueError, match=r"must be one of the model: .*double.* Received: signature='nope'"):
         client.predict("ranker", {"x": [1.0]}, "nope")
 
 

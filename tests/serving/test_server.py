@@ -52,6 +52,10 @@ def refusal(call, request, timeout: float = 30.0) -> tuple[grpc.StatusCode, str]
     return caught.value.code(), caught.value.details()
 
 
+def test_a_request_without_a_deadline_is_answered(prediction):
+    assert len(prediction.Predict(ask(features(3))).outputs["click"].float_val) == 3
+
+
 @pytest.mark.parametrize("rows", [0, 1, 7, 500])
 def test_answers_equal_the_function_itself(prediction, ranker, rows):
     inputs = features(rows)

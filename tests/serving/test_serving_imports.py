@@ -12,13 +12,8 @@ import pytest
 import keras_smes.serving
 
 FOLDER = Path(keras_smes.serving.__file__).parent
-# Stands in for the package `keras_smes`, which imports Keras, so that only serving is looked at.
-ALONE = f"""
-import sys, types
-package = types.ModuleType("keras_smes")
-package.__path__ = [{str(FOLDER.parent)!r}]
-sys.modules["keras_smes"] = package
-"""
+# The client side: no TensorFlow, and not the package of TensorFlow Serving, which imports it.
+LIGHT = ["client", "wire", "load", "protocol", "dtypes", "columns", "errors"]
 
 
 def imports_of(module: str, seen: frozenset[str] = frozenset()) -> set[str]:
@@ -52,12 +47,31 @@ def test_only_one_module_imports_the_messages():
     assert users == ["messages"]
 
 
-@pytest.mark.parametrize(
-    "module", ["protocol", "dtypes", "columns", "errors", "flags", "text_configs", "states", "versions"]
-)
-def test_these_do_without_tensorflow(module):
-    code = f"{ALONE}import keras_smes.serving.{module}; assert 'tensorflow' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("module", [*LIGHT, "flags", "text_configs", "states", "versions"])
+def test_these_do_without_tensorflow_and_keras(module):
+    heavy = "{'tensorflow', 'keras', 'jax', 'tensorflow_serving'}"
+    done = run(f"import sys, keras_smes.serving.{module}; print(*{heavy} & set(sys.modules))")
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_the_client_works_where_tensorflow_is_not_installed(module):
+    missing = "['tensorflow', 'tensorflow_serving', 'keras']"
+    done = run(
+        f"import sys; sys.modules.update(dict.fromkeys({missing})); import keras_smes.serving.{module}"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("order", ["tensorflow_serving.apis.predict_pb2", "keras_smes.serving.client"])
+def test_both_descriptions_of_the_messages_live_in_one_process(order):
+    both = "import tensorflow_serving.apis.predict_pb2 as theirs, keras_smes.serving.wire as ours"
+    done = run(f"import {order}; {both}; print(ours.PredictRequest is theirs.PredictRequest)")
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize(
@@ -65,13 +79,13 @@ def test_these_do_without_tensorflow(module):
     [
         ("grpc", "client"),
         ("grpc", "server"),
-        ("tensorflow_serving", "client"),
+        ("google.protobuf", "client"),
+        ("tensorflow_serving", "server"),
         ("prometheus_client", "metrics"),
     ],
 )
 def test_a_missing_extra_says_how_to_install_it(missing, module):
-    code = f"{ALONE}sys.modules['{missing}'] = None; import keras_smes.serving.{module}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run(f"import sys; sys.modules['{missing}'] = None; import keras_smes.serving.{module}")
     assert done.stderr.strip().splitlines()[-1] == (
         'ImportError: Serving needs packages that are not installed: pip install "keras_smes[serving]"'
     )
