@@ -7,7 +7,7 @@ DATA ?= movielens-100k
 DATA_DIR ?=
 RUN ?= runs/quickstart
 
-.PHONY: venv test test-tensorflow test-jax lint types quickstart clean
+.PHONY: venv test test-tensorflow test-jax lint types docs quickstart clean
 
 venv: $(VENV)/.installed
 
@@ -40,6 +40,9 @@ lint: venv
 
 types: venv
 	$(BIN)/python -m mypy
+
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 quickstart: venv
 	$(BIN)/python examples/quickstart.py --data $(DATA) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) --out $(RUN)

@@ -30,7 +30,7 @@ TEST = [
     *RANKING,
     *CONFIG,
 ]
-DEV = ["ruff>=0.9", "mypy>=1.14", "build>=1.2", *TEST]
+DEV = ["ruff>=0.9", "mypy>=1.14", "build>=1.2", *TEST, *DOCS]
 
 setup(
     name="keras_smes",

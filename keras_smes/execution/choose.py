@@ -64,7 +64,18 @@ def choose(
 def run(
     execution: str, inputs_bd: Tensor, choice: Choice, experts: Experts, training: bool = False
 ) -> Tensor:
-    """Runs the chosen pairs the way that `execution` says; returns float32 `[B, T, out]`."""
+    """Runs the chosen pairs the way that `execution` says.
+
+    Args:
+        execution: `"auto"` or the name of a way.
+        inputs_bd: `[B, D]` floats.
+        choice: The `Choice`: which experts run, and with what weights.
+        experts: The `Experts`.
+        training: Whether gradients will be wanted; counts for `"auto"`. Defaults to `False`.
+
+    Returns:
+        float32 `[B, T, out]`.
+    """
     if execution == "auto":
         bound, batch = choice.executed_bm.shape[1], inputs_bd.shape[0]
         execution = choose(
