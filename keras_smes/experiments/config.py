@@ -1,0 +1,173 @@
+"""What an experiment is made of: data, split, models, trials, seeds."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_smes.checks import check_counts
+from keras_smes.training.config import RunConfig, read_values
+
+SPLIT = ("train_until", "test_from", "test_until", "test_fraction")
+
+
+class Planned(NamedTuple):
+    """A run that an experiment asks for.
+
+    Attributes:
+        label: Name of its row: the model's, with the trial's behind a slash if there are trials.
+        config: Its `RunConfig`, the seed in it.
+        stated: What the experiment states of it, without defaults, as JSON values: data and split, too.
+    """
+
+    label: str
+    config: RunConfig
+    stated: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """A digest of what is stated, by which a finished run is known again."""
+        return hashlib.sha256(json.dumps(self.stated, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Models x seeds on one split of one data set.
+
+    Args:
+        name: Name of the experiment, and of the folder of its results.
+        question: What it is to answer, in a sentence.
+        data: Name of the data set.
+        models: `RunConfig` values by label, such as `{"mmoe": {"model": "mmoe"}}`; data and seed aside.
+        seeds: Seeds; every model is trained once with each.
+        reference: Label of the row that the others are compared with. Defaults to `None`, the first one.
+        data_options: Options of the data set's loader. Defaults to none.
+        split: Any of `train_until`, `test_from`, `test_until` (dates) and `test_fraction`. Defaults to none:
+            the data set's usual split.
+        common: `RunConfig` values of all models, which a model's own override key by key. Defaults to none.
+        trials: `RunConfig` values by label, each tried with every model, so that all get as many. They
+            override the model's. Defaults to none.
+        candidates: Rows of a request whose latency is measured. Defaults to `500`.
+
+    Example:
+
+    >>> models = {"smes": {}, "mmoe": {"model": "mmoe"}}
+    >>> experiment = Experiment("small", "Which one?", "simulated", models, seeds=[0, 1])
+    >>> [planned.label for planned in experiment.runs()]
+    ['smes', 'mmoe', 'smes', 'mmoe']
+    """
+
+    name: str
+    question: str
+    data: str
+    models: Mapping[str, Mapping[str, Any]]
+    seeds: Sequence[int]
+    reference: str | None = None
+    data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    split: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    common: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    trials: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    candidates: int = 500
+
+    def __post_init__(self) -> None:
+        check_counts("candidates", [self.candidates])
+        seeds = check_counts("seeds", self.seeds, minimum=0)
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"`seeds` must be different. Received: seeds={list(seeds)}")
+        if not isinstance(self.models, Mapping) or not self.models:
+            raise ValueError(f"`models` must name one model or more. Received: models={self.models!r}")
+        if unknown := sorted(set(self.split) - set(SPLIT)):
+            raise ValueError(f"`split` must be among {list(SPLIT)}. Received: unknown={unknown}")
+        object.__setattr__(self, "split", {name: _date(name, value) for name, value in self.split.items()})
+        reference = self.labels[0] if self.reference is None else self.reference
+        if reference not in self.labels:
+            raise ValueError(f"`reference` must be one of {self.labels}. Received: reference={reference!r}")
+        object.__setattr__(self, "reference", reference)
+        self.runs()  # refuses what no run can be made of
+
+    @property
+    def labels(self) -> list[str]:
+        """The rows of the table."""
+        return [label for label, _ in self._rows()]
+
+    def runs(self) -> list[Planned]:
+        """Returns all runs, a seed after the other."""
+        return [self._planned(label, values, seed) for seed in self.seeds for label, values in self._rows()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the experiment as JSON values."""
+        values: dict[str, Any] = plain(dataclasses.asdict(self))
+        return values
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Experiment":
+        """Returns the experiment of a YAML or JSON file, named as the file; unknown keys are refused."""
+        values = {"name": Path(path).stem, **read_values(path)}
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - set(fields)):
+            raise ValueError(
+                f"An experiment's keys must be among {list(fields)}. Received: unknown={unknown}"
+            )
+        must = [name for name, field in fields.items() if _must(field)]
+        if missing := [name for name in must if name not in values]:
+            raise ValueError(f"An experiment must have {must}. Received: missing={missing}")
+        return cls(**values)
+
+    def _rows(self) -> list[tuple[str, dict[str, Any]]]:
+        rows = {label: merged(self.common, own or {}) for label, own in self.models.items()}
+        if not self.trials:
+            return list(rows.items())
+        return [
+            (f"{label}/{trial}", merged(values, change or {}))
+            for label, values in rows.items()
+            for trial, change in self.trials.items()
+        ]
+
+    def _planned(self, label: str, values: Mapping[str, Any], seed: int) -> Planned:
+        if given := sorted({"data", "data_options", "seed"} & set(values)):
+            raise ValueError(f"`models` must leave {given} to the experiment. Received: model {label!r}")
+        whole = {"data": self.data, "data_options": self.data_options, **values, "seed": seed}
+        return Planned(label, _config(label, whole), plain({**whole, "split": self.split}))
+
+
+def _config(label: str, values: Mapping[str, Any]) -> RunConfig:
+    try:
+        config = RunConfig.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"model {label!r}: {error}") from None
+    if config.training.validation is not None:
+        raise ValueError(
+            "`training.validation` is not for experiments: make `split` end before the test days. "
+            f"Received: model {label!r}"
+        )
+    return config
+
+
+def plain(values: Any) -> Any:
+    """Returns values as JSON has them, dates as text."""
+    return json.loads(json.dumps(values, default=str))
+
+
+def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `values` with what `change` has instead, mappings key by key."""
+    result = dict(values)
+    for key, new in change.items():
+        old = result.get(key)
+        result[key] = merged(old, new) if isinstance(old, Mapping) and isinstance(new, Mapping) else new
+    return result
+
+
+def _date(name: str, value: Any) -> Any:
+    if name == "test_fraction" or isinstance(value, datetime.date):
+        return value
+    try:
+        return datetime.date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"`{name}` must be a date such as 2022-05-04. Received: {name}={value!r}") from None
+
+
+def _must(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

@@ -1,0 +1,167 @@
+"""One run: trains a model on rows that all runs share, and measures it."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_smes.baselines.cost import executed_multiplications, parameters
+from keras_smes.data import Interactions, Split, load, split_with_statistics
+from keras_smes.data.simulated import oracle
+from keras_smes.experiments.config import Experiment
+from keras_smes.features.encoder import preprocessor
+from keras_smes.metrics import auc, gauc, log_loss
+from keras_smes.tasks import BinaryTask
+from keras_smes.training.batches import Arrays, PackedRows, run_preprocessor
+from keras_smes.training.callbacks import Curves
+from keras_smes.training.config import RunConfig
+from keras_smes.training.evaluate import evaluate_features
+from keras_smes.training.fit import Prepared, new_model, prepare
+from keras_smes.training.state import read_variables, state_variables, write_variables
+from keras_smes.training.trainer import StepPlan, Trainer
+
+FIGURES = ("auc", "gauc", "logloss", "predicted_over_observed")
+ROUTING = ("union_mean", "union_bound", "load_max_over_mean", "dead_experts", "num_experts", "expert_load")
+CALLS = 40
+
+
+class Rows(NamedTuple):
+    """What all runs of an experiment have in common: made once.
+
+    Attributes:
+        parts: The training and the test rows.
+        prepared: The training rows as models take them.
+        packed: The same, to be cut into batches.
+        test_features: The features of the test rows as models take them.
+    """
+
+    parts: Split
+    prepared: Prepared
+    packed: PackedRows
+    test_features: Arrays
+
+
+def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
+    """Reads, cuts and preprocesses the rows of an experiment."""
+    parts = split_with_statistics(
+        load(experiment.data, data_dir, **experiment.data_options), **experiment.split
+    )
+    prepared = prepare(parts.train)
+    test_features = run_preprocessor(preprocessor(prepared.schema), parts.test.columns())
+    return Rows(parts, prepared, PackedRows(prepared.parts), test_features)
+
+
+class EpochClock(Curves):
+    """Notes when each epoch ends; writes no curve."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.ends: list[float] = []
+
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        self.ends.append(time.perf_counter())
+
+    def rows_per_second(self, rows: int) -> float:
+        """Of the epochs after the first, in which the graph may be built; of all if there is but one."""
+        epochs = len(self.ends) - 1
+        seconds = self.ends[-1] - (self.ends[0] if epochs else self.start)
+        return round(rows * max(epochs, 1) / seconds, 1)
+
+
+class Contender:
+    """A model that is trained anew with one seed after the other: its graphs are built once.
+
+    Args:
+        config: The `RunConfig`; any seed.
+        rows: The `Rows`.
+    """
+
+    def __init__(self, config: RunConfig, rows: Rows) -> None:
+        keras.backend.clear_session()
+        self.config, self.rows = config, rows
+        self._steps = StepPlan(rows.packed, config.training.batch_size, 0).steps
+        self.ranker, self._model = new_model(config, rows.prepared, self._steps)
+
+    def train(self, seed: int) -> EpochClock:
+        """Trains from the weights of a seed, in the order of that seed: as `fit_ranker` does, to the bit."""
+        config = dataclasses.replace(self.config, seed=seed)
+        _, fresh = new_model(config, self.rows.prepared, self._steps)
+        write_variables(state_variables(self._model), read_variables(state_variables(fresh)))
+        clock = EpochClock()
+        plan = StepPlan(self.rows.packed, config.training.batch_size, seed)
+        Trainer(self._model, plan, config.training, curves=clock).train()
+        return clock
+
+    def measure(self, seed: int, candidates: int | None) -> dict[str, Any]:
+        """Trains and measures.
+
+        Args:
+            seed: The seed.
+            candidates: Rows of the request whose latency is measured; `None` measures none.
+
+        Returns:
+            JSON values: `tasks` (of each, `FIGURES`), `routing`, `cost` and `speed`.
+        """
+        clock, test = self.train(seed), self.rows.parts.test
+        measured = evaluate_features(self.ranker, self.rows.test_features, test)
+        routing = {name: measured["routing"][name] for name in ROUTING if name in measured["routing"]}
+        return {
+            "tasks": {t: {name: own.get(name) for name in FIGURES} for t, own in measured["tasks"].items()},
+            "routing": routing,
+            "cost": cost(self.ranker, routing),
+            "speed": {
+                "rows_per_second": clock.rows_per_second(len(self.rows.parts.train)),
+                "latency_ms": candidates and latency_ms(self.ranker, test, candidates),
+            },
+        }
+
+
+def cost(ranker: keras.Model, routing: Mapping[str, Any]) -> dict[str, float]:
+    """Counts parameters, and multiplications an instance, of the layer of experts with its routers or gates.
+
+    Layers that choose are counted at the mean number of experts that they were seen to execute.
+    """
+    experts = ranker.get_layer("core").get_layer("experts")
+    return {
+        "parameters": parameters(experts),
+        "all_parameters": ranker.count_params(),
+        "multiplications": executed_multiplications(experts, routing.get("union_mean")),
+    }
+
+
+def latency_ms(ranker: keras.Model, rows: Interactions, candidates: int) -> float:
+    """Returns the median milliseconds of a call of the whole ranker's graph on raw rows, in this process."""
+    import tensorflow as tf
+
+    request = {
+        name: tf.constant(np.resize(values, (candidates, *values.shape[1:])))
+        for name, values in rows.columns().items()
+    }
+    call = tf.function(lambda columns: ranker(columns, training=False))
+    call(request)
+    return 1e3 * float(np.median([_seconds(lambda: call(request)) for _ in range(CALLS)]))
+
+
+def oracle_tasks(rows: Interactions) -> dict[str, dict[str, float]]:
+    """Returns the figures of the true probabilities of simulated rows: no model has better on average."""
+    labels, users = rows.labels(), rows.user_ids()
+    truth = oracle(rows)
+    return {
+        task.name: {
+            "auc": float(auc(labels[task.label], truth[task.name])),
+            "gauc": float(gauc(labels[task.label], truth[task.name], users).value),
+            "logloss": float(log_loss(labels[task.label], truth[task.name])),
+        }
+        for task in rows.tasks
+        if isinstance(task, BinaryTask)
+    }
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    outputs = call()
+    np.asarray(next(iter(outputs.values())))
+    return time.perf_counter() - start

@@ -1,0 +1,103 @@
+"""Finished runs to results: means, spreads, paired differences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_smes.experiments.bootstrap import mean_and_spread, paired_difference
+from keras_smes.experiments.config import Experiment
+
+MEAN_AUC = "mean_auc"
+Line = Mapping[str, Any]
+
+
+def summarize(experiment: Experiment, lines: Sequence[Line]) -> dict[str, Any]:
+    """Makes the results of an experiment out of its finished runs.
+
+    Args:
+        experiment: The `Experiment`.
+        lines: The runs, each with `label`, `seed`, `tasks`, `routing`, `cost`, `speed`, and where it was
+            made.
+
+    Returns:
+        JSON values: `experiment`, `split`, `environments`, `is_complete`, and `rows`, of each label: `seeds`,
+        `metrics` (`mean`, `spread` over seeds and `values` of each metric, `mean_auc` over the tasks among
+        them), `difference` to the reference over the seeds that both have, `cost`, `speed` and `routing`.
+        `oracle` where rows are simulated.
+    """
+    by_label: dict[str, dict[int, Line]] = {label: {} for label in experiment.labels}
+    for line in lines:
+        by_label[line["label"]][line["seed"]] = line
+    assert experiment.reference is not None
+    reference = by_label[experiment.reference]
+    results = {
+        "experiment": experiment.to_dict(),
+        "is_complete": all(set(own) == set(experiment.seeds) for own in by_label.values()),
+        "split": lines[0]["split"],
+        "environments": _distinct(line["environment"] for line in lines),
+        "rows": {label: _row(own, reference) for label, own in by_label.items() if own},
+    }
+    return {**results, "oracle": lines[0]["oracle"]} if "oracle" in lines[0] else results
+
+
+def metrics_of(line: Line) -> dict[str, float]:
+    """Returns a run's figures by name, `TASK_auc` and the like, and their mean over tasks, `mean_auc`."""
+    figures = {
+        f"{task}_{name}": value
+        for task, own in line["tasks"].items()
+        for name, value in own.items()
+        if value is not None
+    }
+    aucs = [own["auc"] for own in line["tasks"].values() if own.get("auc") is not None]
+    return {**figures, MEAN_AUC: float(np.mean(aucs))} if aucs else figures
+
+
+def _row(own: Mapping[int, Line], reference: Mapping[int, Line]) -> dict[str, Any]:
+    by_seed = {seed: metrics_of(line) for seed, line in sorted(own.items())}
+    others = {seed: metrics_of(line) for seed, line in reference.items() if seed in by_seed}
+    names = [name for name in next(iter(by_seed.values())) if all(name in m for m in by_seed.values())]
+    metrics, differences = {}, {}
+    for name in names:
+        values = [figures[name] for figures in by_seed.values()]
+        mean, spread = mean_and_spread(values)
+        metrics[name] = {"mean": mean, "spread": spread, "values": values}
+        if others and own is not reference:
+            one, other = ([by[seed][name] for seed in sorted(others)] for by in (by_seed, others))
+            differences[name] = paired_difference(one, other)._asdict()
+    return {
+        "seeds": list(by_seed),
+        "metrics": metrics,
+        "difference": differences,
+        "cost": _means([line["cost"] for line in own.values()]),
+        "speed": _medians([line["speed"] for line in own.values()]),
+        "routing": _routing([line["routing"] for line in own.values()]),
+    }
+
+
+def _routing(routings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds, the worst of `load_max_over_mean` and `dead_experts`, and the first seed's loads."""
+    if not routings[0]:
+        return {}
+    numbers = [{name: value for name, value in r.items() if not isinstance(value, list)} for r in routings]
+    worst = {
+        f"{name}_worst": max(r[name] for r in routings) for name in ("load_max_over_mean", "dead_experts")
+    }
+    return {**_means(numbers), **worst, "expert_load": routings[0]["expert_load"]}
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _medians(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    present = {name: [v for row in rows if (v := row[name]) is not None] for name in rows[0]}
+    return {name: float(np.median(values)) if values else None for name, values in present.items()}
+
+
+def _distinct(values: Any) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found

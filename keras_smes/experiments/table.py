@@ -1,0 +1,188 @@
+"""Results as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_smes.experiments.summary import MEAN_AUC
+
+Results = Mapping[str, Any]
+NONE = "-"
+
+
+def to_markdown(results: Results) -> str:
+    """Returns the results as Markdown: quality, differences to the reference, cost, routing.
+
+    Args:
+        results: What `summarize` returned.
+    """
+    experiment = results["experiment"]
+    sections = [
+        f"# {experiment['name']}",
+        experiment["question"],
+        _how(results),
+        _quality(results),
+        _differences(results),
+    ]
+    sections += [_cost(results), _routing(results), _gaps(results)]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def quality_metrics(results: Results) -> list[str]:
+    """Returns the metrics of the table: the mean AUC, then AUC and GAUC of each task."""
+    known = next(iter(results["rows"].values()))["metrics"]
+    tasks = [name.removesuffix("_auc") for name in known if name.endswith("_auc") and name != MEAN_AUC]
+    return [MEAN_AUC, *(f"{task}_{name}" for task in tasks for name in ("auc", "gauc"))]
+
+
+def _how(results: Results) -> str:
+    split, seeds = results["split"], results["experiment"]["seeds"]
+    parts = [
+        f"{name}: {split[name]['rows']:,} rows of {split[name]['first_date']} to {split[name]['last_date']}"
+        for name in ("train", "test")
+    ]
+    env = results["environments"][-1]
+    sources = ", ".join(dict.fromkeys(str(env["commit"]) for env in results["environments"]))
+    packages = ", ".join(f"{name} {version}" for name, version in env["packages"].items())
+    lines = [
+        f"Data: {results['experiment']['data']}, {'; '.join(parts)}.",
+        f"Seeds: {seeds[0]} to {seeds[-1]}, {len(seeds)} of them"
+        + ("." if results["is_complete"] else "; **not all runs are finished**."),
+        f"Made with {packages}, Python {env['python']}, {env['machine']}, {env['cpus']} CPUs; "
+        f"source {sources}.",
+        "Written by `keras-smes experiment`; `results.json` holds every value.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _quality(results: Results) -> str:
+    names = quality_metrics(results)
+    rows = []
+    for label, row in results["rows"].items():
+        rows.append(
+            [label, len(row["seeds"]), *(_mean_and_spread(row["metrics"].get(name)) for name in names)]
+        )
+    if "oracle" in results:
+        tasks = results["oracle"]
+        aucs = [own["auc"] for own in tasks.values()]
+        values = [sum(aucs) / len(aucs)] + [own[name] for own in tasks.values() for name in ("auc", "gauc")]
+        rows.append(["(oracle)", NONE, *(f"{value:.4f}" for value in values)])
+    return "## Quality\n\nMean ± standard deviation over seeds.\n\n" + _table(["", "seeds", *names], rows)
+
+
+def _differences(results: Results) -> str:
+    reference = results["experiment"]["reference"]
+    names = quality_metrics(results)
+    rows = [
+        [
+            label,
+            row["difference"][MEAN_AUC]["pairs"],
+            *(_difference(row["difference"].get(name)) for name in names),
+        ]
+        for label, row in results["rows"].items()
+        if row["difference"]
+    ]
+    if not rows:
+        return ""
+    title = f"## Difference to {reference}, x 1000"
+    note = f"Mean over paired seeds, 95 % bootstrap interval if several; + is better than {reference}."
+    return f"{title}\n\n{note}\n\n" + _table(["", "pairs", *names], rows)
+
+
+def _cost(results: Results) -> str:
+    reference = results["rows"].get(results["experiment"]["reference"])
+    rows = []
+    for label, row in results["rows"].items():
+        cost, speed = row["cost"], row["speed"]
+        rows.append(
+            [
+                label,
+                *(
+                    _with_ratio(cost[n], reference and reference["cost"][n])
+                    for n in ("parameters", "multiplications")
+                ),
+                f"{cost['all_parameters']:,.0f}",
+                _number(speed["rows_per_second"], 0),
+                _number(speed["latency_ms"], 2),
+            ]
+        )
+    header = ["", "parameters", "multiplications a row", "parameters, all", "training rows/s", "latency, ms"]
+    note = (
+        "Parameters and executed multiplications are of the experts with their routers or gates, at the "
+        f"measured mean |U|; latency is the median of {results['experiment']['candidates']} candidates "
+        "through the whole graph, in this process."
+    )
+    return f"## Cost\n\n{note}\n\n" + _table(header, rows)
+
+
+def _routing(results: Results) -> str:
+    rows = []
+    for label, row in results["rows"].items():
+        if own := row["routing"]:
+            load = f"{own['load_max_over_mean']:.2f} ({own['load_max_over_mean_worst']:.2f})"
+            dead = f"{own['dead_experts']:.1f} ({own['dead_experts_worst']})"
+            rows.append(
+                [
+                    label,
+                    f"{own['num_experts']:.0f}",
+                    _number(own["union_mean"], 2),
+                    _number(own["union_bound"], 0),
+                    load,
+                    dead,
+                ]
+            )
+    if not rows:
+        return ""
+    header = ["", "E", "mean \\|U\\|", "bound", "load, max over mean", "dead experts"]
+    return "## Routing, on the test rows\n\nMean over seeds (the worst seed).\n\n" + _table(header, rows)
+
+
+def _gaps(results: Results) -> str:
+    """How much of the way from each other model to the oracle the reference goes."""
+    reference = results["rows"].get(results["experiment"]["reference"])
+    if "oracle" not in results or reference is None:
+        return ""
+    tasks = list(results["oracle"])
+    rows = []
+    for label, row in results["rows"].items():
+        if row is not reference:
+            shares = [
+                _gap_closed(results["oracle"][task]["auc"], f"{task}_auc", row, reference) for task in tasks
+            ]
+            rows.append([label, *(f"{share:.0%}" if share is not None else NONE for share in shares)])
+    if not rows:
+        return ""
+    name = results["experiment"]["reference"]
+    title = f"## Share of the AUC gap to the oracle that {name} closes, from each other model"
+    return f"{title}\n\n" + _table(["from", *tasks], rows)
+
+
+def _gap_closed(best: float, metric: str, row: Results, reference: Results) -> float | None:
+    own, other = (float(r["metrics"][metric]["mean"]) for r in (reference, row))
+    return (own - other) / (best - other) if best > other else None
+
+
+def _mean_and_spread(metric: Mapping[str, Any] | None) -> str:
+    if metric is None:
+        return NONE
+    return f"{metric['mean']:.4f}" + ("" if metric["spread"] is None else f" ± {metric['spread']:.4f}")
+
+
+def _difference(difference: Mapping[str, Any] | None) -> str:
+    if difference is None:
+        return NONE
+    mean, low, high = (f"{1e3 * difference[name]:+.2f}" for name in ("mean", "low", "high"))
+    # One pair says nothing of its spread.
+    return mean if difference["pairs"] == 1 else f"{mean} [{low}, {high}]"
+
+
+def _with_ratio(value: float, reference: float | None) -> str:
+    return f"{value:,.0f}" + (f" ({value / reference:.2f}x)" if reference else "")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def _table(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

@@ -1,0 +1,96 @@
+"""The checked-in experiments: equal where they say so, and tables that say what the results say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("polars", reason='needs the extra "data"')
+pytest.importorskip("yaml", reason='needs the extra "config"')
+
+from keras_smes.baselines.cost import executed_multiplications, parameters
+from keras_smes.experiments import Experiment, to_markdown
+
+FOLDER = Path(__file__).parents[2] / "experiments"
+CONFIGS = sorted(FOLDER.glob("*.yaml"))
+DONE = sorted(FOLDER.glob("*/results.json"))
+TASKS = {"kuairand-pure": 3, "simulated": 6}
+WITHIN = 0.08
+
+
+def by_name(path):
+    return path.stem if path.suffix == ".yaml" else path.parent.name
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=by_name)
+def test_configuration_is_one(path):
+    assert Experiment.read(path).runs()
+
+
+@pytest.mark.parametrize("name", ["kuairand_main", "simulated_capacity"])
+def test_models_are_as_equal_as_their_labels_say(name):
+    experiment = Experiment.read(FOLDER / f"{name}.yaml")
+    layers = {run.label: build(run.config, TASKS[experiment.data]) for run in experiment.runs()}
+    measured = results_of(name)["rows"][experiment.reference]["routing"]["union_mean"]
+    reference = layers[experiment.reference]
+    for label, layer in layers.items():
+        if label.endswith("equal multiplications"):
+            target = executed_multiplications(reference, measured)
+            assert executed_multiplications(layer) == pytest.approx(target, rel=WITHIN), label
+        elif label.endswith("equal parameters"):
+            assert parameters(layer) == pytest.approx(parameters(reference), rel=WITHIN), label
+
+
+def build(config, num_tasks):
+    layer = config.build_experts(num_tasks)
+    layer.build((None, config.encoder.units[-1]))
+    return layer
+
+
+def results_of(name):
+    path = FOLDER / name / "results.json"
+    if not path.exists():
+        pytest.skip(f"no results of {name} yet")
+    return json.loads(path.read_text())
+
+
+def test_every_family_was_tuned_alike():
+    experiment = Experiment.read(FOLDER / "kuairand_tuning.yaml")
+    main = Experiment.read(FOLDER / "kuairand_main.yaml")
+    assert {run.config.model for run in main.runs()} <= {run.config.model for run in experiment.runs()}
+    assert experiment.split["test_until"].isoformat() < "2022-05-05"  # the first test day of the main one
+    assert not set(experiment.seeds) & set(main.seeds)
+
+
+@pytest.mark.parametrize("path", DONE, ids=by_name)
+def test_table_says_what_the_results_say(path):
+    results = json.loads(path.read_text())
+    assert (path.parent / "README.md").read_text() == to_markdown(results)
+    assert results["experiment"] == Experiment.read(path.parent.with_suffix(".yaml")).to_dict()
+
+
+@pytest.mark.parametrize("path", DONE, ids=by_name)
+def test_means_are_those_of_the_values(path):
+    for row in json.loads(path.read_text())["rows"].values():
+        for metric in row["metrics"].values():
+            assert metric["mean"] == pytest.approx(sum(metric["values"]) / len(metric["values"]))
+            assert len(metric["values"]) == len(row["seeds"])
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "metric", "text"),
+    [
+        ("kuairand_tuning", "mmoe/rate 0.004", "mean_auc", "0.7626"),
+        ("kuairand_tuning", "ple/rate 0.004", "mean_auc", "0.7622"),
+        ("kuairand_tuning", "shared_bottom/rate 0.002", "mean_auc", "0.7599"),
+        ("kuairand_tuning", "smes/rate 0.004", "mean_auc", "0.7585"),
+        ("kuairand_tuning", "naive_sparse/rate 0.004", "mean_auc", "0.7565"),
+        ("kuairand_main", "smes", "click_auc", "0.7377"),
+        ("kuairand_main", "smes", "click_gauc", "0.6311"),
+        ("kuairand_main", "smes", "long_view_auc", "0.7377"),
+        ("kuairand_main", "smes", "long_view_gauc", "0.6416"),
+    ],
+)
+def test_readme_quotes_the_results(name, label, metric, text):
+    assert f"{results_of(name)['rows'][label]['metrics'][metric]['mean']:.4f}" == text
+    assert text in (FOLDER / "README.md").read_text()
