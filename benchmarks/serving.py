@@ -93,7 +93,8 @@ def export_ranker(folder, num_experts, units):
     schema = FeatureSchema(tuple(features)).fit(example_columns(5000))
     smes = SMES(6, num_experts, num_shared=2, num_private=1, expert_units=units)
     tasks = [f"task_{index}" for index in range(6)]
-    write_saved_model(build_ranker(schema, tasks=tasks, experts=smes), folder)
+    ranker = build_ranker(schema, tasks=tasks, experts=smes)
+    write_saved_model(ranker, folder, signatures=["serving_default"])
 
 
 def example_columns(rows):

@@ -7,10 +7,13 @@ from keras_smes.lazy import import_after, import_on_use
 if TYPE_CHECKING:
     from keras_smes.features.schema import (
         FeatureSchema,
+        HashedInteger,
         HashedString,
         IntegerCategory,
         Number,
+        Sequence,
         StringCategory,
+        Tags,
     )
     from keras_smes.layers import (
         SMES,
@@ -33,6 +36,7 @@ __all__ = [
     "ExpertPool",
     "FeatureSchema",
     "GlobalBalanceRegularizer",
+    "HashedInteger",
     "HashedString",
     "IntegerCategory",
     "Number",
@@ -40,8 +44,10 @@ __all__ = [
     "PrivateExpertGate",
     "RegressionTask",
     "ScoreFusion",
+    "Sequence",
     "SharedSubsetRouter",
     "StringCategory",
+    "Tags",
     "Task",
     "TaskScores",
     "TaskTower",

@@ -57,9 +57,9 @@ class OnCall(Protocol):
 class Retry:
     """How often a call is made again that found no server, or a full one.
 
-    Only UNAVAILABLE is tried again: that request was not worked on. The pauses are random, up to a
-    bound that doubles, `base * 2**n`, so that clients don't return all at once; none of them goes
-    beyond the deadline.
+    Only UNAVAILABLE is tried again: nothing answered, or a queue was full; and scoring twice does no
+    harm. The pauses are random, up to a bound that doubles, `base * 2**n`, so that clients don't
+    return all at once; none of them goes beyond the deadline.
 
     Args:
         attempts: int. Calls in all; 1 never tries again. Defaults to 3.
