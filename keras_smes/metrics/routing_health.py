@@ -129,9 +129,6 @@ class RoutingHealth(keras.metrics.Metric):
         self._count("jaccard", _sums_of_digits(_jaccard(chosen_bte), rows_b[:, None, None]))
         self._count("entropy", _sums_of_digits(_entropy(p_bte), rows_b[:, None]))
 
-    def update(self, probabilities: Tensor, chosen: Tensor, union: Tensor) -> None:
-        self.update_state({"probabilities": probabilities, "chosen": chosen, "union": union})
-
     def state(self) -> State:
         """Returns all counts as int64 arrays, by name; those of workers may be added up by an all-reduce."""
         return {

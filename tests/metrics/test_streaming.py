@@ -318,18 +318,6 @@ def test_xla_on_tensorflow_is_refused_with_what_to_do():
         model.evaluate(x, y, verbose=0)
 
 
-@pytest.mark.tensorflow
-def test_replicas_feed_one_metric():
-    import tensorflow as tf
-
-    x, y, _ = features(5, 64)
-    with tf.distribute.MirroredStrategy(["cpu:0"]).scope():
-        model = model_of()
-        model.compile(loss="binary_crossentropy", metrics=[AUC()])
-    found = model.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
-    assert found["auc"] == pytest.approx(metrics.auc(y[:, 0], model.predict(x, verbose=0)[:, 0]), abs=1e-12)
-
-
 def test_the_examples_run():
     result = doctest.testmod(streaming_metrics)
     assert result.attempted > 0
