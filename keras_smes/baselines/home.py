@@ -40,9 +40,13 @@ class HoME(keras.layers.Layer):
     keeps a task from occupying what is shared; feature gates part the gradients of the experts' inputs,
     and self gates lead them past the mixture.
 
-    † What the paper leaves open is chosen here: gates are linear without bias; hidden layers of an
-    expert are `swish(x @ kernel + bias)`; experts of one kind (E_s, an E_c, an E_t) have one feature gate
-    in common; its rank is an argument; both levels have experts of the same size.
+    † This is a reading, and not checked against the paper's own equations: what we could reach of it is its
+    abstract, public summaries, and two open reimplementations that differ from each other. Normalised
+    swish experts, feature gates, groups of tasks and two levels are common to all of them; that a self
+    gate adds a second mixture of the experts' own kind is so in one of the two only.
+    Chosen here: gates are linear without bias; hidden layers of an expert are `swish(x @ kernel + bias)`;
+    experts of one kind (E_s, an E_c, an E_t) have one feature gate in common, a mixture of
+    `num_feature_gates` of rank `feature_gate_rank`; both levels have experts of the same size.
 
     Batch normalisation makes outputs depend on the batch in training, on moving averages otherwise.
 

@@ -125,8 +125,8 @@ class StoredInteractions:
             ValueError: If no row is dated so.
         """
         present = self.dates()
-        bounds = {"first": max(first or present[0], present[0]), "last": min(last or present[1], present[1])}
-        kept = dataclasses.replace(self, **bounds)
+        since, until = max(first or present[0], present[0]), min(last or present[1], present[1])
+        kept = dataclasses.replace(self, first=since, last=until)
         kept = dataclasses.replace(kept, parts=tuple(part for part in self.parts if kept.count(part)))
         if not kept.parts:
             raise ValueError(
