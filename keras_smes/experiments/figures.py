@@ -52,7 +52,7 @@ def quality_by_cost(results: Results, ax: Axes) -> None:
         )
     ax.set_xscale("log")
     style.label(ax, "Quality by cost", "multiplications a row, experts and routers", "mean AUC")
-    _legend_beside(ax)
+    style.legend_beside(ax)
 
 
 def load(results: Results, ax: Axes) -> None:
@@ -65,11 +65,7 @@ def load(results: Results, ax: Axes) -> None:
     style.label(
         ax, "Load by expert, on the test rows", "expert, from most to least loaded", "load over mean load"
     )
-    _legend_beside(ax)
-
-
-def _legend_beside(ax: Axes) -> None:
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, labelcolor=style.INK)
+    style.legend_beside(ax)
 
 
 def _saved(draw_on: Any, results: Results, path: Path) -> Path:

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from keras_smes.viz import style
 
 MOST_EXPERTS_WITH_NUMBERS = 16  # more columns than this leave no room for a number in each cell
+MOST_TASKS_WITH_NUMBERS = 12
+MOST_BARS_APART = 100  # more have no pixel to spare for a gap
+FAR = 12  # bounds to the pool's size: with it in view the bars would be slivers
 
 
 def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) -> Axes:
@@ -38,7 +41,8 @@ def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) 
         load_e = np.sort(load_e)[::-1]
     uniform = 1 / len(load_e)
     ax = style.axes(ax)
-    ax.bar(np.arange(len(load_e)), load_e, width=0.8, color=style.FILL)
+    width = 0.8 if len(load_e) <= MOST_BARS_APART else 1.0
+    ax.bar(np.arange(len(load_e)), load_e, width=width, color=style.FILL)
     ax.axhline(uniform, color=style.INK, linestyle="--", linewidth=1, label=f"uniform, 1/E = {uniform:.2%}")
     ax.set_xlim(-0.6, len(load_e) - 0.4)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -72,17 +76,14 @@ def task_expert_heatmap(share_te: ArrayLike, task_names: Sequence[str], ax: Axes
     >>> from keras_smes.viz import task_expert_heatmap
     >>> ax = task_expert_heatmap([[0.5, 0.5, 0.0], [0.5, 0.1, 0.4]], ["click", "like"])
     """
-    share_te = _share_matrix(share_te, task_names)
-    num_tasks, num_experts = share_te.shape
+    matrix_te = style.matrix_in_unit_range("share_te", share_te, task_names)
+    num_tasks, num_experts = matrix_te.shape
     ax = style.axes(ax, height=1.4 + 0.3 * num_tasks)
-    image = ax.imshow(share_te, cmap=style.SEQUENTIAL, vmin=0, aspect="auto", interpolation="nearest")
-    bar = ax.figure.colorbar(image, ax=ax, format=style.percent(), pad=0.02)
-    bar.ax.axhline(1 / num_experts, color=style.INK, linewidth=1.5)
-    bar.set_label("dash: uniform, 1/E", color=style.INK, fontsize=8)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8, length=3, colors=style.INK)
+    image = ax.imshow(matrix_te, cmap=style.SEQUENTIAL, vmin=0, aspect="auto", interpolation="nearest")
+    scale = style.color_bar(ax, image, "dash: uniform, 1/E", format=style.percent())
+    scale.axhline(1 / num_experts, color=style.ON_LIGHT, linewidth=1.5)
     if num_experts <= MOST_EXPERTS_WITH_NUMBERS:
-        _write_cells(ax, share_te)
+        style.write_cells(ax, matrix_te, matrix_te.max(), ".0%")
     ax.set_yticks(np.arange(num_tasks), labels=list(task_names))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     style.label(ax, "Experts by task: share of the task's choices", "expert", "")
@@ -122,12 +123,112 @@ def union_sizes(counts: ArrayLike, bound: int, num_experts: int, ax: Axes | None
     ax = style.axes(ax)
     ax.bar(size_s, share_s, width=0.8, color=style.FILL, label=f"instances, mean {mean:.2f}")
     _mark_sizes(ax, bound, num_experts)
-    ax.set_xlim(-0.6, num_experts + 0.6)
+    if num_experts <= FAR * bound:
+        ax.set_xlim(-0.6, num_experts + 0.6)
+    else:
+        _point_to_pool(ax, bound, num_experts)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(style.percent())
     style.label(ax, "Executed experts", "experts that an instance executes", "share of instances")
     style.legend_above(ax)
     return ax
+
+
+def task_overlap(overlap_tt: ArrayLike, task_names: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Draws how far each two tasks choose the same experts, as a matrix.
+
+    The measure is the mean over instances of the Jaccard index, experts that both chose over experts that
+    either chose: 0 is none in common, 1 the same set. The diagonal, always 1, is left blank.
+
+    Args:
+        overlap_tt: `[T, T]`, in [0, 1]: `task_overlap_matrix` of `RoutingHealth.result()` as it is.
+        task_names: T names, in the order of rows and columns.
+        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If `overlap_tt` is not a square matrix of numbers in [0, 1] with a row for each name.
+
+    Example:
+
+    >>> from keras_smes.viz import task_overlap
+    >>> ax = task_overlap([[1.0, 0.4], [0.4, 1.0]], ["click", "like"])
+    """
+    matrix_tt = style.matrix_in_unit_range("overlap_tt", overlap_tt, task_names).copy()
+    if matrix_tt.shape[0] != matrix_tt.shape[1]:
+        raise ValueError(f"`overlap_tt` must be square. Received: overlap_tt.shape={matrix_tt.shape}")
+    np.fill_diagonal(matrix_tt, np.nan)
+    places = np.arange(len(task_names))
+    ax = style.axes(ax, width=3.6 + 0.34 * len(task_names), height=2.0 + 0.3 * len(task_names))
+    image = ax.imshow(matrix_tt, cmap=style.SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
+    style.color_bar(ax, image, "Jaccard index")
+    if len(task_names) <= MOST_TASKS_WITH_NUMBERS:
+        style.write_cells(ax, matrix_tt, 1.0, ".2f")
+    ax.set_xticks(places, labels=list(task_names), rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(places, labels=list(task_names))
+    style.label(ax, "Overlap of tasks", "", "")
+    return ax
+
+
+def load_by_epoch(load_ne: ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draws how the load of each expert went from epoch to epoch, as a heat map of loads over the mean load.
+
+    An expert that nothing reaches is a white row; one that takes more and more gets darker to the right.
+
+    Args:
+        load_ne: `[N, E]`, each expert's share of the executed pairs (or their count) after each of N
+            epochs: `expert_load` of each of `RoutingMonitor.results`.
+        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If `load_ne` is not a matrix, or a row of it is not finite, negative or all zero.
+
+    Example:
+
+    >>> from keras_smes.viz import load_by_epoch
+    >>> ax = load_by_epoch([[0.25, 0.25, 0.25, 0.25], [0.4, 0.3, 0.3, 0.0]])
+    """
+    rows = np.asarray(load_ne, np.float64)
+    if rows.ndim != 2 or not rows.size:
+        raise ValueError(f"`load_ne` must be [N, E]. Received: load_ne.shape={rows.shape}")
+    over_mean_en = np.stack([style.shares("load_ne", row_e) * len(row_e) for row_e in rows], axis=1)
+    epochs, num_experts = rows.shape
+    ax = style.axes(ax)
+    image = ax.imshow(
+        over_mean_en,
+        cmap=style.SEQUENTIAL,
+        vmin=0,
+        vmax=max(2.0, over_mean_en.max()),
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0.5, epochs + 0.5, num_experts - 0.5, -0.5),
+    )
+    scale = style.color_bar(ax, image, "load over mean load (dash: 1)")
+    scale.axhline(1.0, color=style.ON_LIGHT, linewidth=1.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    style.label(ax, "Load by epoch", "epoch", "expert")
+    return ax
+
+
+def _point_to_pool(ax: Axes, bound: int, num_experts: int) -> None:
+    """Ends the axis at three times the bound, and says where the pool's size would be."""
+    ax.set_xlim(-0.6, 3 * bound + 0.6)
+    ax.annotate(
+        f"E = {num_experts}",
+        (1.0, 0.5),
+        (0.85, 0.5),
+        xycoords="axes fraction",
+        arrowprops={"arrowstyle": "-|>", "color": style.INK},
+        va="center",
+        fontsize=8,
+        color=style.INK,
+    )
 
 
 def _mark_sizes(ax: Axes, bound: int, num_experts: int) -> None:
@@ -136,22 +237,3 @@ def _mark_sizes(ax: Axes, bound: int, num_experts: int) -> None:
         return
     ax.axvline(bound, color=style.INK, linestyle="--", linewidth=1, label=f"bound, {bound}")
     ax.axvline(num_experts, color=style.INK, linestyle=":", linewidth=1.5, label=f"E = {num_experts}")
-
-
-def _share_matrix(share_te: ArrayLike, task_names: Sequence[str]) -> NDArray[np.float64]:
-    matrix_te = np.asarray(share_te, np.float64)
-    if matrix_te.ndim != 2 or len(matrix_te) != len(task_names) or not matrix_te.size:
-        raise ValueError(
-            "`share_te` must be [T, E] with a row for each of `task_names`. "
-            f"Received: share_te.shape={matrix_te.shape}, task_names={list(task_names)}"
-        )
-    if not ((matrix_te >= 0) & (matrix_te <= 1)).all():
-        raise ValueError(f"`share_te` must be in [0, 1]. Received: share_te={matrix_te.tolist()}")
-    return matrix_te
-
-
-def _write_cells(ax: Axes, share_te: NDArray[np.float64]) -> None:
-    """Writes each share into its cell, in white where the cell is dark."""
-    for (task, expert), share in np.ndenumerate(share_te):
-        color = "white" if share > 0.65 * share_te.max() else style.INK
-        ax.text(expert, task, f"{share:.0%}", ha="center", va="center", fontsize=7, color=color)

@@ -1,16 +1,26 @@
 """The one style of all figures: set on an axes, so that no figure changes the caller's own settings."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.image import AxesImage
 from matplotlib.rcsetup import cycler
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 INK = "#222222"
 MUTED = "#767676"
 FILL = "#7FA7C9"  # light enough that a line in INK stands out on it, in grey too
+SECOND_FILL = "#C3D5E5"  # lighter, and told from FILL in grey
+EMPTY = "#F0F0F0"
+ON_LIGHT, ON_DARK = "#111111", "#FEFEFE"  # text within a heat map, whose cells keep their colours on any page
 SEQUENTIAL = "Blues"  # one hue from light to dark: the order survives grey scale and colour blindness
-SERIES = cycler(  # Okabe and Ito's colours from dark to light; the markers tell them apart in grey
+# Okabe and Ito's colours from dark to light; the markers tell them apart in grey, and the lines a second six.
+SERIES = cycler(linestyle=["-", "--"]) * cycler(
     color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"],
     marker=["o", "s", "^", "D", "v", "P"],
 )
@@ -38,9 +48,10 @@ def label(ax: Axes, title: str, x: str, y: str) -> None:
     ax.set_ylabel(y, color=INK, fontsize=9)
 
 
-def legend_above(ax: Axes, columns: int = 3) -> None:
+def legend_above(ax: Axes, columns: int = 3, handles: Sequence[Artist] | None = None) -> None:
     """Puts the legend above the plot's right half, where it can hide no data."""
     ax.legend(
+        handles=handles,
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0),
         ncols=columns,
@@ -51,9 +62,21 @@ def legend_above(ax: Axes, columns: int = 3) -> None:
     )
 
 
-def percent() -> PercentFormatter:
-    """Writes shares in [0, 1] as per cent."""
-    return PercentFormatter(xmax=1)
+def legend_beside(ax: Axes) -> None:
+    """Puts the legend to the right of the plot, where it has room for many entries."""
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, labelcolor=INK)
+
+
+def percent() -> FuncFormatter:
+    """Writes shares in [0, 1] as per cent, with no more digits than they need."""
+    return FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
+
+
+def engineering(axis: Axis) -> None:
+    """Writes the numbers of a logarithmic axis as 20k and 5M."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def shares(name: str, counts: ArrayLike) -> NDArray[np.float64]:
@@ -65,3 +88,33 @@ def shares(name: str, counts: ArrayLike) -> NDArray[np.float64]:
             f"Received: {name}={counts!r}"
         )
     return count_x / count_x.sum()
+
+
+def matrix_in_unit_range(name: str, values: ArrayLike, task_names: Sequence[str]) -> NDArray[np.float64]:
+    """Returns `values` as a matrix with a row for each task, of numbers in [0, 1]."""
+    matrix_tx = np.asarray(values, np.float64)
+    if matrix_tx.ndim != 2 or len(matrix_tx) != len(task_names) or not matrix_tx.size:
+        raise ValueError(
+            f"`{name}` must have two axes, and a row for each of `task_names`. "
+            f"Received: {name}.shape={matrix_tx.shape}, task_names={list(task_names)}"
+        )
+    if not ((matrix_tx >= 0) & (matrix_tx <= 1)).all():
+        raise ValueError(f"`{name}` must be in [0, 1]. Received: {name}={matrix_tx.tolist()}")
+    return matrix_tx
+
+
+def color_bar(ax: Axes, image: AxesImage, text: str, **kwargs: Any) -> Axes:
+    """Puts the scale of a heat map beside it, and returns the axes of the scale."""
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02, **kwargs)
+    bar.set_label(text, color=INK, fontsize=8)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, length=3, colors=INK)
+    return bar.ax
+
+
+def write_cells(ax: Axes, values: NDArray[np.float64], top: float, form: str) -> None:
+    """Writes each number into its cell, in white where the cell is dark; NaN is left out."""
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            color = ON_DARK if value > 0.65 * top else ON_LIGHT
+            ax.text(column, row, f"{value:{form}}", ha="center", va="center", fontsize=7, color=color)

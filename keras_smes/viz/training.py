@@ -10,7 +10,11 @@ from keras_smes.viz import style
 
 
 def training_curves(
-    history: Mapping[str, Sequence[float]], ax: Axes | None = None, *, label: str | None = None
+    history: Mapping[str, Sequence[float]],
+    ax: Axes | None = None,
+    *,
+    label: str | None = None,
+    name: str = "loss",
 ) -> Axes:
     """Draws the training and validation loss by epoch.
 
@@ -18,16 +22,17 @@ def training_curves(
     one colour and marker, solid and filled for training, dashed and hollow for validation.
 
     Args:
-        history: The losses of each epoch under `"loss"` and, if there are any, `"val_loss"`, in the
+        history: The losses of each epoch under `name` and, if there are any, `val_` and `name`, in the
             unit of the loss: `keras.callbacks.History.history` as it is. Other keys are ignored.
         ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
         label: Name of the model for the legend. Defaults to `None`, no name.
+        name: Which loss, such as a task's `"click_loss"`. Defaults to `"loss"`, the whole one.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If `"loss"` is missing or empty, or `"val_loss"` is not as long as `"loss"`.
+        ValueError: If `name` is missing or empty, or what was measured in validation is not as long.
 
     Example:
 
@@ -35,11 +40,11 @@ def training_curves(
     >>> ax = training_curves({"loss": [0.60, 0.55], "val_loss": [0.58, 0.57]}, label="SMES")
     >>> ax = training_curves({"loss": [0.62, 0.57], "val_loss": [0.60, 0.58]}, ax, label="MMoE")
     """
-    losses, val_losses = _losses(history)
+    losses, val_losses = _losses(history, name)
     prefix = f"{label}, " if label else ""
     epochs = np.arange(1, len(losses) + 1)
     ax = style.axes(ax)
-    (line,) = ax.plot(epochs, losses, markersize=4, label=f"{prefix}training")
+    (line,) = ax.plot(epochs, losses, linestyle="-", markersize=4, label=f"{prefix}training")
     if val_losses:
         ax.plot(
             epochs,
@@ -52,17 +57,18 @@ def training_curves(
             label=f"{prefix}validation",
         )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    style.label(ax, "Loss by epoch", "epoch", "loss (mean per row)")
+    title = "Loss" if name == "loss" else name.replace("_", " ").capitalize()
+    style.label(ax, f"{title} by epoch", "epoch", "loss (mean per row)")
     style.legend_above(ax, columns=2)
     return ax
 
 
-def _losses(history: Mapping[str, Sequence[float]]) -> tuple[list[float], list[float]]:
-    losses, val_losses = list(history.get("loss", [])), list(history.get("val_loss", []))
+def _losses(history: Mapping[str, Sequence[float]], name: str) -> tuple[list[float], list[float]]:
+    losses, val_losses = list(history.get(name, [])), list(history.get(f"val_{name}", []))
     if not losses or (val_losses and len(val_losses) != len(losses)):
         lengths = {name: len(values) for name, values in history.items()}
         raise ValueError(
-            "`history` must hold 'loss' for one epoch or more, and 'val_loss' for the same epochs if at all. "
-            f"Received lengths: {lengths}"
+            f"`history` must hold {name!r} for one epoch or more, and 'val_{name}' for the same epochs if at "
+            f"all. Received lengths: {lengths}"
         )
     return losses, val_losses

@@ -1,5 +1,6 @@
 import doctest
 import importlib
+import itertools
 import sys
 
 import matplotlib as mpl
@@ -9,18 +10,42 @@ mpl.use("Agg")
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from keras_smes import viz
-from keras_smes.viz import expert_load, routing, task_expert_heatmap, training, training_curves, union_sizes
+from keras_smes.viz import (
+    calibration_curves,
+    cost,
+    cost_against_capacity,
+    expert_load,
+    instance,
+    instance_routing,
+    load_by_epoch,
+    routing,
+    scores,
+    style,
+    task_expert_heatmap,
+    task_overlap,
+    training,
+    training_curves,
+    union_sizes,
+)
 
+TWO = ["click", "like"]
 CALLS = {
     "training_curves": lambda ax=None: training_curves({"loss": [0.6, 0.5], "val_loss": [0.6, 0.55]}, ax),
     "expert_load": lambda ax=None: expert_load([3, 1, 4, 2], ax),
     "task_expert_heatmap": lambda ax=None: task_expert_heatmap([[0.5, 0.5], [0.9, 0.1]], ["a", "b"], ax),
     "union_sizes": lambda ax=None: union_sizes([0, 1, 3], 2, 4, ax),
+    "union_sizes of a large pool": lambda ax=None: union_sizes([0, 1, 3], 2, 256, ax),
+    "task_overlap": lambda ax=None: task_overlap([[1, 0.2], [0.2, 1]], ["click", "long view"], ax),
+    "load_by_epoch": lambda ax=None: load_by_epoch([[1, 2, 3], [2, 2, 2]], ax),
+    "instance_routing": lambda ax=None: instance_routing([[0.5, 0.5, 0], [0.9, 0, 0.1]], [1, 0, 0], TWO, ax),
+    "calibration_curves": lambda ax=None: calibration_curves({"click": ([0.1, 0.4], [0.2, 0.3])}, ax),
+    "cost_against_capacity": lambda ax=None: cost_against_capacity({"smes": (2e5, 1e5)}, ax),
 }
+WITHOUT_Y = {"task_expert_heatmap", "instance_routing", "task_overlap"}  # their rows carry the tasks' names
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +69,10 @@ def texts(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def luminance(color):
+    return to_rgb(color) @ np.array([0.2126, 0.7152, 0.0722])
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_a_figure_is_labelled_and_leaves_global_settings_alone(name):
     before = mpl.rcParams.copy()
@@ -51,8 +80,8 @@ def test_a_figure_is_labelled_and_leaves_global_settings_alone(name):
     FigureCanvasAgg(ax.figure).draw()
     assert mpl.rcParams == before
     assert ax.get_title(loc="left")
-    assert ax.get_xlabel()
-    assert ax.get_ylabel() or name == "task_expert_heatmap"  # whose rows carry the tasks' names
+    assert ax.get_xlabel() or name == "task_overlap"
+    assert ax.get_ylabel() or name in WITHOUT_Y
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -135,7 +164,7 @@ def test_heat_map_of_few_experts_writes_the_numbers():
     written = {(text.get_position()): text.get_text() for text in ax.texts}
     assert written == {(0, 0): "25%", (1, 0): "75%", (0, 1): "100%", (1, 1): "0%"}
     colors = {text.get_text(): text.get_color() for text in ax.texts}
-    assert colors["100%"] == "white" != colors["0%"]
+    assert luminance(colors["100%"]) > 0.9 > 0.1 > luminance(colors["0%"])
 
 
 @pytest.mark.parametrize(("bound", "num_experts"), [(8, 64), (5, 8)])
@@ -157,6 +186,127 @@ def test_a_bound_that_is_the_pool_is_one_line():
     assert set(only.get_xdata()) == {4}
 
 
+def test_the_size_of_a_large_pool_is_pointed_to_and_the_bars_stay_wide():
+    ax = union_sizes([0, 0, 30, 70], bound=4, num_experts=256)
+    assert ax.get_xlim()[1] < 15
+    assert set(line(ax, "bound, 4").get_xdata()) == {4}
+    (note,) = ax.texts
+    assert note.get_text() == "E = 256"
+
+
+def test_overlap_carries_the_pairs_and_leaves_the_diagonal_out():
+    overlap_tt = np.array([[1, 0.25, 0.5], [0.25, 1, 0.8], [0.5, 0.8, 1]])
+    ax = task_overlap(overlap_tt, ["a", "b", "c"])
+    drawn = ax.images[0].get_array()
+    np.testing.assert_array_equal(np.isnan(drawn.filled(np.nan)), np.eye(3, dtype=bool))
+    assert drawn[0, 2] == drawn[2, 0] == 0.5
+    assert ax.images[0].get_clim() == (0, 1)
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written[(2, 1)] == written[(1, 2)] == "0.80"
+    assert len(written) == 6
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["a", "b", "c"]
+
+
+def test_load_by_epoch_carries_loads_over_the_mean_an_epoch_a_column():
+    counts_ne = np.array([[10, 20, 30, 40], [25, 25, 50, 0]])
+    ax = load_by_epoch(counts_ne)
+    expected = np.array([[0.4, 1.0], [0.8, 1.0], [1.2, 2.0], [1.6, 0.0]])
+    np.testing.assert_allclose(ax.images[0].get_array(), expected)
+    assert ax.images[0].get_extent() == [0.5, 2.5, 3.5, -0.5]  # epochs from 1, expert 0 on top
+    assert all(tick == int(tick) for tick in ax.get_xticks())
+
+
+def test_one_instance_has_a_filling_as_high_as_the_gate_in_each_cell():
+    weights_te = np.array([[0.0, 0.6, 0.1, 0.0, 0.3, 0.0], [0.0, 0.2, 0.7, 0.1, 0.0, 0.0]])
+    ax = instance_routing(weights_te, [False, True, True, False, False, False], TWO)
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "3", "4"]  # shared ones first
+    places = dict(zip((1, 2, 3, 4), ax.get_xticks(), strict=True))
+    cells = [patch for patch in ax.patches if to_hex(patch.get_facecolor()) == style.EMPTY.lower()]
+    filled = {}
+    for patch in set(ax.patches) - set(cells):
+        task = round(patch.get_y() - cells[0].get_width() / 2)
+        expert = next(e for e, x in places.items() if abs(patch.get_x() + patch.get_width() / 2 - x) < 0.1)
+        filled[task, expert] = abs(patch.get_height()) / abs(cells[0].get_height())
+        is_shared = to_hex(patch.get_facecolor()) == style.FILL.lower()
+        assert is_shared == (expert in (1, 2))
+    assert len(cells) == 2 * 4
+    expected = {(t, e): gate for (t, e), gate in np.ndenumerate(weights_te) if gate > 0}
+    assert filled == pytest.approx(expected)
+    assert sorted(text.get_text() for text in ax.texts) == [".10", ".10", ".20", ".30", ".60", ".70"]
+    assert "4 of 6 experts" in ax.get_title(loc="left")
+
+
+def test_one_instance_of_many_experts_has_no_numbers_that_would_not_fit():
+    weights_te = np.eye(30, 256)
+    ax = instance_routing(weights_te, np.zeros(256, bool), [f"task {t}" for t in range(30)])
+    assert len(ax.get_xticks()) == 30
+    assert not ax.texts
+
+
+def test_calibration_carries_the_bins_and_the_diagonal():
+    curves = {"click": ([0.1, 0.5, np.nan], [0.2, 0.4, np.nan]), "like": ([0.001, 0.02], [0.0, 0.03])}
+    ax = calibration_curves(curves)
+    np.testing.assert_array_equal(line(ax, "click").get_xydata(), [[0.1, 0.2], [0.5, 0.4]])
+    np.testing.assert_array_equal(line(ax, "like").get_xydata(), [[0.001, 0.0], [0.02, 0.03]])
+    diagonal = line(ax, "calibrated")
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    assert ax.get_xlim() == ax.get_ylim()
+    half = ax.transData.transform([0.25 * ax.get_xlim()[1], 0])  # a quarter of the top is half way up
+    ends = ax.transData.transform([[0, 0], [ax.get_xlim()[1], 0]])
+    assert half[0] == pytest.approx(ends[:, 0].mean())
+
+
+def test_twelve_series_are_told_apart_without_colour():
+    ax = calibration_curves({f"task {t}": ([0.1, 0.2], [0.1, 0.2]) for t in range(12)})
+    looks = {(each.get_marker(), each.get_linestyle()) for each in ax.lines[1:]}
+    assert len(looks) == 12
+
+
+def test_cost_carries_the_sizes_and_the_line_of_dense_experts():
+    sizes = {"dense": ([1e6, 4e6], [1e6, 4e6]), "smes": (2e6, 3e5)}
+    ax = cost_against_capacity(sizes)
+    np.testing.assert_array_equal(line(ax, "dense").get_xydata(), [[1e6, 1e6], [4e6, 4e6]])
+    np.testing.assert_array_equal(line(ax, "smes").get_xydata(), [[2e6, 3e5]])
+    diagonal = line(ax, "each used once")
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert texts(ax) == ["each used once", "dense", "smes"]
+
+
+def test_training_curves_of_a_task():
+    history = {"loss": [9.0], "click_loss": [0.6], "val_click_loss": [0.7]}
+    ax = training_curves(history, name="click_loss")
+    assert [list(each.get_ydata()) for each in ax.lines] == [[0.6], [0.7]]
+    assert "Click loss" in ax.get_title(loc="left")
+
+
+FULL = {
+    "expert_load": lambda: expert_load(np.arange(1, 257)),
+    "task_expert_heatmap": lambda: task_expert_heatmap(np.full((12, 256), 1 / 256), TWELVE),
+    "task_overlap": lambda: task_overlap(np.full((12, 12), 0.5), TWELVE),
+    "instance_routing": lambda: instance_routing(np.eye(12, 64), np.arange(64) == 63, TWELVE),
+    "calibration_curves": lambda: calibration_curves({t: ([0.1, 0.9], [0.1, 0.8]) for t in TWELVE}),
+}
+TWELVE = [f"profile enter {t}" for t in range(12)]
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_many_experts_and_tasks_leave_labels_apart(name):
+    ax = FULL[name]()
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        if any(label.get_rotation() == 45 for label in labels):
+            continue  # slanted: their boxes overlap, their letters don't
+        boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels if label.get_text()]
+        inside = [box for box in boxes if ax.figure.bbox.contains(*box.min)]
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(inside))
+    inside = ax.figure.bbox.padded(1)
+    for box in [each.get_tightbbox(canvas.get_renderer()) for each in ax.figure.axes]:
+        assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+        assert inside.y0 <= box.y0 < box.y1 <= inside.y1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -172,6 +322,19 @@ def test_a_bound_that_is_the_pool_is_one_line():
         (lambda: task_expert_heatmap([0.5], ["a"]), r"share_te\.shape=\(1,\)"),
         (lambda: task_expert_heatmap([[0.5, 1.5]], ["a"]), r"in \[0, 1\].*1\.5"),
         (lambda: task_expert_heatmap([[None, 0.5]], ["a"]), r"in \[0, 1\].*nan"),
+        (lambda: task_overlap([[1, 0.5]], ["a"]), r"square.*\(1, 2\)"),
+        (lambda: task_overlap([[1]], TWO), r"overlap_tt\.shape=\(1, 1\)"),
+        (lambda: load_by_epoch([1, 2]), r"load_ne\.shape=\(2,\)"),
+        (lambda: load_by_epoch([[0, 0]]), r"not all zero"),
+        (lambda: instance_routing([[1, 0]], [True], ["a"]), r"2 experts.*shared\.shape=\(1,\)"),
+        (lambda: instance_routing([[1, 2]], [True, False], ["a"]), r"`weights` must be in \[0, 1\]"),
+        (lambda: calibration_curves({}), r"`curves` must have a task"),
+        (lambda: calibration_curves({"click": ([0.1], [0.1, 0.2])}), r"'click' with shapes"),
+        (lambda: calibration_curves({"click": ([np.nan], [0.1])}), r"one bin or more.*'click'"),
+        (lambda: calibration_curves({"click": ([1.1], [0.1])}), r"1\.1"),
+        (lambda: cost_against_capacity({}), r"`sizes` must have a model"),
+        (lambda: cost_against_capacity({"smes": (0, 1)}), r"'smes' with \[0\.0\] and \[1\.0\]"),
+        (lambda: training_curves({"loss": [1.0]}, name="click_loss"), r"must hold 'click_loss'"),
         (lambda: union_sizes([0, 0], 1, 4), r"`counts` must be"),
         (lambda: union_sizes([1, 1, 1], 1, 1), r"len\(counts\)=3, bound=1, num_experts=1"),
         (lambda: union_sizes([1, 1], 5, 4), r"bound=5"),
@@ -193,7 +356,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         importlib.import_module(viz.__name__)
 
 
-@pytest.mark.parametrize("module", [routing, training])
+@pytest.mark.parametrize("module", [cost, instance, routing, scores, training])
 def test_the_examples_run(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

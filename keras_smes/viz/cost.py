@@ -1,0 +1,60 @@
+"""Figures of what models hold and what they pay."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from keras_smes.viz import style
+
+
+def cost_against_capacity(sizes: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | None = None) -> Axes:
+    """Draws the multiplications of an instance against the parameters, a line or a point for each model.
+
+    On the diagonal every parameter is used once an instance, as dense experts do; what lies under it
+    holds more than it pays for. Both axes are logarithmic.
+
+    Args:
+        sizes: Of each model by name, its parameters and its multiplications an instance, numbers or vectors
+            of one length: see `keras_smes.baselines.cost`.
+        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If there is no model, or a model's vectors are not positive or differ in length.
+
+    Example:
+
+    >>> from keras_smes.viz import cost_against_capacity
+    >>> sizes = {"dense": ([1e6, 4e6], [1e6, 4e6]), "SMES": ([1e6, 4e6], [5e5, 6e5])}
+    >>> ax = cost_against_capacity(sizes)
+    """
+    if not sizes:
+        raise ValueError(f"`sizes` must have a model or more. Received: sizes={sizes!r}")
+    points = {model: _points(model, *own) for model, own in sizes.items()}
+    ax = style.axes(ax)
+    ax.set(xscale="log", yscale="log")
+    ends = np.array([min(xy.min() for xy in points.values()), max(xy.max() for xy in points.values())])
+    ends *= [0.7, 1.4]  # room around a single point
+    ax.plot(ends, ends, color=style.MUTED, linestyle=":", linewidth=1, marker="", label="each used once")
+    ax.set_prop_cycle(style.SERIES)  # the diagonal took no colour
+    for model, (parameters, multiplications) in points.items():
+        ax.plot(parameters, multiplications, markersize=5, linewidth=1, label=model)
+    for axis in (ax.xaxis, ax.yaxis):
+        style.engineering(axis)
+    style.label(ax, "Cost against capacity", "parameters", "multiplications an instance")
+    style.legend_beside(ax)
+    return ax
+
+
+def _points(model: str, parameters: ArrayLike, multiplications: ArrayLike) -> NDArray[np.float64]:
+    x, y = (np.atleast_1d(np.asarray(values, np.float64)) for values in (parameters, multiplications))
+    if x.ndim != 1 or x.shape != y.shape or not x.size or not (np.minimum(x, y) > 0).all():
+        raise ValueError(
+            "`sizes` must have positive parameters and multiplications, as many of each. "
+            f"Received: {model!r} with {x.tolist()} and {y.tolist()}"
+        )
+    return np.stack([x, y])

@@ -1,0 +1,112 @@
+"""A picture of what is chosen for one instance: its tasks, its experts, its gates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from keras_smes.viz import style
+
+SIDE = 0.92  # of a cell, in columns: what is left is the gap
+APART = 0.5  # between the shared and the private experts, in columns
+MOST_COLUMNS_WITH_NUMBERS = 20
+
+
+def instance_routing(
+    weights: ArrayLike, shared: ArrayLike, task_names: Sequence[str], ax: Axes | None = None
+) -> Axes:
+    """Draws the experts that one instance executes, and the gate that each task gives them.
+
+    A row a task, a column an executed expert under its number: first those that all tasks share, then
+    the private ones. A cell is filled as high as the gate, so that a row's fillings add up to one cell.
+
+    Args:
+        weights: `[T, E]`, the gates of one instance: `SMES.route(h)["weights"][b]`.
+        shared: `[E]` bool, its shared experts: `SMES.route(h)["shared"][b]`.
+        task_names: T names, in the order of the rows.
+        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: If `weights` is not a matrix of numbers in [0, 1] with a row for each name, or `shared`
+            has not an entry for each expert.
+
+    Example:
+
+    >>> from keras_smes.viz import instance_routing
+    >>> gates = [[0.7, 0.2, 0.1, 0.0], [0.6, 0.1, 0.0, 0.3]]
+    >>> ax = instance_routing(gates, [True, True, False, False], ["click", "like"])
+    """
+    weights_te = style.matrix_in_unit_range("weights", weights, task_names)
+    shared_e = _shared(shared, weights_te.shape[1])
+    experts_u, columns_u = _columns(weights_te, shared_e)
+    ax = style.axes(ax, height=1.3 + 0.3 * len(task_names))
+    for task, row_e in enumerate(weights_te):
+        for expert, column in zip(experts_u, columns_u, strict=True):
+            _cell(ax, column, task, row_e[expert], bool(shared_e[expert]))
+    if len(experts_u) <= MOST_COLUMNS_WITH_NUMBERS:
+        _write_gates(ax, weights_te, experts_u, columns_u)
+    _name_cells(ax, experts_u, columns_u, task_names)
+    used = f"One instance: {len(experts_u)} of {len(shared_e)} experts"
+    style.label(ax, used, "executed experts, by their number", "")
+    colors = {"shared by all tasks": style.FILL, "private": style.SECOND_FILL}
+    patches = [Patch(facecolor=color, label=label) for label, color in colors.items()]
+    style.legend_above(ax, handles=patches)
+    return ax
+
+
+def _shared(shared: ArrayLike, num_experts: int) -> NDArray[np.bool_]:
+    shared_e = np.asarray(shared, bool)
+    if shared_e.shape != (num_experts,):
+        raise ValueError(
+            f"`shared` must have an entry for each of the {num_experts} experts. "
+            f"Received: shared.shape={shared_e.shape}"
+        )
+    return shared_e
+
+
+def _columns(
+    weights_te: NDArray[np.float64], shared_e: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The executed experts, shared ones first, and where their columns stand."""
+    common_k = np.flatnonzero(shared_e)
+    private_k = np.flatnonzero((weights_te > 0).any(axis=0) & ~shared_e)
+    gap = APART if len(common_k) and len(private_k) else 0.0
+    columns_u = np.arange(len(common_k) + len(private_k), dtype=np.float64)
+    columns_u[len(common_k) :] += gap
+    return np.concatenate([common_k, private_k]), columns_u
+
+
+def _cell(ax: Axes, column: float, task: int, gate: float, is_shared: bool) -> None:
+    left, bottom = column - SIDE / 2, task + SIDE / 2  # rows go down
+    ax.add_patch(Rectangle((left, bottom), SIDE, -SIDE, facecolor=style.EMPTY, linewidth=0))
+    if gate > 0:
+        color = style.FILL if is_shared else style.SECOND_FILL
+        ax.add_patch(Rectangle((left, bottom), SIDE, -SIDE * gate, facecolor=color, linewidth=0))
+
+
+def _write_gates(
+    ax: Axes, weights_te: NDArray[np.float64], experts_u: NDArray[np.intp], columns_u: NDArray[np.float64]
+) -> None:
+    size = 8 if len(experts_u) <= 12 else 6
+    for task, row_e in enumerate(weights_te):
+        for expert, column in zip(experts_u, columns_u, strict=True):
+            if row_e[expert] > 0:
+                text = f"{row_e[expert]:.2f}".removeprefix("0")
+                ax.text(column, task, text, ha="center", va="center", fontsize=size, color=style.INK)
+
+
+def _name_cells(
+    ax: Axes, experts_u: NDArray[np.intp], columns_u: NDArray[np.float64], task_names: Sequence[str]
+) -> None:
+    right = columns_u[-1] if len(columns_u) else 0.0
+    ax.set(xlim=(-0.6, right + 0.6), ylim=(len(task_names) - 0.4, -0.6))
+    turned = 90 if len(experts_u) > MOST_COLUMNS_WITH_NUMBERS else 0
+    ax.set_xticks(columns_u, labels=[str(expert) for expert in experts_u], rotation=turned)
+    ax.set_yticks(np.arange(len(task_names)), labels=list(task_names))
+    ax.tick_params(length=0)
+    ax.spines[["left", "bottom"]].set_visible(False)
