@@ -10,6 +10,9 @@ Tensor = Any
 
 EXECUTIONS = ("auto", "dense", "grouped", "blocks")
 UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
+READING = 10  # rows for which a weight is multiplied in the time that reading it from memory takes
+EXPERT_OVERHEAD = 400_000  # multiplications in the time that `grouped` takes to handle one expert
+DENSE_OVERHEAD = 4_000_000  # the same for what `dense` handles beside its multiplications
 
 
 def check_execution(execution: Any) -> str:
@@ -30,21 +33,26 @@ def choose(
     """Picks the way of execution for `execution="auto"`.
 
     Sparse ways win where they save much work, and lose where so little is left that the handling of E
-    experts outweighs it. The rule was read off `python benchmarks/layer.py --grid crossover`, on a CPU:
+    experts outweighs it. The rule was read off `python benchmarks/layer.py --grid crossover`, on a CPU, where
+    reading a weight from memory takes as long as multiplying it with ten rows:
 
     ```
-    saved = batch * (1 - bound / E) * expert_weights        multiplications saved, for each expert
-    TensorFlow graph:     "grouped"  if E >= 2 * bound and saved >= 500,000
-    XLA, forward only:    "blocks"   if E >= 2 * bound
-    XLA, with gradients:  "blocks"   if E >= 16 * bound, or E >= 3 * bound and saved >= 1,000,000
-    otherwise:            "dense"
+    TensorFlow graph
+        all   = E * (B + 10)                        rows that dense multiplies, and weights that it reads
+        pairs = B * M + 10 * min(E, B * M)          the same of the chosen pairs, at most
+        "grouped"  if (all - pairs) * expert_weights + 4e6 >= 4e5 * E
+    XLA
+        saved = B * (1 - M / E) * expert_weights    multiplications saved, for each expert
+        forward only:    "blocks"  if E >= 2 * M
+        with gradients:  "blocks"  if E >= 16 * M, or E >= 3 * M and saved >= 1e6
+    otherwise "dense"
     ```
 
     Args:
         num_experts: E.
         bound: Most experts that an instance executes, M.
         expert_weights: Weights of one expert: its multiplications for an instance.
-        batch: Instances, if known when the graph is built. Defaults to `None`, taken for 512.
+        batch: Instances B, if known when the graph is built. Defaults to `None`, taken for 512.
         training: Whether gradients will be wanted. Defaults to `False`.
         xla: Whether XLA compiles, as for JAX it always does. Defaults to `False`.
 
@@ -52,13 +60,19 @@ def choose(
         `"dense"`, `"grouped"` or `"blocks"`.
     """
     batch = UNKNOWN_BATCH if batch is None else batch
-    saved = batch * (1 - bound / num_experts) * expert_weights
-    if not xla:
-        return "grouped" if num_experts >= 2 * bound and saved >= 500_000 else "dense"
+    if xla:
+        return "blocks" if _blocks_pay(num_experts, bound, expert_weights, batch, training) else "dense"
+    pairs = batch * bound
+    saved = num_experts * (batch + READING) - pairs - READING * min(num_experts, pairs)
+    pays = saved * expert_weights + DENSE_OVERHEAD >= EXPERT_OVERHEAD * num_experts
+    return "grouped" if pays else "dense"
+
+
+def _blocks_pay(num_experts: int, bound: int, expert_weights: int, batch: int, training: bool) -> bool:
     if not training:
-        return "blocks" if num_experts >= 2 * bound else "dense"
-    pays = num_experts >= 16 * bound or (num_experts >= 3 * bound and saved >= 1_000_000)
-    return "blocks" if pays else "dense"
+        return num_experts >= 2 * bound
+    saved = batch * (1 - bound / num_experts) * expert_weights
+    return num_experts >= 16 * bound or (num_experts >= 3 * bound and saved >= 1_000_000)
 
 
 def run(

@@ -283,9 +283,12 @@ def test_runs_under_xla(way):
     [
         ((64, 8, 262_144), False, False, "grouped"),
         ((64, 8, 262_144), True, True, "blocks"),
-        ((8, 8, 262_144), False, False, "dense"),  # all experts are chosen
+        ((12, 12, 262_144), False, False, "dense"),  # all experts are chosen: 4e6 < 12 * 4e5
+        ((12, 11, 262_144), False, False, "grouped"),
         ((12, 7, 262_144), True, False, "dense"),
-        ((80, 5, 24_576, 1), False, False, "dense"),  # one instance saves too little
+        # One instance: (80 * 11 - 5 - 10 * 5) * 24,576 + 4e6 = 24.3e6 < 80 * 4e5, but not for larger experts.
+        ((80, 5, 24_576, 1), False, False, "dense"),
+        ((80, 5, 262_144, 1), False, False, "grouped"),
         ((80, 5, 24_576, 1), True, False, "blocks"),
         ((40, 5, 24_576, 1), True, True, "dense"),
     ],
