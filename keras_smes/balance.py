@@ -9,6 +9,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_smes.replicas import mean_over_replicas, share_of_replica
+
 Tensor = Any
 
 
@@ -17,10 +19,14 @@ def mean_over_instances(values_bte: Tensor, mask_b: Tensor | None = None) -> Ten
 
     An empty batch, or one of padding only, has mean zero.
     """
-    values_bte = ops.cast(values_bte, "float32")
-    mean_be = ops.mean(values_bte, axis=1)
-    counts_b = ops.ones_like(mean_be[:, 0]) if mask_b is None else ops.cast(mask_b, "float32")
+    mean_be = ops.mean(ops.cast(values_bte, "float32"), axis=1)
+    counts_b = _counts(values_bte, mask_b)
     return ops.sum(mean_be * counts_b[:, None], axis=0) / ops.maximum(ops.sum(counts_b), 1.0)
+
+
+def _counts(values_bte: Tensor, mask_b: Tensor | None) -> Tensor:
+    """Which instances count, float32 `[B]`."""
+    return ops.cast(ops.ones_like(values_bte[:, 0, 0]) if mask_b is None else mask_b, "float32")
 
 
 def global_balance_loss(
@@ -36,6 +42,9 @@ def global_balance_loss(
 
     `mean_t K_t` is `sum_e f[e]`: each task of each instance has exactly `K_t` experts.
 
+    Under replicas f is of all their instances, at the price of one all-reduce of E numbers and one of a count,
+    and p of this replica's, by its share: the mean over replicas of what they return is the loss of all.
+
     Args:
         probabilities_bte: `[B, T, E]` float32 routing probabilities.
         chosen_bte: `[B, T, E]` bool, the experts of each task.
@@ -45,8 +54,9 @@ def global_balance_loss(
         Float32 scalar. An empty batch, or one of padding only, has loss zero.
     """
     num_experts = probabilities_bte.shape[-1]
-    load_e = ops.stop_gradient(mean_over_instances(chosen_bte, mask_b))
-    probability_e = mean_over_instances(probabilities_bte, mask_b)
+    share = share_of_replica(ops.sum(_counts(chosen_bte, mask_b)))
+    load_e = ops.stop_gradient(mean_over_replicas(share * mean_over_instances(chosen_bte, mask_b)))
+    probability_e = share * mean_over_instances(probabilities_bte, mask_b)
     picks = ops.maximum(ops.sum(load_e), 1e-9)
     return num_experts / picks * ops.sum(load_e * probability_e)
 

@@ -12,6 +12,7 @@ ROOMS = {
     "training": 5,
     "export": 5,
     "ranker": 4,
+    "distribution": 1,
     "baselines": 3,
     "layers": 2,
     "metrics": 2,
@@ -28,6 +29,7 @@ ROOMS = {
     "checks": 0,
     "compilation": 0,
     "lazy": 0,
+    "replicas": 0,
     "slots": 0,
 }
 # Side by side on a floor, or below, and yet closed to each other.

@@ -8,6 +8,7 @@ import keras
 from keras_smes.balance import global_balance_loss
 from keras_smes.checks import check_weight
 from keras_smes.layers.masks import mask_all, row_mask
+from keras_smes.replicas import of_this_replica
 
 Tensor = Any
 
@@ -24,6 +25,7 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
 
     One loss over the routers of all tasks: it lets tasks differ as long as the experts' common load
     is even. It is 1 when loads and probabilities are uniform. p is the full softmax, not the gates.
+    Under replicas of a `tf.distribute` strategy f is of all of them, see `global_balance_loss`.
 
     Args:
         weight: Number of at least 0, the factor beta of the loss. Defaults to `0.1`.
@@ -58,7 +60,10 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         self, routing: Mapping[str, Tensor], mask: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
         if training and self.weight > 0:
-            self.add_loss(self.weight * self.imbalance(routing, row_mask(mask)))
+            loss = self.weight * self.imbalance(routing, row_mask(mask))
+            # Replicas in one process are traced in turns, and Keras has one list of losses for all.
+            self._losses[:] = of_this_replica(self._losses, loss)
+            self.add_loss(loss)
         return dict(routing)
 
     def imbalance(self, routing: Mapping[str, Tensor], mask_b: Tensor | None) -> Tensor:

@@ -86,13 +86,16 @@ class PackedRows:
                 taken[part][name] = tf.reshape(values, (-1, *shape))
         return taken
 
-    def batches(self, batch_size: int, order: np.ndarray | None = None) -> Any:
+    def batches(
+        self, batch_size: int, order: np.ndarray | None = None, piece: tuple[int, int] = (0, 1)
+    ) -> Any:
         """Makes a `tf.data.Dataset` of batches.
 
         Args:
             batch_size: Rows a batch; the last one may have fewer.
             order: Row numbers `[n]`, those to go through in their order. Defaults to `None`, all rows in
                 the order they have.
+            piece: `(i, n)`: rows i, i + n, i + 2n, ... of each batch. Defaults to `(0, 1)`, all of them.
         """
         import tensorflow as tf
 
@@ -100,7 +103,10 @@ class PackedRows:
         rows = tf.data.Dataset.range(self.num_rows)
         if order is not None:
             rows = tf.data.Dataset.from_tensor_slices(order)
-        return rows.batch(batch_size).map(self.take, num_parallel_calls=2, deterministic=True).prefetch(AHEAD)
+        batches = rows.batch(batch_size)
+        if piece != (0, 1):
+            batches = batches.map(lambda rows_b: rows_b[piece[0] :: piece[1]])
+        return batches.map(self.take, num_parallel_calls=2, deterministic=True).prefetch(AHEAD)
 
 
 def batches(features: Arrays, labels: Arrays, batch_size: int) -> Any:

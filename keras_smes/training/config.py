@@ -12,10 +12,11 @@ import keras
 
 from keras_smes.baselines import build_experts, model_options
 from keras_smes.checks import check_count, check_counts, check_weight
+from keras_smes.distribution import DistributionConfig
 from keras_smes.training.choice import EarlyStopping, MetricOfTask
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
-EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad")
+EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "sgd")
 SCHEDULES = ("cosine", "constant")
 LOSS_BALANCES = ("fixed", "uncertainty", "dwa", "gradnorm", "pcgrad")
 DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -58,7 +59,7 @@ class OptimizerConfig:
         name: `"adam"`, `"adamw"`, `"adagrad"` or `"sgd"`, for all weights but embeddings. Defaults to
             `"adam"`.
         learning_rate: Its learning rate, once warmed up. Defaults to `0.002`.
-        embeddings: `"lazy_adam"` or `"rowwise_adagrad"`. Defaults to `"lazy_adam"`.
+        embeddings: `"lazy_adam"`, `"rowwise_adagrad"` or `"sgd"`. Defaults to `"lazy_adam"`.
         embedding_learning_rate: Theirs. Defaults to `None`, the same.
         schedule: `"cosine"`, to zero at the last step, or `"constant"`. Defaults to `"cosine"`.
         warmup_steps: Steps in which learning rates rise from zero along a line. Defaults to `0`.
@@ -165,6 +166,7 @@ class RunConfig:
         tower_units: Widths of each tower's hidden layers. Defaults to `(16,)`.
         optimizer: An `OptimizerConfig`.
         training: A `TrainingConfig`.
+        distribution: A `DistributionConfig`: on what the steps run.
         seed: Seed of weights and of the order of rows. Defaults to `0`.
 
     Example:
@@ -182,6 +184,7 @@ class RunConfig:
     tower_units: Sequence[int] = (16,)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    distribution: DistributionConfig = dataclasses.field(default_factory=DistributionConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Fits a ranker."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_smes.data.interactions import Interactions
+from keras_smes.distribution import Engine
 from keras_smes.features.encoder import preprocessor
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.ranker import build_ranker
@@ -50,6 +52,7 @@ def fit_ranker(
     verbose: int | str = "auto",
     session: Session | None = None,
     curves: Curves | None = None,
+    engine: Engine | None = None,
 ) -> Fitted:
     """Builds the ranker that `config` names and trains it.
 
@@ -62,6 +65,7 @@ def fit_ranker(
         session: A `Session`: a state that it finds is taken up, and states are written. Defaults to
             `None`.
         curves: `Curves` for TensorBoard. Defaults to `None`.
+        engine: The `Engine` that runs the steps, see `build_engine`. Defaults to `None`, one device.
 
     Returns:
         A `Fitted`: the ranker and how its training went.
@@ -71,7 +75,7 @@ def fit_ranker(
             epochs are to be chosen without validation rows; a state of another configuration or other rows.
         NonFiniteError: A loss or gradient is not finite.
     """
-    return fit_prepared(config, prepare(train, verbose), validation, verbose, session, curves)
+    return fit_prepared(config, prepare(train, verbose), validation, verbose, session, curves, engine)
 
 
 class Prepared(NamedTuple):
@@ -122,28 +126,44 @@ def fit_prepared(
     verbose: int | str = "auto",
     session: Session | None = None,
     curves: Curves | None = None,
+    engine: Engine | None = None,
 ) -> Fitted:
     """As `fit_ranker`, on rows that `prepare` prepared."""
+    engine = engine or Engine()
     _check_choice(config, validation)
+    engine.check(config.training)
     plan = StepPlan(PackedRows(prepared.parts), config.training.batch_size, config.seed)
-    ranker, model = new_model(config, prepared, plan.steps)
+    ranker, model = new_model(config, prepared, plan.steps, engine)
+    hand_over = functools.partial(engine.hand_over, model.core, ranker.get_layer("core"))
     watched = None
     if validation is not None:
-        watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0))
-    trainer = Trainer(model, plan, config.training, watched, session, curves, verbose)
+        watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0), hand_over)
+    trainer = Trainer(model, plan, config.training, watched, session, curves, verbose, engine)
     if session is not None:
         looked_at = () if watched is None else watched.parts
         found = session.resume(_fingerprint(prepared.schema, (*prepared.parts, *looked_at)))
         if found is not None:
             trainer.resume(found.meta["progress"], found.arrays)
-    return Fitted(ranker, trainer.train())
+    progress = trainer.train()
+    hand_over()
+    return Fitted(ranker, progress)
 
 
-def new_model(config: RunConfig, prepared: Prepared, steps: int) -> tuple[keras.Model, MultiTaskModel]:
-    """Builds the ranker that `config` names, and the model that trains it in so many steps an epoch."""
+def new_model(
+    config: RunConfig, prepared: Prepared, steps: int, engine: Engine | None = None
+) -> tuple[keras.Model, MultiTaskModel]:
+    """Builds the ranker that `config` names, and the model that trains it in so many steps an epoch.
+
+    Where the engine spreads a model, that has a core of its own, and the ranker is an ordinary one.
+    """
+    engine = engine or Engine()
     keras.utils.set_random_seed(config.seed)
-    ranker = _build(config, prepared.schema, prepared.tasks)
-    return ranker, _compiled(config, ranker, steps)
+    with engine.scope():
+        ranker = _build(config, prepared.schema, prepared.tasks)
+        model = _compiled(config, ranker, steps, engine)
+    if engine.spreads:
+        ranker = _build(config, prepared.schema, prepared.tasks)
+    return ranker, model
 
 
 def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> keras.Model:
@@ -159,10 +179,10 @@ def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> k
         )
 
 
-def _compiled(config: RunConfig, ranker: keras.Model, steps: int) -> MultiTaskModel:
+def _compiled(config: RunConfig, ranker: keras.Model, steps: int, engine: Engine) -> MultiTaskModel:
     """The ranker's core with losses and an optimizer that has its state, which a resume overwrites."""
     training = config.training
-    core, tasks = ranker.get_layer("core"), ranker.get_layer("scores").tasks
+    core, tasks = engine.to_train(ranker.get_layer("core")), ranker.get_layer("scores").tasks
     joint = joint_loss(training.loss_balance, tasks, core, config.seed, training.loss_balance_options)
     model = MultiTaskModel(core, TaskLosses(tasks), joint)
     optimizer = build_optimizer(

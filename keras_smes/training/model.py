@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_smes.replicas import num_replicas, run_if, sum_over_replicas, with_global_value
 from keras_smes.training.optimizer import all_finite
 from keras_smes.training.task_losses import JointLoss, StepLosses, TaskLosses, sum_of
 
@@ -16,6 +17,9 @@ class MultiTaskModel(keras.Model):
 
     A step whose loss or gradient isn't finite changes no weight, and neither does any after it:
     `is_broken` then stands, and `steps_done` counts the good ones.
+
+    Under replicas of a `tf.distribute` strategy a step is that of the whole batch: losses are global, and
+    gradients are averaged as the optimizer sums them.
 
     Args:
         core: From preprocessed features to each task's logits.
@@ -34,12 +38,10 @@ class MultiTaskModel(keras.Model):
         self.task_losses = task_losses
         self.joint = joint
         self.joint_state = joint.state  # known to Keras as an attribute: trained and saved with the rest
-        self.steps_done = self.add_weight(
-            shape=(), dtype="int64", initializer="zeros", trainable=False, name="steps_done"
-        )
-        self.is_broken = self.add_weight(
-            shape=(), dtype="bool", initializer="zeros", trainable=False, name="is_broken"
-        )
+        # Replicas write the same.
+        kept = {"shape": (), "initializer": "zeros", "trainable": False, "aggregation": "only_first_replica"}
+        self.steps_done = self.add_weight(dtype="int64", name="steps_done", **kept)
+        self.is_broken = self.add_weight(dtype="bool", name="is_broken", **kept)
         self.task_means = [keras.metrics.Mean(name=f"{task.name}_loss") for task in task_losses.tasks]
         self.built = True
 
@@ -55,9 +57,10 @@ class MultiTaskModel(keras.Model):
             training: Whether it is trained on.
         """
         features, targets, counted = data
-        losses = self.task_losses(targets, self(features, training=training), counted)
+        logits = self(features, training=training)
+        layers = with_global_value(sum_of(self.losses))  # at once, before another replica's are added
+        losses = self.task_losses(targets, logits, counted)
         weighted = {task.name: task.weight * losses[task.name] for task in self.task_losses.tasks}
-        layers = sum_of(self.losses)
         return losses, StepLosses(weighted, layers, self.joint.total(weighted, training) + layers)
 
     def train_step(self, data: tuple[Any, ...]) -> dict[str, Tensor]:
@@ -65,11 +68,14 @@ class MultiTaskModel(keras.Model):
 
         with tf.GradientTape(persistent=True) as tape:
             losses, step = self.step_losses(data, training=True)
-            scaled = StepLosses(*tf.nest.map_structure(self.optimizer.scale_loss, tuple(step)))
+            scaled = StepLosses(*tf.nest.map_structure(self._scaled, tuple(step)))
         variables = self.trainable_variables
         gradients = self.joint.gradients(tape, scaled, variables)
         self._apply(gradients, variables, step.total)
         return self._means(losses, step.total, data[2])
+
+    def _scaled(self, loss: Tensor) -> Tensor:
+        return self.optimizer.scale_loss(loss) / num_replicas()
 
     def _apply(self, gradients: list[Any], variables: list[Any], loss: Tensor) -> None:
         import tensorflow as tf
@@ -77,15 +83,16 @@ class MultiTaskModel(keras.Model):
         is_good = tf.math.is_finite(loss)
         # Under loss scaling, gradients that overflow are usual: that optimizer skips them by itself.
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            is_good &= all_finite(gradients)
+            is_bad = tf.cast(~all_finite(gradients), "int32")
+            is_good &= tf.equal(sum_over_replicas(is_bad), 0)
         is_good &= ~tf.convert_to_tensor(self.is_broken)
 
-        def apply() -> Tensor:
+        def apply(gradients: list[Any]) -> Tensor:
             self.optimizer.apply(gradients, variables)
             self.steps_done.assign_add(1)
-            return tf.constant(False)
+            return tf.constant(True)
 
-        self.is_broken.assign(tf.cond(is_good, apply, lambda: tf.constant(True)))
+        self.is_broken.assign(~run_if(is_good, apply, gradients))
 
     def _means(self, losses: Mapping[str, Tensor], total: Tensor, counted: Any) -> dict[str, Tensor]:
         """Updates the epoch's means: of a task over the rows that counted, of the total over all."""

@@ -15,7 +15,7 @@ _REST = {
     "adagrad": keras.optimizers.Adagrad,
     "sgd": keras.optimizers.SGD,
 }
-_EMBEDDINGS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad}
+_EMBEDDINGS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "sgd": keras.optimizers.SGD}
 
 
 def build_optimizer(

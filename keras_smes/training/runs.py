@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, date_range, load, split, split_with_statistics
+from keras_smes.distribution import Engine, build_engine
 from keras_smes.training.callbacks import Curves
 from keras_smes.training.checkpoints import write_whole
 from keras_smes.training.config import RunConfig
@@ -79,25 +80,29 @@ def train_run(
     """
     options = options or RunOptions()
     out = Path(out)
-    session = Session(out / CHECKPOINTS, config.to_dict(), options.checkpoint_minutes)
-    if options.fresh:
+    engine = build_engine(config.distribution)
+    known = {**config.to_dict(), **engine.describe()}
+    session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
+    if options.fresh and engine.is_chief:
         session.checkpoints.clear()
     interactions = load(config.data, data_dir, **config.data_options)
     parts = split_with_statistics(interactions)
     train, validation = _hold_out(config, interactions, parts)
-    curves = Curves(out / TENSORBOARD) if options.tensorboard else None
-    fitted = fit_ranker(config, train, validation, options.verbose, session, curves)
+    curves = Curves(out / TENSORBOARD) if options.tensorboard and engine.is_chief else None
+    verbose = options.verbose if engine.is_chief else 0
+    fitted = fit_ranker(config, train, validation, verbose, session, curves, engine)
     metrics = {
         "split": dict(parts.description),
         **evaluate(fitted.ranker, parts.test),
         "history": fitted.history,
         "parameters": _count_parameters(fitted.ranker),
-        "training": _describe_training(fitted, len(train)),
+        "training": _describe_training(fitted, len(train), engine),
         "environment": describe_environment(),
     }
-    _write_run(out, fitted.ranker, config, metrics, parts.test)
-    if not options.keep_checkpoints:
-        session.checkpoints.clear()
+    if engine.is_chief:
+        _write_run(out, fitted.ranker, config, metrics, parts.test)
+        if not options.keep_checkpoints:
+            session.checkpoints.clear()
     return metrics
 
 
@@ -138,9 +143,11 @@ def _count_parameters(ranker: keras.Model) -> dict[str, int]:
     return {"all": ranker.count_params(), "experts": experts.count_params()}
 
 
-def _describe_training(fitted: Fitted, rows: int) -> dict[str, Any]:
+def _describe_training(fitted: Fitted, rows: int, engine: Engine) -> dict[str, Any]:
     progress = fitted.progress
     return {
+        "engine": engine.name,
+        "replicas": engine.replicas,
         "rows": rows,
         "epochs": progress.epoch,
         "selected_epoch": None if progress.selected.epoch is None else progress.selected.epoch + 1,

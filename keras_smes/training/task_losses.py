@@ -14,7 +14,9 @@ from keras_smes.losses import (
     UncertaintyWeights,
     task_gradients,
 )
+from keras_smes.replicas import num_replicas, sum_over_replicas, with_global_value
 from keras_smes.tasks import Task
+from keras_smes.tasks.loss import TaskLoss
 
 Tensor = Any
 Losses = Mapping[str, Tensor]
@@ -23,13 +25,17 @@ Losses = Mapping[str, Tensor]
 class TaskLosses:
     """The mean loss of each task over the rows of a batch that count for it.
 
+    Under replicas the rows are those of all: each replica returns the same losses, and what differs is their
+    gradient, of which the mean over replicas is that of the whole batch.
+
     Args:
         tasks: The tasks.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tuple(tasks)
-        self._losses = {task.name: task.loss() for task in tasks}
+        # Keras would divide a mean by the number of replicas, a sum it leaves alone.
+        self._sums = {task.name: TaskLoss(task, reduction="sum") for task in tasks}
 
     def __call__(self, targets: Losses, logits: Losses, counted: Losses) -> dict[str, Tensor]:
         """Returns a float32 scalar a task.
@@ -39,10 +45,10 @@ class TaskLosses:
             logits: Of each task, `[B]` or `[B, width]`.
             counted: `task.counted` of each task, `[B]`.
         """
-        return {
-            name: loss(targets[name], logits[name], sample_weight=counted[name])
-            for name, loss in self._losses.items()
-        }
+        sums_t = ops.stack([add(targets[n], logits[n], counted[n]) for n, add in self._sums.items()])
+        rows_t = sum_over_replicas(ops.stack([ops.sum(counted[name]) for name in self._sums]))
+        losses_t = with_global_value(ops.divide_no_nan(num_replicas() * sums_t, rows_t))
+        return dict(zip(self._sums, ops.unstack(losses_t, len(self._sums)), strict=True))
 
 
 class StepLosses(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_smes.distribution import Engine
 from keras_smes.training.batches import PackedRows, epoch_order
 from keras_smes.training.callbacks import BetweenSteps, Curves, RestoredMeans
 from keras_smes.training.choice import Best, Figures, MetricOfTask
@@ -47,9 +48,9 @@ class StepPlan:
         """Batches an epoch."""
         return math.ceil(self.rows.num_rows / self.batch_size)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Any:
-        """Returns the batches of an epoch from a step on, as a `tf.data.Dataset`."""
-        return self.rows.batches(self.batch_size, self._order(epoch)[first_step * self.batch_size :])
+    def epoch(self, epoch: int, first_step: int = 0, piece: tuple[int, int] = (0, 1)) -> Any:
+        """Returns the batches of an epoch from a step on, as a `tf.data.Dataset`; or a piece of each."""
+        return self.rows.batches(self.batch_size, self._order(epoch)[first_step * self.batch_size :], piece)
 
     def batch(self, epoch: int, step: int) -> tuple[dict[str, Any], ...]:
         """Returns one batch."""
@@ -71,6 +72,7 @@ class Trainer:
         session: A `Session`, which writes checkpoints. Defaults to `None`, nothing is written.
         curves: `Curves` for TensorBoard. Defaults to `None`.
         verbose: Keras' verbosity. Defaults to `0`.
+        engine: The `Engine` that runs the steps. Defaults to `None`, on one device.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class Trainer:
         session: Session | None = None,
         curves: Curves | None = None,
         verbose: int | str = 0,
+        engine: Engine | None = None,
     ) -> None:
+        self.engine = engine or Engine()
         self.model, self.plan, self.config, self.validate = model, plan, config, validate
         self.session, self.curves, self.verbose = session, curves, verbose
         self.progress = Progress()
@@ -126,23 +130,16 @@ class Trainer:
             callbacks.append(RestoredMeans(lambda: write_variables(metrics, means)))
         if first == self.plan.steps:  # killed between the last step of an epoch and what closes it
             return _floats(self.model.get_metrics_result())
-        steps = self.plan.steps - first
-        history = self.model.fit(
-            self.plan.epoch(epoch, first),
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            shuffle=False,  # the plan does
-            callbacks=keras.callbacks.CallbackList(
-                callbacks,
-                add_history=True,
-                add_progbar=self.verbose != 0,
-                verbose=self.verbose,
-                epochs=self.config.epochs,
-                steps=steps,
-                model=self.model,
-            ),
+        listed = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            add_progbar=self.verbose != 0,
+            verbose=self.verbose,
+            epochs=self.config.epochs,
+            steps=self.plan.steps - first,
+            model=self.model,
         )
-        return {name: float(values[-1]) for name, values in history.history.items()}
+        return self.engine.epoch(self.model, self.plan, epoch, first, listed)
 
     def _close_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         progress = self.progress
@@ -171,12 +168,15 @@ class Trainer:
             raise diagnose(self.model, self.plan.batch(epoch, step), epoch, step)
 
     def _write_if_due(self) -> None:
-        if self.session is not None and self.session.is_due:
+        if self.session is not None and self.engine.any(self.session.is_due):
             self._write()
 
     def _write(self) -> None:
-        if self.session is not None:
-            arrays = {**read_variables(self._variables), **named("selected", self._best)}
+        if self.session is None:
+            return
+        # All processes read at the same time, one writes.
+        arrays = {**read_variables(self._variables), **named("selected", self._best)}
+        if self.engine.is_chief:
             self.session.write(self._steps_done(), self._timed().to_dict(), arrays)
 
     def _timed(self) -> Progress:

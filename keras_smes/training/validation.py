@@ -1,6 +1,6 @@
 """The validation rows, looked at after each epoch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,7 @@ class Validation:
         rows: The rows.
         with_figures: Whether to rank them too, as `evaluate` does: it takes longer than their losses.
         verbose: `1` shows a progress bar of the preprocessing. Defaults to `0`.
+        refresh: Called first: gives the ranker the weights that were trained. Defaults to `None`, it has them.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class Validation:
         rows: Interactions,
         with_figures: bool,
         verbose: int = 0,
+        refresh: Callable[[], None] | None = None,
     ) -> None:
+        self.refresh = refresh
         self.ranker, self.model, self.rows, self.with_figures = ranker, model, rows, with_figures
         self.features = preprocess(ranker, rows.columns(), verbose)
         self.targets, self.counted = labelled(model.task_losses.tasks, rows.labels())
@@ -47,7 +50,9 @@ class Validation:
 
         `val_loss` is the joint loss of the tasks; the layers' own, such as the balance loss, are not in it.
         """
-        logits = self.model.core.predict(batches(self.features, {}, BATCH), verbose=0)
+        if self.refresh is not None:
+            self.refresh()
+        logits = self.ranker.get_layer("core").predict(batches(self.features, {}, BATCH), verbose=0)
         losses = self.model.task_losses(self.targets, logits, self.counted)
         weighted = {task.name: task.weight * losses[task.name] for task in self.model.task_losses.tasks}
         total = self.model.joint.total(weighted, training=False)

@@ -1,0 +1,73 @@
+"""From a configuration to an engine."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_smes.distribution.cluster import Cluster
+from keras_smes.distribution.config import DistributionConfig
+from keras_smes.distribution.engine import Engine
+from keras_smes.distribution.replicated import ReplicatedEngine
+
+
+def build_engine(config: DistributionConfig) -> Engine:
+    """Builds the engine that a configuration or `TF_CONFIG` names, before anything else runs.
+
+    Args:
+        config: The `DistributionConfig`.
+
+    Raises:
+        ValueError: The engine needs another Keras backend, more devices than there are, or a `TF_CONFIG`
+            that isn't there.
+    """
+    cluster = Cluster.from_environment()
+    name = config.engine
+    if name == "auto":
+        name = "single" if cluster is None else cluster.engine
+    if name == "single":
+        return Engine()
+    _check_backend(name)
+    if name in ("multi_worker", "parameter_server"):
+        return _OF_CLUSTER[name](_checked(cluster, name), config)
+    return _OF_DEVICES[name](config)
+
+
+def _mirrored(config: DistributionConfig) -> Engine:
+    import tensorflow as tf
+
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    count = _checked_count(config.devices, len(devices))
+    return ReplicatedEngine("mirrored", tf.distribute.MirroredStrategy(devices[:count]))
+
+
+def _multi_worker(cluster: Cluster, config: DistributionConfig) -> Engine:
+    import tensorflow as tf
+
+    return ReplicatedEngine("multi_worker", tf.distribute.MultiWorkerMirroredStrategy(), cluster.is_chief)
+
+
+_OF_DEVICES: dict[str, Callable[[DistributionConfig], Engine]] = {"mirrored": _mirrored}
+_OF_CLUSTER: dict[str, Callable[[Cluster, DistributionConfig], Engine]] = {"multi_worker": _multi_worker}
+
+
+def _check_backend(name: str) -> None:
+    needed = "jax" if name in ("data_parallel", "expert_parallel") else "tensorflow"
+    if keras.backend.backend() != needed:
+        raise ValueError(
+            f"Engine {name!r} needs KERAS_BACKEND={needed}. Received: backend {keras.backend.backend()!r}"
+        )
+
+
+def _checked(cluster: Cluster | None, name: str) -> Cluster:
+    if cluster is None or cluster.engine != name:
+        received: Any = None if cluster is None else dict(cluster.addresses)
+        raise ValueError(f"Engine {name!r} needs TF_CONFIG to name its processes. Received: {received}")
+    return cluster
+
+
+def _checked_count(wanted: int | None, there: int) -> int:
+    if wanted is not None and wanted > there:
+        raise ValueError(f"`devices` must be at most {there}, as many as there are. Received: devices={wanted}")
+    return wanted or there

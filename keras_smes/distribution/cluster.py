@@ -1,0 +1,63 @@
+"""The processes of a job, as `TF_CONFIG` names them."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+
+TASKS = ("chief", "worker", "ps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes of a job, and which of them this one is.
+
+    Args:
+        addresses: `HOST:PORT` of the processes of each kind: `"chief"`, `"worker"`, `"ps"`.
+        task: The kind of this process.
+        index: Its number among its kind, from 0.
+    """
+
+    addresses: Mapping[str, tuple[str, ...]]
+    task: str
+    index: int
+
+    def __post_init__(self) -> None:
+        if unknown := sorted({*self.addresses, self.task} - set(TASKS)):
+            raise ValueError(f"`TF_CONFIG` must name tasks among {list(TASKS)}. Received: {unknown}")
+        if not 0 <= self.index < len(self.addresses.get(self.task, ())):
+            raise ValueError(
+                "`TF_CONFIG` must give this process an address of its cluster. "
+                f"Received: task {self.task!r} {self.index} of {dict(self.addresses)}"
+            )
+
+    @classmethod
+    def from_environment(cls) -> "Cluster | None":
+        """Returns the cluster of `TF_CONFIG`; `None` if that isn't set or names no other process.
+
+        Raises:
+            ValueError: `TF_CONFIG` isn't JSON as TensorFlow documents it.
+        """
+        text = os.environ.get("TF_CONFIG", "")
+        try:
+            values = json.loads(text) if text else {}
+            addresses = {kind: tuple(own) for kind, own in values.get("cluster", {}).items()}
+            task = values.get("task", {})
+            if sum(map(len, addresses.values())) < 2:
+                return None
+            return cls(addresses, task["type"], int(task["index"]))
+        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                '`TF_CONFIG` must be JSON such as {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
+                f'"worker", "index": 0}}}}. Received: {text!r} ({error!r})'
+            ) from None
+
+    @property
+    def engine(self) -> str:
+        """The engine that such a cluster is for."""
+        return "parameter_server" if self.addresses.get("ps") else "multi_worker"
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what all have made: the chief, or the first worker."""
+        return (self.task, self.index) == ("chief" if self.addresses.get("chief") else "worker", 0)

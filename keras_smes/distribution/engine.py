@@ -1,0 +1,83 @@
+"""What an engine is; this one runs steps on one device, by Keras' `fit`."""
+
+import contextlib
+from typing import Any, Protocol
+
+import keras
+
+
+class Plan(Protocol):
+    """Which rows are in which batch."""
+
+    steps: int
+
+    def epoch(self, epoch: int, first_step: int = 0, piece: tuple[int, int] = (0, 1)) -> Any:
+        """Returns a `tf.data.Dataset` of the batches of an epoch, or of the i-th of n pieces of each."""
+
+
+class Engine:
+    """Runs the steps of a model on one device.
+
+    Attributes:
+        name: Its name in a `DistributionConfig`.
+        replicas: How many replicas share a batch.
+        is_chief: Whether this process writes checkpoints and results.
+        spreads: Whether variables made in its scope lie elsewhere than in this process' memory alone.
+    """
+
+    name = "single"
+    replicas = 1
+    is_chief = True
+    spreads = False
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Returns the context in which the trained model, its metrics and its optimizer are made."""
+        return contextlib.nullcontext()
+
+    def check(self, training: Any) -> None:
+        """Refuses a `TrainingConfig` that this engine can't do.
+
+        Raises:
+            ValueError: Names the option.
+        """
+
+    def to_train(self, core: keras.Model) -> keras.Model:
+        """Returns what is trained in place of a ranker's core."""
+        return core
+
+    def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
+        """Copies the weights of what is trained into a ranker's core that isn't distributed."""
+        if core is not trained:
+            core.set_weights(trained.get_weights())
+
+    def epoch(
+        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+    ) -> dict[str, float]:
+        """Trains an epoch from a step on.
+
+        Args:
+            model: The compiled model.
+            plan: The `Plan`.
+            epoch: Number of the epoch.
+            first: The first step.
+            callbacks: The callbacks, which are called after each execution of steps.
+
+        Returns:
+            The model's metrics over the epoch.
+        """
+        history = model.fit(
+            plan.epoch(epoch, first),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,  # the plan does
+            callbacks=callbacks,
+        )
+        return {name: float(values[-1]) for name, values in history.history.items()}
+
+    def any(self, flag: bool) -> bool:
+        """Returns whether the flag is set in any process; all of them ask at the same time."""
+        return flag
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what a state may be taken up under only, beside the configuration; as JSON values."""
+        return {} if self.replicas == 1 else {"engine": self.name, "replicas": self.replicas}

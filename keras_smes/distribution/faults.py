@@ -1,0 +1,28 @@
+"""A process of the job that is gone."""
+
+import contextlib
+from collections.abc import Iterator
+
+
+class LostProcessError(ConnectionError):
+    """Another process of the job was lost, or ended with an error of its own."""
+
+
+@contextlib.contextmanager
+def lost_processes(whose: str) -> Iterator[None]:
+    """Turns TensorFlow's errors of a lost connection into a `LostProcessError`.
+
+    Args:
+        whose: What is lost, as in `"a worker"`.
+    """
+    import tensorflow as tf
+
+    errors = tf.errors
+    lost = (errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.DeadlineExceededError)
+    try:
+        yield
+    except lost as error:
+        raise LostProcessError(
+            f"The connection to {whose} was lost. Start all processes again by the same command: they go on "
+            f"from the last checkpoint. Received: {error.message.splitlines()[0]}"
+        ) from error

@@ -1,0 +1,102 @@
+"""Replicas in step: each has all weights, a piece of each batch, and the sum of all gradients."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from keras_smes.distribution.engine import Engine, Plan
+from keras_smes.distribution.faults import lost_processes
+
+
+class ReplicatedEngine(Engine):
+    """Runs steps under a synchronous `tf.distribute` strategy, by a loop of ours.
+
+    The i-th of n replicas takes rows i, i + n, i + 2n, ... of each batch: pieces differ by one row at most,
+    and one may be empty. Batches, and their order, are those of one replica.
+
+    Args:
+        name: Its name in a `DistributionConfig`.
+        strategy: The strategy.
+        is_chief: Whether this process writes. Defaults to `True`.
+    """
+
+    spreads = True
+
+    def __init__(self, name: str, strategy: Any, is_chief: bool = True) -> None:
+        self.name, self.strategy, self.is_chief = name, strategy, is_chief
+        self.replicas = strategy.num_replicas_in_sync
+        self._step: Callable[[Any], None] | None = None
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        scope: contextlib.AbstractContextManager = self.strategy.scope()
+        return scope
+
+    def check(self, training: Any) -> None:
+        if training.jit_compile:
+            raise ValueError(f"`jit_compile` must be False with engine {self.name!r}. Received: True")
+        if training.loss_balance not in ("fixed", "uncertainty"):
+            raise ValueError(
+                f"`loss_balance` must be 'fixed' or 'uncertainty' with engine {self.name!r}: others keep "
+                f"state of their own. Received: loss_balance={training.loss_balance!r}"
+            )
+        if training.dtype_policy == "mixed_float16":
+            raise ValueError(
+                f"`dtype_policy` must not scale losses with engine {self.name!r}: take 'mixed_bfloat16'. "
+                "Received: dtype_policy='mixed_float16'"
+            )
+
+    def epoch(
+        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+    ) -> dict[str, float]:
+        with lost_processes("a worker"):
+            step, batches = self._step_of(model), self._batches(plan, epoch, first)
+            callbacks.on_train_begin()
+            model.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            # A call a step, and no loop in a graph: there, collectives want one shape in all iterations.
+            for number, batch in enumerate(batches, start=1):
+                step(batch)
+                if number % model.steps_per_execution == 0 or number == plan.steps - first:
+                    callbacks.on_train_batch_end(number - 1)
+            logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+            callbacks.on_epoch_end(epoch, logs)
+            callbacks.on_train_end()
+        return logs
+
+    def _step_of(self, model: keras.Model) -> Callable[[Any], None]:
+        import tensorflow as tf
+
+        if self._step is None:
+
+            def step(batch: Any) -> None:
+                self.strategy.run(model.train_step, args=(batch,))
+
+            self._step = tf.function(step, reduce_retracing=True)
+        return self._step
+
+    def _batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
+        """Yields the batches, each the pieces of this process' replicas."""
+        replicas = _local_replicas(self.strategy)
+        pieces = {r: iter(plan.epoch(epoch, first, (r, self.replicas))) for r in replicas}
+        for _ in range(plan.steps - first):
+            yield self.strategy.experimental_distribute_values_from_function(
+                lambda context: next(pieces[context.replica_id_in_sync_group])
+            )
+
+    def any(self, flag: bool) -> bool:
+        import tensorflow as tf
+
+        with lost_processes("a worker"):
+            flags = self.strategy.run(
+                lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(float(flag)))
+            )
+        return bool(self.strategy.experimental_local_results(flags)[0] > 0)
+
+
+def _local_replicas(strategy: Any) -> list[int]:
+    values = strategy.experimental_distribute_values_from_function(
+        lambda context: context.replica_id_in_sync_group
+    )
+    return [int(value) for value in strategy.experimental_local_results(values)]

@@ -1,0 +1,95 @@
+"""Sums over the replicas of a `tf.distribute` strategy, within its `run`; elsewhere there is one replica.
+
+Losses under replicas keep one contract, Keras' own: their mean over replicas is the loss of the whole batch.
+On JAX a batch is whole however it is spread over devices: there is one replica.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+def num_replicas() -> int:
+    """Returns how many replicas run this step together."""
+    context = _context()
+    return 1 if context is None else int(context.num_replicas_in_sync)
+
+
+def sum_over_replicas(values: Any) -> Any:
+    """Returns the sum over replicas of a tensor, or of each in a structure of them; no gradient flows."""
+    context = _context()
+    return values if context is None else context.all_reduce("SUM", values)
+
+
+def mean_over_replicas(value: Tensor) -> Tensor:
+    """Returns the mean over replicas of a tensor; no gradient flows."""
+    return value if _context() is None else sum_over_replicas(value) / num_replicas()
+
+
+def share_of_replica(weight: Tensor) -> Tensor:
+    """Returns what a replica's mean over rows of this total weight counts in the mean over all replicas.
+
+    ```
+    share = weight * replicas / sum over replicas of weight;      0 if that sum is 0
+    ```
+
+    1 where each replica has as much; the mean over replicas of `share * mean` is the mean of the whole batch.
+    """
+    if _context() is None:
+        return 1.0
+    return ops.divide_no_nan(weight * num_replicas(), sum_over_replicas(weight))
+
+
+def with_global_value(loss: Tensor) -> Tensor:
+    """Returns a loss whose value is its mean over replicas, and whose gradient is this replica's own."""
+    if _context() is None:
+        return loss
+    return loss + ops.stop_gradient(mean_over_replicas(ops.stop_gradient(loss)) - loss)
+
+
+def of_this_replica(tensors: list[Tensor], own: Tensor) -> list[Tensor]:
+    """Returns those tensors that were made where `own` was, in this replica."""
+    return tensors if _context() is None else [tensor for tensor in tensors if tensor.device == own.device]
+
+
+def run_if(condition: Tensor, act: Callable[..., Tensor], *arguments: Any) -> Tensor:
+    """Returns `act(*arguments)`, a bool that all replicas agree on, or false without calling it.
+
+    Variables that all replicas share are changed by all together, which no branch of one replica can do:
+    the branch is around all of them.
+
+    Args:
+        condition: Bool scalar, the same in all replicas.
+        act: Function of the arguments that returns a bool scalar.
+        *arguments: Tensors, or structures of them.
+    """
+    import tensorflow as tf
+
+    context = _context()
+    if context is None:
+        return tf.cond(condition, lambda: act(*arguments), lambda: tf.constant(False))
+
+    def across(strategy: Any, condition: Any, *arguments: Any) -> Tensor:
+        def first(values: Any) -> Tensor:
+            return strategy.experimental_local_results(values)[0]
+
+        def in_each() -> Tensor:
+            return first(strategy.extended.call_for_each_replica(act, args=arguments))
+
+        return tf.cond(first(condition), in_each, lambda: tf.constant(False))
+
+    return context.merge_call(across, args=(condition, *arguments))
+
+
+def _context() -> Any:
+    """The replica context where there are several replicas."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return None if context is None or context.num_replicas_in_sync == 1 else context
