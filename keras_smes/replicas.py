@@ -69,8 +69,8 @@ def run_if(condition: Tensor, act: Callable[..., Tensor], *arguments: Any) -> Te
     """
     import tensorflow as tf
 
-    context = _context()
-    if context is None:
+    context = tf.distribute.get_replica_context()
+    if context is None or not tf.distribute.has_strategy():
         return tf.cond(condition, lambda: act(*arguments), lambda: tf.constant(False))
 
     def across(strategy: Any, condition: Any, *arguments: Any) -> Tensor:

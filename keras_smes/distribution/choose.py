@@ -7,7 +7,9 @@ import keras
 
 from keras_smes.distribution.cluster import Cluster
 from keras_smes.distribution.config import DistributionConfig
+from keras_smes.distribution.devices import DeviceEngine, over_batches, over_experts
 from keras_smes.distribution.engine import Engine
+from keras_smes.distribution.parameter_servers import ParameterServerEngine, serve_forever
 from keras_smes.distribution.replicated import ReplicatedEngine
 
 
@@ -48,8 +50,34 @@ def _multi_worker(cluster: Cluster, config: DistributionConfig) -> Engine:
     return ReplicatedEngine("multi_worker", tf.distribute.MultiWorkerMirroredStrategy(), cluster.is_chief)
 
 
-_OF_DEVICES: dict[str, Callable[[DistributionConfig], Engine]] = {"mirrored": _mirrored}
-_OF_CLUSTER: dict[str, Callable[[Cluster, DistributionConfig], Engine]] = {"multi_worker": _multi_worker}
+def _jax_devices(config: DistributionConfig) -> list[str]:
+    devices: list[str] = keras.distribution.list_devices()
+    return devices[: _checked_count(config.devices, len(devices))]
+
+
+def _data_parallel(config: DistributionConfig) -> Engine:
+    return DeviceEngine("data_parallel", over_batches(_jax_devices(config)))
+
+
+def _expert_parallel(config: DistributionConfig) -> Engine:
+    return DeviceEngine("expert_parallel", over_experts(_jax_devices(config)), over_experts=True)
+
+
+_OF_DEVICES: dict[str, Callable[[DistributionConfig], Engine]] = {
+    "mirrored": _mirrored,
+    "data_parallel": _data_parallel,
+    "expert_parallel": _expert_parallel,
+}
+def _parameter_server(cluster: Cluster, config: DistributionConfig) -> Engine:
+    if cluster.task != "chief":
+        serve_forever(cluster)
+    return ParameterServerEngine(cluster, config.table_shards)
+
+
+_OF_CLUSTER: dict[str, Callable[[Cluster, DistributionConfig], Engine]] = {
+    "multi_worker": _multi_worker,
+    "parameter_server": _parameter_server,
+}
 
 
 def _check_backend(name: str) -> None:

@@ -15,6 +15,13 @@ class Plan(Protocol):
         """Returns a `tf.data.Dataset` of the batches of an epoch, or of the i-th of n pieces of each."""
 
 
+def copied(core: keras.Model) -> keras.Model:
+    """Returns a model of the same layers and weights, of variables of its own."""
+    copy: keras.Model = keras.models.clone_model(core)
+    copy.set_weights(core.get_weights())
+    return copy
+
+
 class Engine:
     """Runs the steps of a model on one device.
 
@@ -22,33 +29,29 @@ class Engine:
         name: Its name in a `DistributionConfig`.
         replicas: How many replicas share a batch.
         is_chief: Whether this process writes checkpoints and results.
-        spreads: Whether variables made in its scope lie elsewhere than in this process' memory alone.
     """
 
     name = "single"
     replicas = 1
     is_chief = True
-    spreads = False
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Returns the context in which the trained model, its metrics and its optimizer are made."""
         return contextlib.nullcontext()
 
-    def check(self, training: Any) -> None:
-        """Refuses a `TrainingConfig` that this engine can't do.
+    def check(self, config: Any) -> None:
+        """Refuses a `RunConfig` that this engine can't do.
 
         Raises:
             ValueError: Names the option.
         """
 
     def to_train(self, core: keras.Model) -> keras.Model:
-        """Returns what is trained in place of a ranker's core."""
+        """Returns what is trained in place of a ranker's core, in this engine's scope: a copy, or itself."""
         return core
 
     def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
-        """Copies the weights of what is trained into a ranker's core that isn't distributed."""
-        if core is not trained:
-            core.set_weights(trained.get_weights())
+        """Gives a ranker's core, which isn't distributed, the weights of what `to_train` returned for it."""
 
     def epoch(
         self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
@@ -65,6 +68,9 @@ class Engine:
         Returns:
             The model's metrics over the epoch.
         """
+        if keras.backend.backend() == "jax":  # before callbacks look at variables
+            sync = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: model.jax_state_sync())
+            callbacks.callbacks.insert(0, sync)
         history = model.fit(
             plan.epoch(epoch, first),
             initial_epoch=epoch,

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_smes.distribution.engine import Engine, Plan
+from keras_smes.distribution.engine import Engine, Plan, copied
 from keras_smes.distribution.faults import lost_processes
 
 
@@ -22,8 +22,6 @@ class ReplicatedEngine(Engine):
         is_chief: Whether this process writes. Defaults to `True`.
     """
 
-    spreads = True
-
     def __init__(self, name: str, strategy: Any, is_chief: bool = True) -> None:
         self.name, self.strategy, self.is_chief = name, strategy, is_chief
         self.replicas = strategy.num_replicas_in_sync
@@ -33,7 +31,14 @@ class ReplicatedEngine(Engine):
         scope: contextlib.AbstractContextManager = self.strategy.scope()
         return scope
 
-    def check(self, training: Any) -> None:
+    def to_train(self, core: keras.Model) -> keras.Model:
+        return copied(core)
+
+    def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
+        core.set_weights(trained.get_weights())
+
+    def check(self, config: Any) -> None:
+        training = config.training
         if training.jit_compile:
             raise ValueError(f"`jit_compile` must be False with engine {self.name!r}. Received: True")
         if training.loss_balance not in ("fixed", "uncertainty"):

@@ -18,6 +18,7 @@ from keras_smes.tasks import Task
 from keras_smes.training.batches import Arrays, PackedRows, run_preprocessor
 from keras_smes.training.callbacks import Curves
 from keras_smes.training.config import RunConfig
+from keras_smes.training.jax_model import JaxMultiTaskModel
 from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.optimizer import build_optimizer
 from keras_smes.training.session import Session, fingerprint
@@ -131,7 +132,7 @@ def fit_prepared(
     """As `fit_ranker`, on rows that `prepare` prepared."""
     engine = engine or Engine()
     _check_choice(config, validation)
-    engine.check(config.training)
+    engine.check(config)
     plan = StepPlan(PackedRows(prepared.parts), config.training.batch_size, config.seed)
     ranker, model = new_model(config, prepared, plan.steps, engine)
     hand_over = functools.partial(engine.hand_over, model.core, ranker.get_layer("core"))
@@ -152,18 +153,12 @@ def fit_prepared(
 def new_model(
     config: RunConfig, prepared: Prepared, steps: int, engine: Engine | None = None
 ) -> tuple[keras.Model, MultiTaskModel]:
-    """Builds the ranker that `config` names, and the model that trains it in so many steps an epoch.
-
-    Where the engine spreads a model, that has a core of its own, and the ranker is an ordinary one.
-    """
+    """Builds the ranker that `config` names, and the model that trains it in so many steps an epoch."""
     engine = engine or Engine()
     keras.utils.set_random_seed(config.seed)
+    ranker = _build(config, prepared.schema, prepared.tasks)
     with engine.scope():
-        ranker = _build(config, prepared.schema, prepared.tasks)
-        model = _compiled(config, ranker, steps, engine)
-    if engine.spreads:
-        ranker = _build(config, prepared.schema, prepared.tasks)
-    return ranker, model
+        return ranker, _compiled(config, ranker, steps, engine)
 
 
 def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> keras.Model:
@@ -184,7 +179,8 @@ def _compiled(config: RunConfig, ranker: keras.Model, steps: int, engine: Engine
     training = config.training
     core, tasks = engine.to_train(ranker.get_layer("core")), ranker.get_layer("scores").tasks
     joint = joint_loss(training.loss_balance, tasks, core, config.seed, training.loss_balance_options)
-    model = MultiTaskModel(core, TaskLosses(tasks), joint)
+    on_jax = keras.backend.backend() == "jax"
+    model = (JaxMultiTaskModel if on_jax else MultiTaskModel)(core, TaskLosses(tasks), joint)
     optimizer = build_optimizer(
         config.optimizer,
         training.epochs * steps,
@@ -193,7 +189,7 @@ def _compiled(config: RunConfig, ranker: keras.Model, steps: int, engine: Engine
     )
     model.compile(
         optimizer,
-        jit_compile=training.jit_compile,
+        jit_compile=training.jit_compile or on_jax,  # where each operation by itself would take its time
         steps_per_execution=training.steps_per_execution,
         auto_scale_loss=False,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_smes.replicas import num_replicas, run_if, sum_over_replicas, with_global_value
 from keras_smes.training.optimizer import all_finite
@@ -96,11 +97,9 @@ class MultiTaskModel(keras.Model):
 
     def _means(self, losses: Mapping[str, Tensor], total: Tensor, counted: Any) -> dict[str, Tensor]:
         """Updates the epoch's means: of a task over the rows that counted, of the total over all."""
-        import tensorflow as tf
-
         for task, mean in zip(self.task_losses.tasks, self.task_means, strict=True):
-            mean.update_state(losses[task.name], sample_weight=tf.reduce_sum(counted[task.name]))
-        rows = tf.shape(counted[self.task_losses.tasks[0].name])[0]
+            mean.update_state(losses[task.name], sample_weight=ops.sum(counted[task.name]))
+        rows = ops.shape(counted[self.task_losses.tasks[0].name])[0]
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(total, sample_weight=rows)

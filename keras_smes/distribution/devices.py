@@ -1,0 +1,90 @@
+"""Several devices on JAX, by `keras.distribution`: batches spread over them, or experts."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_smes.distribution.engine import Engine, Plan, copied
+
+BATCH, EXPERT = "batch", "expert"
+# The stacked weights of an `ExpertPool`, and what optimizers keep of them under such names.
+OF_EXPERTS = r".*[/_](kernel|bias)_\d+(_.*)?"
+
+
+class DeviceEngine(Engine):
+    """Runs steps over several devices of the JAX backend.
+
+    Args:
+        name: Its name in a `DistributionConfig`.
+        distribution: The `keras.distribution.Distribution`.
+        over_experts: Whether experts are spread, in shards of one size. Defaults to `False`.
+    """
+
+    def __init__(self, name: str, distribution: Any, over_experts: bool = False) -> None:
+        self.name, self.distribution, self.over_experts = name, distribution, over_experts
+        self.replicas = int(distribution.device_mesh.devices.size)
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        scope: contextlib.AbstractContextManager = self.distribution.scope()
+        return scope
+
+    def to_train(self, core: keras.Model) -> keras.Model:
+        return copied(core)
+
+    def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
+        core.set_weights(trained.get_weights())
+
+    def check(self, config: Any) -> None:
+        balance, num_experts = config.training.loss_balance, config.experts.get("num_experts", 0)
+        if balance in ("gradnorm", "pcgrad"):
+            raise ValueError(f"`loss_balance` {balance!r} needs TensorFlow. Received: engine {self.name!r}")
+        if self.over_experts and (num_experts == 0 or num_experts % self.replicas):
+            raise ValueError(
+                f"`num_experts` must be a multiple of the {self.replicas} devices that they are spread over. "
+                f"Received: num_experts={num_experts}"
+            )
+
+    def epoch(
+        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+    ) -> dict[str, float]:
+        with self.scope():
+            return super().epoch(model, plan, epoch, first, callbacks)
+
+
+def expert_layout(mesh: Any, axis: str = EXPERT) -> Any:
+    """Returns the layout that spreads the experts' weights over an axis of a mesh, and nothing else.
+
+    Routers, towers, encoder and embeddings are on every device: XLA's partitioner derives what is exchanged.
+
+    Args:
+        mesh: A `keras.distribution.DeviceMesh`.
+        axis: The axis of the mesh. Defaults to `"expert"`.
+
+    Returns:
+        A `keras.distribution.LayoutMap`, of `kernel_i [E, in, out]` and `bias_i [E, out]` by their first axis,
+        and of what optimizers keep for them.
+    """
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[OF_EXPERTS] = keras.distribution.TensorLayout((axis,), mesh)
+    return layout
+
+
+def over_batches(devices: Sequence[str]) -> Any:
+    """Returns the distribution that spreads batches over devices."""
+
+    class OverBatches(keras.distribution.DataParallel):
+        def get_data_layout(self, data_shape: Sequence[int]) -> Any:
+            # The last batch of an epoch may not come out even: every device takes it whole.
+            spread = data_shape[0] % self.device_mesh.devices.size == 0
+            axes = [BATCH if spread else None, *(None for _ in data_shape[1:])]
+            return keras.distribution.TensorLayout(axes, self.device_mesh)
+
+    return OverBatches(devices=list(devices))
+
+
+def over_experts(devices: Sequence[str]) -> Any:
+    """Returns the distribution that spreads experts over devices; each has the whole batch."""
+    mesh = keras.distribution.DeviceMesh((1, len(devices)), (BATCH, EXPERT), devices)
+    return keras.distribution.ModelParallel(layout_map=expert_layout(mesh), batch_dim_name=BATCH)

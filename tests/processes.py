@@ -1,0 +1,94 @@
+"""Real processes on loopback, which always end: a limit on their time, and a kill for those that are left."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+LIMIT = 150  # seconds that any wait may take
+TRAIN = "import sys; from keras_smes.cli import main; sys.exit(main(sys.argv[1:]))"
+TWO_CPUS = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+"""
+
+
+class Process:
+    """`python -c CODE ARGUMENTS...` in a session of its own, its output in a file."""
+
+    def __init__(self, code, arguments, log, **environment):
+        self.log = log
+        known = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+        with log.open("w") as file:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-c", code, *map(str, arguments)],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=known,
+                start_new_session=True,
+            )
+
+    def wait(self):
+        """Returns the exit code."""
+        return self._popen.wait(LIMIT)
+
+    @property
+    def is_running(self):
+        return self._popen.poll() is None
+
+    @property
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait(LIMIT)
+
+
+def free_ports(count):
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def start_cluster(code, arguments, folder, **sizes):
+    """Starts a process for each task of a cluster, as `{("worker", 0): Process}`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ports = iter(free_ports(sum(sizes.values())))
+    cluster = {kind: [f"127.0.0.1:{next(ports)}" for _ in range(size)] for kind, size in sizes.items()}
+    tasks = [(kind, index) for kind, size in sizes.items() for index in range(size)]
+    return {
+        (kind, index): Process(
+            code,
+            arguments,
+            folder / f"{kind}{index}.log",
+            TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}),
+        )
+        for kind, index in tasks
+    }
+
+
+@contextlib.contextmanager
+def killed_at_the_end(processes):
+    """Whatever happens, no process is left."""
+    try:
+        yield processes
+    finally:
+        for process in processes.values():
+            process.kill()
+
+
+def wait_until(holds, what):
+    end = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < end, f"waited {LIMIT} s for {what}"
+        time.sleep(0.01)
