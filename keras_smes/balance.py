@@ -42,8 +42,8 @@ def global_balance_loss(
 
     `mean_t K_t` is `sum_e f[e]`: each task of each instance has exactly `K_t` experts.
 
-    Under replicas f is of all their instances, at the price of one all-reduce of E numbers and one of a count,
-    and p of this replica's, by its share: the mean over replicas of what they return is the loss of all.
+    Under replicas f is of all their instances, which takes an all-reduce of E numbers and one of a count, and
+    p of this replica's, by its share: the mean over replicas of what they return is the loss of all.
 
     Args:
         probabilities_bte: `[B, T, E]` float32 routing probabilities.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-LIMIT = 150  # seconds that any wait may take
+LIMIT = 300  # seconds that any wait may take
 TRAIN = "import sys; from keras_smes.cli import main; sys.exit(main(sys.argv[1:]))"
 TWO_CPUS = """
 import tensorflow as tf

@@ -47,7 +47,7 @@ def _mirrored(config: DistributionConfig) -> Engine:
 def _multi_worker(cluster: Cluster, config: DistributionConfig) -> Engine:
     import tensorflow as tf
 
-    return ReplicatedEngine("multi_worker", tf.distribute.MultiWorkerMirroredStrategy(), cluster.is_chief)
+    return ReplicatedEngine("multi_worker", tf.distribute.MultiWorkerMirroredStrategy(), cluster.place)
 
 
 def _jax_devices(config: DistributionConfig) -> list[str]:
@@ -68,6 +68,8 @@ _OF_DEVICES: dict[str, Callable[[DistributionConfig], Engine]] = {
     "data_parallel": _data_parallel,
     "expert_parallel": _expert_parallel,
 }
+
+
 def _parameter_server(cluster: Cluster, config: DistributionConfig) -> Engine:
     if cluster.task != "chief":
         serve_forever(cluster)
@@ -97,5 +99,7 @@ def _checked(cluster: Cluster | None, name: str) -> Cluster:
 
 def _checked_count(wanted: int | None, there: int) -> int:
     if wanted is not None and wanted > there:
-        raise ValueError(f"`devices` must be at most {there}, as many as there are. Received: devices={wanted}")
+        raise ValueError(
+            f"`devices` must be at most {there}, as many as there are. Received: devices={wanted}"
+        )
     return wanted or there

@@ -48,8 +48,8 @@ class Cluster:
             return cls(addresses, task["type"], int(task["index"]))
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(
-                '`TF_CONFIG` must be JSON such as {"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
-                f'"worker", "index": 0}}}}. Received: {text!r} ({error!r})'
+                '`TF_CONFIG` must be JSON such as {"cluster": {"worker": ["HOST:PORT", ...]}, '
+                f'"task": {{"type": "worker", "index": 0}}}}. Received: {text!r} ({error!r})'
             ) from None
 
     @property
@@ -58,6 +58,7 @@ class Cluster:
         return "parameter_server" if self.addresses.get("ps") else "multi_worker"
 
     @property
-    def is_chief(self) -> bool:
-        """Whether this process writes what all have made: the chief, or the first worker."""
-        return (self.task, self.index) == ("chief" if self.addresses.get("chief") else "worker", 0)
+    def place(self) -> tuple[int, int]:
+        """The number of this process among chief and workers, the chief first, and how many these are."""
+        chiefs, workers = (len(self.addresses.get(kind, ())) for kind in ("chief", "worker"))
+        return self.index + (chiefs if self.task == "worker" else 0), chiefs + workers

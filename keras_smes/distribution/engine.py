@@ -1,9 +1,11 @@
 """What an engine is; this one runs steps on one device, by Keras' `fit`."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
 
 class Plan(Protocol):
@@ -69,7 +71,9 @@ class Engine:
             The model's metrics over the epoch.
         """
         if keras.backend.backend() == "jax":  # before callbacks look at variables
-            sync = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: model.jax_state_sync())
+            sync = keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: model.jax_state_sync()
+            )
             callbacks.callbacks.insert(0, sync)
         history = model.fit(
             plan.epoch(epoch, first),
@@ -83,6 +87,15 @@ class Engine:
     def any(self, flag: bool) -> bool:
         """Returns whether the flag is set in any process; all of them ask at the same time."""
         return flag
+
+    @property
+    def own_rows(self) -> slice:
+        """Which rows this process measures, where all measure together."""
+        return slice(None)
+
+    def add_up(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the sums over processes of arrays of one shape; all of them ask at the same time."""
+        return dict(arrays)
 
     def describe(self) -> dict[str, Any]:
         """Returns what a state may be taken up under only, beside the configuration; as JSON values."""

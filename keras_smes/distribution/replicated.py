@@ -1,10 +1,11 @@
 """Replicas in step: each has all weights, a piece of each batch, and the sum of all gradients."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_smes.distribution.engine import Engine, Plan, copied
 from keras_smes.distribution.faults import lost_processes
@@ -19,11 +20,12 @@ class ReplicatedEngine(Engine):
     Args:
         name: Its name in a `DistributionConfig`.
         strategy: The strategy.
-        is_chief: Whether this process writes. Defaults to `True`.
+        place: Number of this process, and how many there are. Defaults to `(0, 1)`.
     """
 
-    def __init__(self, name: str, strategy: Any, is_chief: bool = True) -> None:
-        self.name, self.strategy, self.is_chief = name, strategy, is_chief
+    def __init__(self, name: str, strategy: Any, place: tuple[int, int] = (0, 1)) -> None:
+        self.name, self.strategy, self.place = name, strategy, place
+        self.is_chief = place[0] == 0
         self.replicas = strategy.num_replicas_in_sync
         self._step: Callable[[Any], None] | None = None
 
@@ -91,13 +93,28 @@ class ReplicatedEngine(Engine):
             )
 
     def any(self, flag: bool) -> bool:
+        return bool(self.add_up({"flag": np.array(flag, np.int32)})["flag"] > 0)
+
+    @property
+    def own_rows(self) -> slice:
+        return slice(self.place[0], None, self.place[1])
+
+    def add_up(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.place[1] == 1:
+            return dict(arrays)
         import tensorflow as tf
 
+        first = _local_replicas(self.strategy)[0]
+
+        def of_replica(context: Any) -> dict[str, Any]:
+            # A process counts once, however many replicas it has.
+            counts = context.replica_id_in_sync_group == first
+            return {n: tf.constant(a if counts else np.zeros_like(a)) for n, a in arrays.items()}
+
         with lost_processes("a worker"):
-            flags = self.strategy.run(
-                lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(float(flag)))
-            )
-        return bool(self.strategy.experimental_local_results(flags)[0] > 0)
+            parts = self.strategy.experimental_distribute_values_from_function(of_replica)
+            sums = self.strategy.reduce("SUM", parts, axis=None)
+        return {name: value.numpy() for name, value in sums.items()}
 
 
 def _local_replicas(strategy: Any) -> list[int]:

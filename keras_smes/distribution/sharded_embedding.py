@@ -37,7 +37,8 @@ class ShardedEmbedding(keras.layers.Layer):
         # As `tf.nn.embedding_lookup` divides ids: the first shards take what is left over.
         sizes = [len(rows) for rows in np.array_split(np.arange(input_dim), min(shards, input_dim))]
         self.shards = [
-            keras.layers.Embedding(size, output_dim, "zeros", name=f"shard_{n}") for n, size in enumerate(sizes)
+            keras.layers.Embedding(size, output_dim, "zeros", name=f"shard_{n}")
+            for n, size in enumerate(sizes)
         ]
 
     def build(self, ids_shape: Sequence[int | None]) -> None:

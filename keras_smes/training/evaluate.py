@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_smes.data.interactions import Interactions
+from keras_smes.distribution import Engine
 from keras_smes.layers import SMES
 from keras_smes.metrics import (
     RoutingHealth,
@@ -26,26 +27,46 @@ BATCH = 4096
 Figures = dict[str, Any]
 
 
-def evaluate(ranker: keras.Model, rows: Interactions) -> dict[str, Any]:
+def evaluate(ranker: keras.Model, rows: Interactions, engine: Engine | None = None) -> dict[str, Any]:
     """Scores rows and measures the scores and the routing.
 
     Args:
         ranker: What `build_ranker` built.
         rows: The rows, with the labels of the ranker's tasks.
+        engine: An `Engine` whose processes score a part of the rows each, and measure all. Defaults to
+            `None`, this process scores all of them.
 
     Returns:
         `tasks`: the figures of each task, see `task_figures`. `routing`: the measures of `RoutingHealth`,
         empty if no layer of the ranker routes.
     """
-    return evaluate_features(ranker, preprocess(ranker, rows.columns()), rows)
+    return evaluate_features(ranker, preprocess(ranker, rows.columns()), rows, engine)
 
 
-def evaluate_features(ranker: keras.Model, features: Arrays, rows: Interactions) -> dict[str, Any]:
+def evaluate_features(
+    ranker: keras.Model, features: Arrays, rows: Interactions, engine: Engine | None = None
+) -> dict[str, Any]:
     """As `evaluate`, of rows that are preprocessed already."""
-    core = ranker.get_layer("core")
-    logits = core.predict(batches(features, {}, BATCH), verbose=0)
-    tasks = task_figures(ranker, logits, rows.labels(), rows.user_ids())
-    return {"tasks": tasks, "routing": _routing_health(core, features)}
+    engine, core = engine or Engine(), ranker.get_layer("core")
+    tasks = task_figures(ranker, score(core, features, engine), rows.labels(), rows.user_ids())
+    return {"tasks": tasks, "routing": _routing_health(core, features, engine)}
+
+
+def score(core: keras.Model, features: Arrays, engine: Engine) -> dict[str, np.ndarray]:
+    """Returns the logits of all rows, of which each process scores its own.
+
+    They are put together before anything is measured: figures within a user need all of the user's rows.
+    """
+    rows = len(next(iter(features.values())))
+    parts = core.predict(batches(_own(features, engine), {}, BATCH), verbose=0)
+    whole = {name: np.zeros((rows, *part.shape[1:]), part.dtype) for name, part in parts.items()}
+    for name, part in parts.items():
+        whole[name][engine.own_rows] = part
+    return engine.add_up(whole)
+
+
+def _own(features: Arrays, engine: Engine) -> Arrays:
+    return {name: values[engine.own_rows] for name, values in features.items()}
 
 
 def task_figures(
@@ -123,7 +144,7 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _routing_health(core: keras.Model, features: Arrays) -> dict[str, Any]:
+def _routing_health(core: keras.Model, features: Arrays, engine: Engine) -> dict[str, Any]:
     smes = next((layer for layer in core.layers if isinstance(layer, SMES)), None)
     if smes is None:
         return {}
@@ -131,6 +152,9 @@ def _routing_health(core: keras.Model, features: Arrays) -> dict[str, Any]:
     probe = keras.Model(core.inputs, smes.route(smes.input))
     bound = probe.output["executed"].shape[1]
     health = RoutingHealth(smes.router.num_tasks, smes.router.num_experts, bound)
-    for batch, _ in batches(features, {}, BATCH):
+    for batch, _ in batches(_own(features, engine), {}, BATCH):
         health.update_state(probe(batch, training=False))
+    counts = engine.add_up(health.state())
+    health.reset_state()
+    health.add_state(counts)
     return health.result()

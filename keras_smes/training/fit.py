@@ -1,7 +1,6 @@
 """Fits a ranker."""
 
 import contextlib
-import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -135,10 +134,9 @@ def fit_prepared(
     engine.check(config)
     plan = StepPlan(PackedRows(prepared.parts), config.training.batch_size, config.seed)
     ranker, model = new_model(config, prepared, plan.steps, engine)
-    hand_over = functools.partial(engine.hand_over, model.core, ranker.get_layer("core"))
     watched = None
     if validation is not None:
-        watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0), hand_over)
+        watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0), engine)
     trainer = Trainer(model, plan, config.training, watched, session, curves, verbose, engine)
     if session is not None:
         looked_at = () if watched is None else watched.parts
@@ -146,7 +144,7 @@ def fit_prepared(
         if found is not None:
             trainer.resume(found.meta["progress"], found.arrays)
     progress = trainer.train()
-    hand_over()
+    engine.hand_over(model.core, ranker.get_layer("core"))
     return Fitted(ranker, progress)
 
 

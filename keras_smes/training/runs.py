@@ -93,7 +93,7 @@ def train_run(
     fitted = fit_ranker(config, train, validation, verbose, session, curves, engine)
     metrics = {
         "split": dict(parts.description),
-        **evaluate(fitted.ranker, parts.test),
+        **evaluate(fitted.ranker, parts.test, engine),
         "history": fitted.history,
         "parameters": _count_parameters(fitted.ranker),
         "training": _describe_training(fitted, len(train), engine),

@@ -1,16 +1,17 @@
 """The validation rows, looked at after each epoch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_smes.data.interactions import Interactions
+from keras_smes.distribution import Engine
 from keras_smes.tasks import Task
-from keras_smes.training.batches import Arrays, batches, preprocess
+from keras_smes.training.batches import Arrays, preprocess
 from keras_smes.training.choice import Figures
-from keras_smes.training.evaluate import BATCH, evaluate
+from keras_smes.training.evaluate import evaluate, score
 from keras_smes.training.model import MultiTaskModel
 
 
@@ -23,7 +24,7 @@ class Validation:
         rows: The rows.
         with_figures: Whether to rank them too, as `evaluate` does: it takes longer than their losses.
         verbose: `1` shows a progress bar of the preprocessing. Defaults to `0`.
-        refresh: Called first: gives the ranker the weights that were trained. Defaults to `None`, it has them.
+        engine: The `Engine` that trains the model, or `None`, the default, one device.
     """
 
     def __init__(
@@ -33,9 +34,9 @@ class Validation:
         rows: Interactions,
         with_figures: bool,
         verbose: int = 0,
-        refresh: Callable[[], None] | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        self.refresh = refresh
+        self.engine = engine or Engine()
         self.ranker, self.model, self.rows, self.with_figures = ranker, model, rows, with_figures
         self.features = preprocess(ranker, rows.columns(), verbose)
         self.targets, self.counted = labelled(model.task_losses.tasks, rows.labels())
@@ -50,14 +51,14 @@ class Validation:
 
         `val_loss` is the joint loss of the tasks; the layers' own, such as the balance loss, are not in it.
         """
-        if self.refresh is not None:
-            self.refresh()
-        logits = self.ranker.get_layer("core").predict(batches(self.features, {}, BATCH), verbose=0)
+        core = self.ranker.get_layer("core")
+        self.engine.hand_over(self.model.core, core)
+        logits = score(core, self.features, self.engine)
         losses = self.model.task_losses(self.targets, logits, self.counted)
         weighted = {task.name: task.weight * losses[task.name] for task in self.model.task_losses.tasks}
         total = self.model.joint.total(weighted, training=False)
         named: Mapping[str, Any] = {"val_loss": total, **{f"val_{t}_loss": x for t, x in losses.items()}}
-        figures: Figures = evaluate(self.ranker, self.rows)["tasks"] if self.with_figures else {}
+        figures: Figures = evaluate(self.ranker, self.rows, self.engine)["tasks"] if self.with_figures else {}
         return {name: float(value) for name, value in named.items()}, figures
 
 

@@ -1,6 +1,7 @@
 """Replicas in step, on two devices and in two processes: one replica with the whole batch, and kills."""
 
 import random
+import time
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_a_worker_killed_at_any_moment(undisturbed, tmp_path, victim, capsys):
     checkpoints = out / "checkpoints"
     with killed_at_the_end(two_workers(tmp_path, out)) as processes:
         wait_until(lambda: len(list(checkpoints.glob("step-*.npz"))) == 2, "checkpoints")
-        wait_until(lambda t=moments.random(): moments.random() < t / 10, "a moment")
+        time.sleep(moments.random() / 4)
         processes["worker", victim].kill()
         survivor = processes["worker", 1 - victim]
         assert survivor.wait() != 0
