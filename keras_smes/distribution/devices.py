@@ -63,8 +63,8 @@ def expert_layout(mesh: Any, axis: str = EXPERT) -> Any:
         axis: The axis of the mesh. Defaults to `"expert"`.
 
     Returns:
-        A `keras.distribution.LayoutMap`: `kernel_i [E, in, out]` and `bias_i [E, out]` by their first axis, and
-        what optimizers keep for them.
+        A `keras.distribution.LayoutMap`: `kernel_i [E, in, out]` and `bias_i [E, out]` by their first axis,
+        and what optimizers keep for them.
     """
     layout = keras.distribution.LayoutMap(mesh)
     layout[OF_EXPERTS] = keras.distribution.TensorLayout((axis,), mesh)

@@ -11,7 +11,9 @@ import numpy as np
 class Plan(Protocol):
     """Which rows are in which batch."""
 
-    steps: int
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
 
     def epoch(self, epoch: int, first_step: int = 0, piece: tuple[int, int] = (0, 1)) -> Any:
         """Returns a `tf.data.Dataset` of the batches of an epoch, or of the i-th of n pieces of each."""

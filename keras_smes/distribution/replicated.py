@@ -113,8 +113,7 @@ class ReplicatedEngine(Engine):
 
         with lost_processes("a worker"):
             parts = self.strategy.experimental_distribute_values_from_function(of_replica)
-            sums = self.strategy.reduce("SUM", parts, axis=None)
-        return {name: value.numpy() for name, value in sums.items()}
+            return {n: self.strategy.reduce("SUM", part, axis=None).numpy() for n, part in parts.items()}
 
 
 def _local_replicas(strategy: Any) -> list[int]:

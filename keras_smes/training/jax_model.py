@@ -15,7 +15,9 @@ State = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
 class JaxMultiTaskModel(MultiTaskModel):
     """A `MultiTaskModel` as Keras' `fit` trains it on JAX. `GradNorm` and `PCGrad` need TensorFlow."""
 
-    def train_step(self, state: State, data: tuple[Any, ...]) -> tuple[dict[str, Tensor], State]:
+    def train_step(  # type: ignore[override]  # each backend of Keras has its own
+        self, state: State, data: tuple[Any, ...]
+    ) -> tuple[dict[str, Tensor], State]:
         import jax
 
         trainable, others, of_optimizer, of_metrics = state
