@@ -19,6 +19,17 @@ class Plan(Protocol):
         """Returns a `tf.data.Dataset` of the batches of an epoch, or of the i-th of n pieces of each."""
 
 
+def check_uncompiled(name: str, training: Any) -> None:
+    """Refuses what synchronises within a compiled step, or scales losses: no strategy of TensorFlow's can."""
+    if training.jit_compile:
+        raise ValueError(f"`jit_compile` must be False with engine {name!r}. Received: jit_compile=True")
+    if training.dtype_policy == "mixed_float16":
+        raise ValueError(
+            f"`dtype_policy` must not scale losses with engine {name!r}: take 'mixed_bfloat16'. "
+            "Received: dtype_policy='mixed_float16'"
+        )
+
+
 def copied(core: keras.Model) -> keras.Model:
     """Returns a model of the same layers and weights, of variables of its own."""
     copy: keras.Model = keras.models.clone_model(core)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_smes.distribution.cluster import Cluster
-from keras_smes.distribution.engine import Engine, Plan
+from keras_smes.distribution.engine import Engine, Plan, check_uncompiled
 from keras_smes.distribution.faults import lost_processes
 from keras_smes.distribution.sharded_embedding import ShardedEmbedding
 
@@ -49,8 +49,7 @@ class ParameterServerEngine(Engine):
         return scope
 
     def check(self, config: Any) -> None:
-        if config.training.jit_compile:
-            raise ValueError(f"`jit_compile` must be False with engine {self.name!r}. Received: True")
+        check_uncompiled(self.name, config.training)
 
     def to_train(self, core: keras.Model) -> keras.Model:
         trained: keras.Model = keras.models.clone_model(core, clone_function=self._clone)

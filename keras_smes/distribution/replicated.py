@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_smes.distribution.engine import Engine, Plan, copied
+from keras_smes.distribution.engine import Engine, Plan, check_uncompiled, copied
 from keras_smes.distribution.faults import lost_processes
 
 
@@ -41,17 +41,11 @@ class ReplicatedEngine(Engine):
 
     def check(self, config: Any) -> None:
         training = config.training
-        if training.jit_compile:
-            raise ValueError(f"`jit_compile` must be False with engine {self.name!r}. Received: True")
+        check_uncompiled(self.name, training)
         if training.loss_balance not in ("fixed", "uncertainty"):
             raise ValueError(
                 f"`loss_balance` must be 'fixed' or 'uncertainty' with engine {self.name!r}: others keep "
                 f"state of their own. Received: loss_balance={training.loss_balance!r}"
-            )
-        if training.dtype_policy == "mixed_float16":
-            raise ValueError(
-                f"`dtype_policy` must not scale losses with engine {self.name!r}: take 'mixed_bfloat16'. "
-                "Received: dtype_policy='mixed_float16'"
             )
 
     def epoch(

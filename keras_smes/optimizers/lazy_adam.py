@@ -92,9 +92,9 @@ class LazyAdam(RowOptimizer):
     def _add_moments(self, variable: Any) -> Any:
         # A row's two moments lie side by side: what a large table costs is the wait for its memory.
         axis = _axis_of_moments(variable)
-        return self.add_variable(
+        return self.add_state(
+            variable,
             shape=(*variable.shape[:axis], 2, *variable.shape[axis:]),
-            dtype=variable.dtype,
             name=f"{variable.path.replace('/', '_')}_moments",
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.optimizers.rows import rows_of, sum_repeated, values_of, with_values
+from keras_smes.optimizers.rows import beside, rows_of, sum_repeated, values_of, with_values
 
 Tensor = Any
 
@@ -57,6 +57,16 @@ class RowOptimizer(keras.optimizers.Optimizer):
             global_clipnorm=global_clipnorm,
             name=name,
         )
+
+    def add_state(self, variable: Any, **kwargs: Any) -> Any:
+        """Returns a new variable that lies beside `variable`, on whichever parameter server that may be.
+
+        Args:
+            variable: The variable whose state it is.
+            **kwargs: Arguments of `add_variable`.
+        """
+        with beside(variable):
+            return self.add_variable(dtype=variable.dtype, **kwargs)
 
     def states_of(self, variable: Any) -> Sequence[Any]:
         """Returns the state of `variable`: variables with as many rows."""

@@ -1,5 +1,6 @@
 """The rows of a table that a gradient touches: read, changed and written back, the others left alone."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -105,6 +106,19 @@ def with_values(gradient: Any, values: Tensor) -> Any:
     import tensorflow as tf
 
     return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+
+
+def beside(variable: Any) -> contextlib.AbstractContextManager:
+    """Within it, a `tf.distribute` strategy puts new variables where `variable` is."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    if not tf.distribute.has_strategy():
+        return contextlib.nullcontext()
+    where: contextlib.AbstractContextManager
+    where = tf.distribute.get_strategy().extended.colocate_vars_with(_native(variable))
+    return where
 
 
 def is_sparse(gradient: Any) -> bool:

@@ -84,10 +84,10 @@ class RowwiseAdagrad(RowOptimizer):
 
     def _add_accumulator(self, variable: Any) -> Any:
         # Axes of one entry are kept, so that it broadcasts against its table, and rows are rows in both.
-        return self.add_variable(
+        return self.add_state(
+            variable,
             shape=(*variable.shape[:1], *(1 for _ in variable.shape[1:])),
             initializer=keras.initializers.Constant(self.initial_accumulator_value),
-            dtype=variable.dtype,
             name=f"{variable.path.replace('/', '_')}_accumulator",
         )
 
