@@ -55,11 +55,15 @@ def commands(text):
     """The commands of a page's shell blocks, each as its words. A block of no language may hold formulas."""
     lines = [(line, name) for name, code in blocks(text, "bash", "") for line in _lines(code)]
     words = [shlex.split(line, comments=True) for line, name in lines if name or line.startswith(KNOWN)]
-    return [_without_pipe(line) for line in words if line]
+    return [_without_pipe(_without_environment(line)) for line in words if line]
 
 
 def _lines(code):
     return code.replace("\\\n", " ").splitlines()
+
+
+def _without_environment(words):
+    return words[1:] if re.match(r"[A-Z_]+=", words[0]) else words
 
 
 def _without_pipe(words):
