@@ -5,7 +5,18 @@ from collections.abc import Iterator
 
 
 class LostProcessError(ConnectionError):
-    """Another process of the job was lost, or ended with an error of its own."""
+    """Another process of the job was lost, or ended with an error of its own.
+
+    Args:
+        whose: What was lost, as in `"a worker"`.
+        received: What TensorFlow said.
+    """
+
+    def __init__(self, whose: str, received: str) -> None:
+        super().__init__(
+            f"The connection to {whose} was lost. Start all processes again by the same command: they go on "
+            f"from the last checkpoint. Received: {received}"
+        )
 
 
 @contextlib.contextmanager
@@ -22,7 +33,4 @@ def lost_processes(whose: str) -> Iterator[None]:
     try:
         yield
     except lost as error:
-        raise LostProcessError(
-            f"The connection to {whose} was lost. Start all processes again by the same command: they go on "
-            f"from the last checkpoint. Received: {error.message.splitlines()[0]}"
-        ) from error
+        raise LostProcessError(whose, error.message.splitlines()[0]) from error
