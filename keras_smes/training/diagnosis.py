@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_smes.training.model import MultiTaskModel
+from keras_smes.training.task_losses import StepLosses
 
 EMBED = "embed_"
 
@@ -20,7 +21,7 @@ class NonFiniteError(FloatingPointError):
         tasks: Names of the tasks whose loss is not finite.
         features: Names of the features whose input or embedding is not finite.
         weights: Paths of the other weights that are not finite.
-        gradients: Paths of the weights whose gradient is not finite, if the losses are.
+        gradients: Paths of the weights whose gradient is not finite, if the losses are; on TensorFlow.
     """
 
     def __init__(self, epoch: int, batch: int, found: Mapping[str, Sequence[str]]) -> None:
@@ -42,11 +43,7 @@ def diagnose(model: MultiTaskModel, data: tuple[Any, ...], epoch: int, batch: in
         epoch: Its epoch, from 0.
         batch: Its number in the epoch, from 0.
     """
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        losses, step = model.step_losses(data, training=True)
-    gradients = tape.gradient(step.total, model.trainable_variables)
+    losses, step, gradients = _step(model, data)
     tasks = [name for name, loss in losses.items() if not _is_finite(loss)]
     finite_loss = _is_finite(step.total)
     found = {
@@ -60,6 +57,19 @@ def diagnose(model: MultiTaskModel, data: tuple[Any, ...], epoch: int, batch: in
         ],
     }
     return NonFiniteError(epoch + 1, batch + 1, found)
+
+
+def _step(
+    model: MultiTaskModel, data: tuple[Any, ...]
+) -> tuple[Mapping[str, Any], StepLosses, Sequence[Any]]:
+    """The losses of a batch, and on TensorFlow their gradients."""
+    if keras.backend.backend() != "tensorflow":
+        return *model.step_losses(data, training=True), [None] * len(model.trainable_variables)
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        losses, step = model.step_losses(data, training=True)
+    return losses, step, tape.gradient(step.total, model.trainable_variables)
 
 
 def _features(core: keras.Model, features: Mapping[str, Any]) -> list[str]:

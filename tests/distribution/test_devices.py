@@ -33,9 +33,9 @@ print(json.dumps(parts))
 """
 
 
-def start(folder, name, code=TRAIN, *options):
+def start(folder, name, code=TRAIN, *options, **changes):
     folder.mkdir(exist_ok=True)
-    config = write_config(folder, distribution={"engine": name})
+    config = write_config(folder, distribution={"engine": name}, **changes)
     arguments = command(config, folder / "run", *options)
     return Process(code, arguments, folder / "log", KERAS_BACKEND="jax", XLA_FLAGS=TWO, JAX_PLATFORMS="cpu")
 
@@ -78,6 +78,14 @@ def test_a_killed_run_is_taken_up(runs, tmp_path):
     with killed_at_the_end({"again": again}):
         assert again.wait() == 0, again.output
     assert_same_outcome(tmp_path / "run", runs["expert_parallel"], tolerance=0)
+
+
+def test_what_is_not_finite_stops(tmp_path):
+    optimizer = {"name": "sgd", "embeddings": "sgd", "learning_rate": 1e30}
+    process = start(tmp_path, "data_parallel", optimizer=optimizer)
+    with killed_at_the_end({"process": process}):
+        assert process.wait() == 2, process.output
+    assert "Training stopped in epoch 1, batch 2: a loss or gradient is not finite" in process.output
 
 
 def test_tensorflow_scores_what_jax_trained(runs):

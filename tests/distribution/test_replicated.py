@@ -69,3 +69,12 @@ def test_a_worker_killed_at_any_moment(undisturbed, tmp_path, victim, capsys):
         np.testing.assert_array_equal(resumed, expected)
     assert figures(out)["history"] == figures(undisturbed)["history"]
     assert figures(out)["tasks"] == figures(undisturbed)["tasks"]
+
+
+def test_what_is_not_finite_in_one_replica_stops_all(tmp_path):
+    optimizer = {"name": "sgd", "embeddings": "sgd", "learning_rate": 1e30}
+    config = write_config(tmp_path, distribution={"engine": "mirrored"}, optimizer=optimizer)
+    process = Process(TWO_CPUS + TRAIN, command(config, tmp_path / "run"), tmp_path / "log")
+    with killed_at_the_end({"process": process}):
+        assert process.wait() == 2, process.output
+    assert "Training stopped in epoch 1, batch 2: a loss or gradient is not finite" in process.output
