@@ -7,7 +7,7 @@ DATA ?= movielens-100k
 DATA_DIR ?=
 RUN ?= runs/quickstart
 
-.PHONY: venv test test-tensorflow test-jax lint types docs quickstart clean
+.PHONY: venv test test-tensorflow test-jax test-tfrs lint types docs quickstart clean
 
 venv: $(VENV)/.installed
 
@@ -17,7 +17,7 @@ $(VENV)/.installed: setup.py
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
-test: test-tensorflow test-jax
+test: test-tensorflow test-jax test-tfrs
 
 # The runtime of TensorFlow Serving's newest release, beside ours: exports are proved on it. Where there is
 # no such package the tests that need it are skipped.
@@ -33,6 +33,10 @@ test-tensorflow: venv $(SERVING_RUNTIME)/.installed
 test-jax: venv
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_routing.py tests/test_balance.py tests/test_slots.py tests/layers \
 		tests/execution tests/optimizers tests/losses tests/features tests/tasks tests/baselines tests/metrics
+
+# TensorFlow Recommenders needs `tf.keras` to be Keras 2, in the whole process.
+test-tfrs: venv
+	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest tests/tfrs tests/docs/test_docstrings.py tests/docs/test_pages.py -k tfrs
 
 lint: venv
 	$(BIN)/ruff check .

@@ -30,6 +30,9 @@ TEST = [
     *VIZ,
     *RANKING,
     *CONFIG,
+    *TFRS,
+    "nbclient>=0.10",  # runs the notebooks
+    "ipykernel>=6",
 ]
 DEV = ["ruff>=0.9", "mypy>=1.14", "build>=1.2", *TEST, *DOCS]
 

@@ -1,9 +1,13 @@
 """The few things that tests must say to TensorFlow and to JAX in their own words."""
 
+import os
+
 import keras
 import numpy as np
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
+# Whether `tf.keras` is Keras 2, as TFRS needs it. It is one or the other in a process.
+LEGACY_KERAS = os.environ.get("TF_USE_LEGACY_KERAS") == "1"
 
 
 def to_numpy(structure):

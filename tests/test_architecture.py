@@ -25,6 +25,7 @@ ROOMS = {
     "features": 1,
     "optimizers": 1,
     "losses": 1,
+    "tfrs": 1,
     "viz": 1,
     "checks": 0,
     "compilation": 0,
@@ -41,6 +42,7 @@ CLOSED = {
     "execution": {"layers", "routing", "balance", "features"},
     "features": {"layers", "execution", "routing", "balance"},
     "tasks": {"features", "execution", "routing", "balance", "losses", "optimizers"},
+    "tfrs": set(ROOMS) - {"tfrs"},
     "viz": set(ROOMS) - {"viz"},
 }
 

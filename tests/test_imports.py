@@ -6,6 +6,12 @@ import sys
 
 import pytest
 
+# What the extras of setup.py bring: none of it may be needed to import the library.
+EXTRAS = [
+    *("aiohttp", "grpc", "grpc_health", "keras_rs", "matplotlib", "polars", "prometheus_client"),
+    *("tensorflow_recommenders", "tensorflow_serving", "tf_keras", "yaml"),
+]
+
 
 def modules_after(statement, backend):
     """Names of the modules that a fresh interpreter holds after `statement`."""
@@ -43,8 +49,30 @@ def test_the_library_costs_no_more_than_keras():
 
 
 def test_the_library_imports_where_the_extras_are_missing():
-    missing = "sys.modules.update(dict.fromkeys(['polars', 'matplotlib', 'grpc', 'tensorflow_serving']))"
+    missing = f"sys.modules.update(dict.fromkeys({EXTRAS}))"
     assert "keras_smes.layers" in modules_after(f"{missing}; from keras_smes import SMES", "jax")
+
+
+@pytest.mark.parametrize(
+    ("before", "legacy", "message"),
+    [
+        ("", "0", "needs TF_USE_LEGACY_KERAS=1 in the environment"),
+        (
+            "import tensorflow as tf; tf.keras.Model; os.environ['TF_USE_LEGACY_KERAS'] = '1'",
+            "0",
+            "is Keras 3",
+        ),
+        ("sys.modules['tf_keras'] = None", "1", "pip install"),
+        ("os.environ['KERAS_BACKEND'] = 'jax'", "1", "needs KERAS_BACKEND=tensorflow"),
+    ],
+)
+def test_tfrs_says_what_it_needs(before, legacy, message):
+    code = f"import os, sys; {before}\nimport keras_smes.tfrs"
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": legacy, "KERAS_BACKEND": "tensorflow"}
+    answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    last = answer.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: ")
+    assert message in last
 
 
 def test_names_are_found_and_listed_and_others_are_not():

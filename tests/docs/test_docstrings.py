@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from backends import LEGACY_KERAS
 from code_blocks import run_session
 
 import keras_smes
@@ -17,6 +18,8 @@ ARGUMENT = re.compile(r"^ {4}(\*{0,2}\w+): ?(.*)$")
 DEFAULT = re.compile(r"Defaults to `([^`]*)`|`([^`]*)`, the default\b")
 # Scripts of other processes.
 NOT_IMPORTED = {"keras_smes.__main__", "keras_smes.export.c_runtime"}
+if not LEGACY_KERAS:
+    NOT_IMPORTED.add("keras_smes.tfrs")  # `make test-tfrs` looks at it
 
 
 def modules():
@@ -150,6 +153,8 @@ def usual():
     import tensorflow as tf
 
     public = {name: value for value in reversed(modules()) for name, value in published(value)}
+    if LEGACY_KERAS:
+        public["tfrs"] = importlib.import_module("tensorflow_recommenders")
     return {**public, "dataclasses": dataclasses, "keras": keras, "np": np, "tf": tf}
 
 

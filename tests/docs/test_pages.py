@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from backends import LEGACY_KERAS
 from code_blocks import FENCE, ROOT, blocks, check_command, commands, run_python
 
 DOCS = ROOT / "docs"
@@ -19,7 +20,12 @@ def name(page):
     return str(page.relative_to(ROOT))
 
 
-WITH_PYTHON = [page for page in PAGES if DOCS in page.parents and blocks(read(page), "python")]
+OF_TFRS = DOCS / "guides" / "tfrs.md"  # runs by `make test-tfrs`
+WITH_PYTHON = [
+    page
+    for page in PAGES
+    if DOCS in page.parents and blocks(read(page), "python") and (LEGACY_KERAS or page != OF_TFRS)
+]
 
 
 @pytest.mark.tensorflow
