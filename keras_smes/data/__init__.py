@@ -19,7 +19,8 @@ And of any size:
 ...     batches = Stream(parts.train, batch_size=512).epoch(epoch, seed=1)
 """
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,13 +107,22 @@ _LOADERS: Mapping[str, Callable[..., Interactions]] = {
 DATASETS = tuple(_LOADERS)
 
 
-def load(name: str, folder: str | Path | None = None, **options: Any) -> Interactions:
+def load(
+    name: str,
+    folder: str | Path | None = None,
+    half_life: float | None = None,
+    rates: Sequence[str] | None = None,
+    **options: Any,
+) -> Interactions:
     """Reads a data set by name.
 
     Args:
         name: One of `DATASETS`.
         folder: Where its files lie. KuaiRand needs it; MovieLens-100K is fetched without; the simulator
             reads no files. Defaults to `None`.
+        half_life: Days after which a row counts half in statistics. Defaults to `None`, it always counts
+            whole.
+        rates: Label columns whose rates are taken in statistics. Defaults to `None`, those of binary tasks.
         **options: Handed to `load_kuairand`, `load_movielens_100k` or `simulate`.
 
     Returns:
@@ -128,4 +138,5 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> Interac
     """
     if name not in _LOADERS:
         raise ValueError(f"`name` must be one of {list(DATASETS)}. Received: name={name!r}")
-    return _LOADERS[name](folder, **options)
+    taken = None if rates is None else tuple(rates)
+    return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)

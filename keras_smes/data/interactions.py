@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_count
+from keras_smes.checks import check_count, check_positive
 from keras_smes.data.leaks import OUTCOME, refuse_leaks
 from keras_smes.features.padding import pad
 from keras_smes.features.schema import MISSING_INTEGER, MISSING_STRING, Feature, FeatureSchema, check_name
@@ -100,6 +100,9 @@ class Interactions:
         time_zone: Where a day begins, for comparing `time` with `date`. Defaults to `"UTC"`.
         allow_leaks: Whether a label may be a feature too, as for showing what a leak does. Defaults to
             `False`.
+        rates: Label columns whose rates are taken in `statistics`. Defaults to `None`, those of binary tasks.
+        half_life: Days after which a row counts half in `statistics`. Defaults to `None`, it always counts
+            whole.
     """
 
     name: str
@@ -115,10 +118,15 @@ class Interactions:
     split_dates: SplitDates | None = None
     time_zone: str = "UTC"
     allow_leaks: bool = False
+    rates: tuple[str, ...] | None = None
+    half_life: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
+        if self.half_life is not None:
+            check_positive("half_life", self.half_life)
         used = [self.user, self.time, self.date, *self.label_columns, *self.schema.names]
+        used += self.rates or ()
         used += [column for group in self.statistics for column in group.columns]
         used += [column for history in self.histories for column in (history.item, history.label)]
         missing = sorted(set(used) - set(self.frame.columns))
@@ -168,7 +176,9 @@ class Interactions:
 
     @property
     def event_columns(self) -> tuple[str, ...]:
-        """The label columns of binary tasks, each once: what happens, or not, and so has a rate."""
+        """The label columns whose rates are taken: of what happens or not, by default all of binary tasks."""
+        if self.rates is not None:
+            return self.rates
         return tuple(dict.fromkeys(task.label for task in self.tasks if isinstance(task, BinaryTask)))
 
     def user_ids(self) -> np.ndarray:

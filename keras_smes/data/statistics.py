@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
@@ -41,6 +42,10 @@ def with_statistics(
     them positive. "Earlier" is strictly before the day of the row. Rows with no earlier row at all, those
     of the first day, have NaN for log-odds, which a `Number` takes as missing.
 
+    With `interactions.half_life` H, in days, all four counts forget: a row known from day k on counts
+    `2^(-(a - k - 1) / H)` as of day a > k, so that a row of yesterday counts 1 and one of H days before that
+    1/2.
+
     Args:
         interactions: Rows to add to; both training and test rows, since the former are the latter's past.
         frozen_from: Rows dated on or after this day know only what was known at its start, as a model
@@ -63,7 +68,10 @@ def with_statistics(
     if not keys:
         return interactions
     frame = interactions.frame.with_columns(*known_and_as_of(interactions, frozen_from))
-    added = statistics_of_rows(frame, keys, tasks, lambda columns: count_past(frame.lazy(), columns, tasks))
+    half_life = interactions.half_life
+    added = statistics_of_rows(
+        frame, keys, tasks, lambda columns: count_past(frame.lazy(), columns, tasks, half_life)
+    )
     frame = interactions.frame.with_columns(added)
     return dataclasses.replace(interactions, frame=frame, **_roles_with(interactions, keys, tasks))
 
@@ -132,13 +140,16 @@ def _side(schema: FeatureSchema, key: KeyGroup) -> str:
     return "user" if all(sides.get(column) == "user" for column in key.columns) else "candidate"
 
 
-def count_past(rows: pl.LazyFrame, columns: Sequence[str], tasks: Sequence[str]) -> pl.DataFrame:
+def count_past(
+    rows: pl.LazyFrame, columns: Sequence[str], tasks: Sequence[str], half_life: float | None = None
+) -> pl.DataFrame:
     """Returns impressions and positives before each (key, `AS_OF`) that some row asks about.
 
     Args:
         rows: Rows with `KNOWN` and `AS_OF`, all that have the keys in question.
         columns: The columns of the key; `[EVERYTHING]` counts all rows.
         tasks: The label columns.
+        half_life: Days after which a row counts half. Defaults to `None`, it always counts whole.
 
     Returns:
         `columns`, `AS_OF`, and the counts.
@@ -160,14 +171,42 @@ def count_past(rows: pl.LazyFrame, columns: Sequence[str], tasks: Sequence[str])
     # Rows may be many; what is left of them after the grouping are few.
     both = both.collect(engine="streaming").lazy()
     # A question sorts before the events of the same day: these are not yet known at the day's start.
-    sums = both.sort(*columns, AS_OF, _IS_EVENT).with_columns(_sums_by_key(columns, totals))
+    both = both.sort(*columns, AS_OF, _IS_EVENT)
+    if half_life is None:
+        sums = both.with_columns(_sums_by_key(columns, totals))
+    else:
+        sums = _decayed_sums_by_key(both.collect(), columns, totals, half_life).lazy()
     return sums.filter(~pl.col(_IS_EVENT)).select(*columns, AS_OF, *totals).collect()
+
+
+def _begins(columns: Sequence[str]) -> pl.Expr:
+    """Whether a key begins at a row, of rows sorted by key."""
+    changes = [pl.col(name).ne_missing(pl.col(name).shift(1)) for name in columns]
+    return pl.any_horizontal(*changes, pl.int_range(pl.len()) == 0)
+
+
+def _decayed_sums_by_key(
+    both: pl.DataFrame, columns: Sequence[str], totals: Sequence[str], half_life: float
+) -> pl.DataFrame:
+    """Running sums that begin anew at each key and halve every so many days, of rows sorted by key and day.
+
+    The n-th rows of all keys at once: the sum up to a row is what the one before it left, and the row.
+    """
+    begins = both.select(_begins(columns)).to_series().to_numpy()
+    # A question is asked at the end of the day before: what is known from then on counts whole.
+    days = (both[AS_OF].to_physical() - (~both[_IS_EVENT]).cast(pl.Int32)).to_numpy().astype(np.float64)
+    place = np.arange(len(begins)) - np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+    sums = both.select(totals).to_numpy().astype(np.float64)
+    order = np.argsort(place, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(place[order])) + 1)[1:]:
+        left = 0.5 ** ((days[rows] - days[rows - 1]) / half_life)
+        sums[rows] += left[:, None] * sums[rows - 1]
+    return both.with_columns(pl.DataFrame(sums, schema=list(totals)))
 
 
 def _sums_by_key(columns: Sequence[str], totals: Sequence[str]) -> list[pl.Expr]:
     """Running sums that begin anew at each key, of rows sorted by key: several times faster than `over`."""
-    changes = [pl.col(name).ne_missing(pl.col(name).shift(1)) for name in columns]
-    begins = pl.any_horizontal(*changes, pl.int_range(pl.len()) == 0)
+    begins = _begins(columns)
     running = {name: pl.col(name).cum_sum() for name in totals}
     before = {name: pl.when(begins).then(running[name] - pl.col(name)).forward_fill() for name in totals}
     return [(running[name] - before[name]).alias(name) for name in totals]

@@ -59,6 +59,7 @@ def store_past(
         "layers": stored.layers,
         "frozen_from": str(frozen_from),
         "tasks": stored.roles.event_columns,
+        "half_life": stored.roles.half_life,
         "keys": [dataclasses.asdict(key) for key in stored.roles.statistics],
         "histories": [dataclasses.asdict(history) for history in stored.roles.histories],
     }
@@ -141,9 +142,13 @@ def _key_columns(stored: StoredInteractions) -> list[tuple[str, ...]]:
 
 
 def _statistics_table(stored: StoredInteractions, columns: tuple[str, ...], scratch: Path) -> _Table:
-    tasks = stored.roles.event_columns
+    tasks, half_life = stored.roles.event_columns, stored.roles.half_life
     return _Table(
-        scratch / "-".join(columns), columns, tasks, 1, lambda rows: count_past(rows, columns, tasks)
+        scratch / "-".join(columns),
+        columns,
+        tasks,
+        1,
+        lambda rows: count_past(rows, columns, tasks, half_life),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_smes.data.causality import check_causal
 from keras_smes.data.interactions import Interactions, KeyGroup, split
 from keras_smes.data.statistics import split_with_statistics, statistic_names, with_statistics
 from keras_smes.features.schema import FeatureSchema, IntegerCategory
@@ -102,7 +103,9 @@ def test_the_day_begins_where_the_data_set_says() -> None:
     np.testing.assert_allclose(np.expm1(impressions["user_impressions"]), [0, 1], rtol=1e-6)
 
 
-def slow(data: Interactions, frozen_from: datetime.date | None) -> list[dict[str, float]]:
+def slow(
+    data: Interactions, frozen_from: datetime.date | None, half_life: float | None = None
+) -> list[dict[str, float]]:
     """The definition, row by row."""
     rows = data.frame.to_dicts()
     for row in rows:
@@ -111,23 +114,32 @@ def slow(data: Interactions, frozen_from: datetime.date | None) -> list[dict[str
         if frozen_from is not None and row["date"] >= frozen_from:
             row["asks"] = min(row["asks"], frozen_from)
     pasts = [[past for past in rows if past["known"] < row["asks"]] for row in rows]
-    return [slow_row(row, past, data.task_names) for row, past in zip(rows, pasts, strict=True)]
+    return [slow_row(row, past, data.task_names, half_life) for row, past in zip(rows, pasts, strict=True)]
 
 
-def slow_row(row: dict, past: list[dict], tasks: tuple[str, ...]) -> dict[str, float]:
+def slow_row(
+    row: dict, past: list[dict], tasks: tuple[str, ...], half_life: float | None
+) -> dict[str, float]:
+    def weight(other: dict) -> float:
+        days = (row["asks"] - other["known"]).days - 1
+        return 1.0 if half_life is None else 2 ** (-days / half_life)
+
+    def count(others: list[dict], task: str | None = None) -> float:
+        return sum(weight(other) * (1 if task is None else other[task]) for other in others)
+
     statistics, rates = {}, {}
     for task in tasks:
         if past:
-            rates["all", task] = (sum(other[task] for other in past) + 0.5) / (len(past) + 1)
+            rates["all", task] = (count(past, task) + 0.5) / (count(past) + 1)
         else:
             rates["all", task] = math.nan
     for key in KEYS:
         mine = [other for other in past if all(other[name] == row[name] for name in key.columns)]
-        statistics[f"{key.name}_impressions"] = math.log(1 + len(mine))
+        statistics[f"{key.name}_impressions"] = math.log(1 + count(mine))
         for task in tasks:
-            positives = sum(other[task] for other in mine)
+            positives = count(mine, task)
             prior = rates[key.towards or "all", task]
-            rate = (positives + key.smoothing * prior) / (len(mine) + key.smoothing)
+            rate = (positives + key.smoothing * prior) / (count(mine) + key.smoothing)
             rates[key.name, task] = rate
             statistics[f"{key.name}_{task}_logodds"] = logit(rate)
     return statistics
@@ -165,6 +177,46 @@ def test_agrees_with_the_definition(seed: int, frozen: int | None) -> None:
         np.testing.assert_allclose(
             frame[name].to_numpy(), expected[name].to_numpy(), rtol=1e-5, atol=1e-6, err_msg=name
         )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    frozen=st.none() | st.integers(0, 7),
+    half_life=st.sampled_from([0.01, 0.5, 3.0, 1000.0]),
+)
+def test_forgetting_agrees_with_the_definition(seed: int, frozen: int | None, half_life: float) -> None:
+    data = dataclasses.replace(draw(seed), half_life=half_life)
+    frozen_from = None if frozen is None else day(frozen)
+    frame = with_statistics(data, frozen_from, KEYS).frame
+    expected = pl.DataFrame(slow(data, frozen_from, half_life))
+    for name in expected.columns:
+        np.testing.assert_allclose(
+            frame[name].to_numpy(), expected[name].to_numpy(), rtol=1e-5, atol=1e-6, err_msg=name
+        )
+
+
+def test_forgetting_worked_by_hand() -> None:
+    # On day 3, with a half-life of 2 days: A's rows of days 0, 0 and 1 count 1/2, 1/2 and 0.7071, B's 1/2 of
+    # day 0; of day 2 both are whole. n = 1/2 + 1/2 + 0.7071 + 1 = 2.7071.
+    rows = [*WORKED, (3, 74, 1, "x", 1)]
+    columns = with_statistics(make(rows, half_life=2.0), None, KEYS[:1]).columns()
+    assert np.expm1(columns["user_impressions"][-1]) == pytest.approx(2 + 0.5**0.5, rel=1e-6)
+    # Positives of A: 1/2 of day 0 and 0.7071 of day 1; of all rows also B's 1/2 of day 0.
+    prior = (1 + 0.5**0.5 + 0.5) / (1.5 + 0.5**0.5 + 2 + 1)
+    rate = (0.5 + 0.5**0.5 + 2 * prior) / (2 + 0.5**0.5 + 2)
+    assert columns["user_click_logodds"][-1] == pytest.approx(logit(rate), rel=1e-5)
+
+
+def test_forgetting_is_causal() -> None:
+    data = dataclasses.replace(draw(3), statistics=KEYS, half_life=1.5)
+    check_causal(with_statistics, data)
+
+
+@pytest.mark.parametrize("half_life", [0, -1.0, math.nan])
+def test_a_half_life_must_be_positive(half_life: float) -> None:
+    with pytest.raises(ValueError, match="half_life"):
+        make(WORKED, half_life=half_life)
 
 
 def flipped(data: Interactions, rows: np.ndarray) -> Interactions:
