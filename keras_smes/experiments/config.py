@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_smes.checks import check_counts
-from keras_smes.training.config import RunConfig, read_values
+from keras_smes.training.config import RunConfig, merged, read_values
 
 SPLIT = ("train_until", "test_from", "test_until", "test_fraction")
 
@@ -149,15 +149,6 @@ def _config(label: str, values: Mapping[str, Any]) -> RunConfig:
 def plain(values: Any) -> Any:
     """Returns values as JSON has them, dates as text."""
     return json.loads(json.dumps(values, default=str))
-
-
-def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `values` with what `change` has instead, mappings key by key."""
-    result = dict(values)
-    for key, new in change.items():
-        old = result.get(key)
-        result[key] = merged(old, new) if isinstance(old, Mapping) and isinstance(new, Mapping) else new
-    return result
 
 
 def _date(name: str, value: Any) -> Any:

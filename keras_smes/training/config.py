@@ -234,6 +234,15 @@ def read_values(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `values` with what `change` has instead, mappings key by key."""
+    result = dict(values)
+    for key, new in change.items():
+        old = result.get(key)
+        result[key] = merged(old, new) if isinstance(old, Mapping) and isinstance(new, Mapping) else new
+    return result
+
+
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Returns the dotted names of the keys in which two configurations as plain values differ."""
     differing = []

@@ -1,6 +1,6 @@
 """Measures a ranker on rows: how well each task is ranked and predicted, and how experts are used."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -94,10 +94,21 @@ def task_figures(
           score tells who reaches it.
     """
     to_scores = ranker.get_layer("scores")
-    scores, figures = to_scores(logits), {}
-    for task in to_scores.tasks:
+    scores = {name: keras.ops.convert_to_numpy(score_n) for name, score_n in to_scores(logits).items()}
+    return score_figures(to_scores.tasks, scores, labels, users_n)
+
+
+def score_figures(
+    tasks: Sequence[Task],
+    scores: Mapping[str, np.ndarray],
+    labels: Mapping[str, np.ndarray],
+    users_n: np.ndarray,
+) -> dict[str, Figures]:
+    """As `task_figures`, of scores `[N]` by task, whoever gave them."""
+    figures = {}
+    for task in tasks:
         counts_n = task.counted(labels) > 0
-        scores_b = keras.ops.convert_to_numpy(scores[task.name])[counts_n]
+        scores_b = scores[task.name][counts_n]
         figures[task.name] = {
             **_figures(task, task.observed(labels)[counts_n], scores_b, users_n[counts_n]),
             "rows": len(scores_b),

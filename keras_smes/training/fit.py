@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -33,16 +33,41 @@ class Fitted(NamedTuple):
     Attributes:
         ranker: From raw columns to scores.
         progress: The epochs' figures, and which was chosen.
+        model: What was trained: the ranker's core with its losses and its optimizer.
+        schema: The fitted schema.
     """
 
     ranker: keras.Model
     progress: Progress
+    model: MultiTaskModel
+    schema: FeatureSchema
 
     @property
     def history(self) -> dict[str, list[float]]:
         """The figures by name, a list of one number an epoch."""
         epochs = self.progress.history
         return {name: [figures[name] for figures in epochs] for name in (epochs[0] if epochs else ())}
+
+
+class Start(Protocol):
+    """What a training goes on from, instead of fresh weights; see `keras_smes.incremental`."""
+
+    @property
+    def digest(self) -> str:
+        """By which it is known again when a killed training is resumed."""
+
+    @property
+    def first_step(self) -> int:
+        """Steps that the optimizer has behind it."""
+
+    def prepare(self, train: Interactions, verbose: int | str = 0) -> "Prepared":
+        """Prepares rows by what was fitted before, grown by what they have that is new."""
+
+    def apply(self, prepared: "Prepared", model: MultiTaskModel) -> None:
+        """Sets the weights and the optimizer of a model that is made for `prepared`."""
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what it is and what has grown, as JSON values."""
 
 
 def fit_ranker(
@@ -53,6 +78,7 @@ def fit_ranker(
     session: Session | None = None,
     curves: Curves | None = None,
     engine: Engine | None = None,
+    start: Start | None = None,
 ) -> Fitted:
     """Builds the ranker that `config` names and trains it.
 
@@ -66,6 +92,7 @@ def fit_ranker(
             `None`.
         curves: `Curves` for TensorBoard. Defaults to `None`.
         engine: The `Engine` that runs the steps, see `build_engine`. Defaults to `None`, one device.
+        start: What to go on from. Defaults to `None`, fresh weights.
 
     Returns:
         A `Fitted`: the ranker and how its training went.
@@ -75,7 +102,8 @@ def fit_ranker(
             epochs are to be chosen without validation rows; a state of another configuration or other rows.
         NonFiniteError: A loss or gradient is not finite.
     """
-    return fit_prepared(config, prepare(train, verbose), validation, verbose, session, curves, engine)
+    prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
+    return fit_prepared(config, prepared, validation, verbose, session, curves, engine, start)
 
 
 class Prepared(NamedTuple):
@@ -112,11 +140,17 @@ def prepare(train: Interactions, verbose: int | str = 0) -> Prepared:
         ValueError: A task has but one label in the rows that count.
     """
     _check_labels(train)
-    columns, labels = train.columns(), train.labels()
-    schema = train.schema.fit(columns)
+    labels = train.labels()
     tasks = [task.fit(labels) for task in train.tasks]
-    features = run_preprocessor(preprocessor(schema), columns, int(verbose != 0))
-    return Prepared(schema, tasks, features, *labelled(tasks, labels))
+    return prepare_for(train.schema.fit(train.columns()), tasks, train, verbose)
+
+
+def prepare_for(
+    schema: FeatureSchema, tasks: Sequence[Task], train: Interactions, verbose: int | str = 0
+) -> Prepared:
+    """As `prepare`, with a schema and tasks that are fitted already."""
+    features = run_preprocessor(preprocessor(schema), train.columns(), int(verbose != 0))
+    return Prepared(schema, tasks, features, *labelled(tasks, train.labels()))
 
 
 def fit_prepared(
@@ -127,13 +161,17 @@ def fit_prepared(
     session: Session | None = None,
     curves: Curves | None = None,
     engine: Engine | None = None,
+    start: Start | None = None,
 ) -> Fitted:
-    """As `fit_ranker`, on rows that `prepare` prepared."""
+    """As `fit_ranker`, on rows that `prepare` prepared, or `start.prepare`."""
     engine = engine or Engine()
+    _check_start(start, engine)
     _check_choice(config, validation)
     engine.check(config)
     plan = StepPlan(PackedRows(prepared.parts), config.training.batch_size, config.seed)
-    ranker, model = new_model(config, prepared, plan.steps, engine)
+    ranker, model = new_model(config, prepared, plan.steps, engine, 0 if start is None else start.first_step)
+    if start is not None:
+        start.apply(prepared, model)
     watched = None
     if validation is not None:
         watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0), engine)
@@ -145,18 +183,26 @@ def fit_prepared(
             trainer.resume(found.meta["progress"], found.arrays)
     progress = trainer.train()
     engine.hand_over(model.core, ranker.get_layer("core"))
-    return Fitted(ranker, progress)
+    return Fitted(ranker, progress, model, prepared.schema)
 
 
 def new_model(
-    config: RunConfig, prepared: Prepared, steps: int, engine: Engine | None = None
+    config: RunConfig, prepared: Prepared, steps: int, engine: Engine | None = None, first_step: int = 0
 ) -> tuple[keras.Model, MultiTaskModel]:
-    """Builds the ranker that `config` names, and the model that trains it in so many steps an epoch."""
+    """Builds the ranker that `config` names, and the model that trains it.
+
+    Args:
+        config: The `RunConfig`.
+        prepared: The rows.
+        steps: Steps an epoch.
+        engine: The `Engine`. Defaults to `None`, one device.
+        first_step: Steps that the optimizer has behind it. Defaults to `0`.
+    """
     engine = engine or Engine()
     keras.utils.set_random_seed(config.seed)
     ranker = _build(config, prepared.schema, prepared.tasks)
     with engine.scope():
-        return ranker, _compiled(config, ranker, steps, engine)
+        return ranker, _compiled(config, ranker, steps, engine, first_step)
 
 
 def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> keras.Model:
@@ -172,7 +218,9 @@ def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> k
         )
 
 
-def _compiled(config: RunConfig, ranker: keras.Model, steps: int, engine: Engine) -> MultiTaskModel:
+def _compiled(
+    config: RunConfig, ranker: keras.Model, steps: int, engine: Engine, first_step: int
+) -> MultiTaskModel:
     """The ranker's core with losses and an optimizer that has its state, which a resume overwrites."""
     training = config.training
     core, tasks = engine.to_train(ranker.get_layer("core")), ranker.get_layer("scores").tasks
@@ -184,6 +232,7 @@ def _compiled(config: RunConfig, ranker: keras.Model, steps: int, engine: Engine
         training.epochs * steps,
         model.trainable_variables,
         training.dtype_policy == "mixed_float16",
+        first_step,
     )
     model.compile(
         optimizer,
@@ -212,6 +261,13 @@ def _fingerprint(schema: FeatureSchema, parts: Sequence[Arrays]) -> str:
 
 def _chooses(config: RunConfig) -> bool:
     return config.training.select is not None or config.training.early_stopping is not None
+
+
+def _check_start(start: Start | None, engine: Engine) -> None:
+    if start is not None and engine.name != Engine.name:
+        raise ValueError(
+            f"Going on from a run needs engine {Engine.name!r}. Received: engine={engine.name!r}"
+        )
 
 
 def _check_choice(config: RunConfig, validation: Interactions | None) -> None:

@@ -19,7 +19,11 @@ _EMBEDDINGS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "sgd": 
 
 
 def build_optimizer(
-    config: OptimizerConfig, steps: int, variables: Sequence[Any], scale_loss: bool = False
+    config: OptimizerConfig,
+    steps: int,
+    variables: Sequence[Any],
+    scale_loss: bool = False,
+    first_step: int = 0,
 ) -> keras.optimizers.Optimizer:
     """Builds the optimizer of a model's variables, state and all.
 
@@ -28,13 +32,16 @@ def build_optimizer(
         steps: Steps of the whole training: where a cosine ends.
         variables: The model's trainable variables.
         scale_loss: Whether to scale the loss, as `"mixed_float16"` needs. Defaults to `False`.
+        first_step: Steps that the optimizer has behind it, in which the schedule stood still. Defaults to
+            `0`.
 
     Returns:
         A `SplitOptimizer`, or that of the rest alone if the model has no embeddings.
     """
-    rest = _REST[config.name](learning_rate(config.learning_rate, config, steps))
     embedding_rate = config.embedding_learning_rate or config.learning_rate
-    embeddings = _EMBEDDINGS[config.embeddings](learning_rate(embedding_rate, config, steps))
+    rates = (learning_rate(peak, config, steps) for peak in (config.learning_rate, embedding_rate))
+    of_rest, of_embeddings = (later(rate, first_step) for rate in rates)
+    rest, embeddings = _REST[config.name](of_rest), _EMBEDDINGS[config.embeddings](of_embeddings)
     split = SplitOptimizer(embeddings, rest)
     optimizer = split if any(split.is_embedding(variable) for variable in variables) else rest
     if scale_loss:
@@ -90,3 +97,40 @@ def learning_rate(peak: float, config: OptimizerConfig, steps: int) -> Any:
     if warmup:
         return schedules.CosineDecay(0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup)
     return schedules.CosineDecay(peak, steps)
+
+
+def later(rate: Any, first_step: int) -> Any:
+    """Returns a learning rate that begins at another step than 0."""
+    is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    return Later(rate, first_step) if is_schedule and first_step else rate
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class Later(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that begins later: an optimizer that goes on keeps its count of steps.
+
+    Args:
+        schedule: The schedule.
+        first_step: The step at which it begins.
+
+    Example:
+
+    >>> cosine = keras.optimizers.schedules.CosineDecay(0.1, decay_steps=10)
+    >>> float(Later(cosine, 500)(505)) == float(cosine(5))
+    True
+    """
+
+    def __init__(self, schedule: Any, first_step: int) -> None:
+        super().__init__()
+        self.schedule, self.first_step = schedule, first_step
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step - self.first_step)
+
+    def get_config(self) -> dict[str, Any]:
+        inner = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": inner, "first_step": self.first_step}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Later":
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["first_step"])

@@ -1,4 +1,7 @@
-"""A run's folder: `model.keras`, `config.json`, `metrics.json`, and `rows.jsonl`, some test rows.
+"""A run's folder: what it has learned, how it was made, and how good it is.
+
+`model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer's state, which the next run
+may go on from; `config.json`; `metrics.json`; `rows.jsonl`, some test rows.
 
 While it runs there is `checkpoints/`, and `tensorboard/` if that is asked for.
 """
@@ -8,7 +11,7 @@ import datetime
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,10 +24,12 @@ from keras_smes.training.checkpoints import write_whole
 from keras_smes.training.config import RunConfig
 from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate
-from keras_smes.training.fit import Fitted, fit_ranker
+from keras_smes.training.fit import Fitted, Start, fit_ranker
+from keras_smes.training.learned import learned
 from keras_smes.training.session import Session
 
 MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
+SCHEMA, TRAINING = "schema.json", "training.npz"
 CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
 SAMPLE = 8
 
@@ -78,38 +83,78 @@ def train_run(
             named, or of other rows.
         NonFiniteError: A loss or gradient is not finite. The checkpoints stay.
     """
+    interactions = load(config.data, data_dir, **config.data_options)
+    parts = split_with_statistics(interactions)
+    train, validation = hold_out(config, interactions, parts)
+    return train_rows(config, RunRows(train, validation, parts.test, parts.description), out, options)
+
+
+class RunRows(NamedTuple):
+    """The rows of a run.
+
+    Attributes:
+        train: To train on.
+        validation: To look at after each epoch; `None` for no look.
+        test: To measure the trained model on.
+        description: How they were cut, as JSON values.
+    """
+
+    train: Interactions
+    validation: Interactions | None
+    test: Interactions
+    description: Mapping[str, Any]
+
+
+def train_rows(
+    config: RunConfig,
+    rows: RunRows,
+    out: str | Path,
+    options: RunOptions | None = None,
+    start: Start | None = None,
+) -> dict[str, Any]:
+    """As `train_run`, on rows that are read and cut already.
+
+    Args:
+        config: The `RunConfig`.
+        rows: The `RunRows`.
+        out: Folder of the run.
+        options: `RunOptions`. Defaults to `None`, their defaults.
+        start: What to go on from; it is described in `metrics.json` as `start`. Defaults to `None`, fresh
+            weights.
+
+    Returns:
+        What is in `metrics.json`.
+    """
     options = options or RunOptions()
     out = Path(out)
     engine = build_engine(config.distribution)
-    known = {**config.to_dict(), **engine.describe()}
+    known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
     if options.fresh and engine.is_chief:
         session.checkpoints.clear()
-    interactions = load(config.data, data_dir, **config.data_options)
-    parts = split_with_statistics(interactions)
-    train, validation = _hold_out(config, interactions, parts)
     curves = Curves(out / TENSORBOARD) if options.tensorboard and engine.is_chief else None
     verbose = options.verbose if engine.is_chief else 0
-    fitted = fit_ranker(config, train, validation, verbose, session, curves, engine)
+    fitted = fit_ranker(config, rows.train, rows.validation, verbose, session, curves, engine, start)
     metrics = {
-        "split": dict(parts.description),
-        **evaluate(fitted.ranker, parts.test, engine),
+        "split": dict(rows.description),
+        **evaluate(fitted.ranker, rows.test, engine),
         "history": fitted.history,
         "parameters": _count_parameters(fitted.ranker),
-        "training": _describe_training(fitted, len(train), engine),
+        "training": _describe_training(fitted, len(rows.train), engine),
         "environment": describe_environment(),
+        **({} if start is None else {"start": start.describe()}),
     }
     if engine.is_chief:
-        _write_run(out, fitted.ranker, config, metrics, parts.test)
+        _write_run(out, fitted, config, metrics, rows.test, with_training=engine.name == Engine.name)
         if not options.keep_checkpoints:
             session.checkpoints.clear()
     return metrics
 
 
-def _hold_out(
+def hold_out(
     config: RunConfig, interactions: Interactions, parts: Split
 ) -> tuple[Interactions, Interactions]:
-    """The rows to train on and those to look at after each epoch: the test rows where none are held out.
+    """Returns the rows to train on and those to look at after each epoch: the test rows if none are held out.
 
     Held-out rows are the last before the test rows, and know what was known before the first of them, as
     test rows do. The test rows decide nothing: epochs are chosen by held-out rows only.
@@ -157,13 +202,22 @@ def _describe_training(fitted: Fitted, rows: int, engine: Engine) -> dict[str, A
 
 
 def _write_run(
-    out: Path, ranker: keras.Model, config: RunConfig, metrics: Mapping[str, Any], test: Interactions
+    out: Path,
+    fitted: Fitted,
+    config: RunConfig,
+    metrics: Mapping[str, Any],
+    test: Interactions,
+    with_training: bool,
 ) -> None:
     """Each file is there whole or not at all; `metrics.json`, the last one, says that all are."""
     out.mkdir(parents=True, exist_ok=True)
     partial = out / f"partial-{MODEL}"  # Keras goes by the ending
-    ranker.save(partial)
+    fitted.ranker.save(partial)
     partial.replace(out / MODEL)
+    if with_training:  # the optimizer's variables that are distributed lie elsewhere
+        arrays: dict[str, Any] = learned(fitted.model)
+        write_whole(out / TRAINING, lambda file: np.savez(file, **arrays))
+    write_json(out / SCHEMA, fitted.schema.to_config())
     write_json(out / CONFIG, config.to_dict())
     write_rows(out / ROWS, test.columns(), SAMPLE)
     write_json(out / METRICS, metrics)

@@ -17,7 +17,7 @@ def test_smes_beats_the_table_without_learning(kuairand_folder):
         "2022-05-04",
         "2022-05-05",
     )
-    ranker, _ = fit_ranker(RunConfig("kuairand-pure"), parts.train, verbose=0)
+    ranker = fit_ranker(RunConfig("kuairand-pure"), parts.train, verbose=0).ranker
     metrics = evaluate(ranker, parts.test)
     for task, (auc, gauc) in NO_LEARNING.items():
         assert metrics["tasks"][task]["auc"] > auc

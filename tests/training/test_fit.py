@@ -67,7 +67,7 @@ def test_routing_is_measured_over_all_rows(fitted, parts):
 
 def test_a_dense_model_has_no_routing(parts):
     config = RunConfig("simulated", model="mmoe", encoder=CONFIG.encoder, training=TrainingConfig(epochs=1))
-    ranker, _ = fit_ranker(config, parts.train, verbose=0)
+    ranker = fit_ranker(config, parts.train, verbose=0).ranker
     assert evaluate(ranker, parts.test)["routing"] == {}
 
 
@@ -86,7 +86,7 @@ def test_a_choice_needs_validation_rows(parts):
 
 def test_the_policy_of_others_is_left_alone(parts):
     training = dataclasses.replace(CONFIG.training, epochs=1, dtype_policy="mixed_bfloat16")
-    ranker, progress = fit_ranker(dataclasses.replace(CONFIG, training=training), parts.train, verbose=0)
+    ranker, progress, *_ = fit_ranker(dataclasses.replace(CONFIG, training=training), parts.train, verbose=0)
     assert keras.config.dtype_policy().name == "float32"
     assert ranker.get_layer("core").get_layer("encoder_0").compute_dtype == "bfloat16"
     assert np.isfinite(progress.history[0]["loss"])
