@@ -15,10 +15,14 @@ from typing import Any
 # What is printed of a task's figures: of binary tasks, and of watch time and ordinal ones.
 OF_LABELS = {"auc": "AUC", "gauc": "GAUC", "logloss": "log loss", "positives": "positives", "rows": "rows"}
 OF_NUMBERS = {"mae": "MAE", "rmse": "RMSE", "xauc": "XAUC", "rows": "rows"}
+HELD_BACK = 3  # the exit code where a quality gate failed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code. A user's mistake is one line on stderr and code 2."""
+    """Runs one command; returns its exit code.
+
+    A user's mistake is one line on stderr and code 2; a model held back by a gate is code 3.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice hides what we print
     if argv[:1] == ["serve"]:  # its flags are those of tensorflow_model_server, not ours
@@ -27,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return serve(argv[1:])
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        code: int | None = arguments.run(arguments)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"keras-smes {arguments.command}: {error}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,10 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands.add_parser("train", help="train a ranker and evaluate it on later rows"))
+    _add_progressive(
+        commands.add_parser("progressive", help="train on a day, test on the next, go on from there")
+    )
     _add_evaluate(commands.add_parser("evaluate", help="evaluate a run on other rows"))
     _add_experiment(
         commands.add_parser("experiment", help="compare models over seeds; goes on where it stopped")
     )
+    _add_plan(commands.add_parser("plan", help="count what a model takes on a cluster, on paper"))
     _add_export(commands.add_parser("export", help="write a run as a version that TF Serving loads"))
     commands.add_parser("serve", help="serve an exported model over gRPC (flags of tensorflow_model_server)")
     _add_predict(commands.add_parser("predict", help="ask a server for scores"))
@@ -51,6 +59,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="RUN",
+        help="go on from a finished run; its configuration is the default",
+    )
+    parser.add_argument(
+        "--from-date", type=_date, metavar="DATE", help="with --from: train on rows from this date on"
+    )
+    parser.add_argument("--fresh", action="store_true", help="start an unfinished run over")
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, default=5.0, metavar="M", help="within an epoch; default: 5"
+    )
+    parser.add_argument("--keep-checkpoints", action="store_true", help="also when the run is finished")
+    parser.add_argument("--tensorboard", action="store_true", help="write curves to RUN/tensorboard")
+    parser.set_defaults(run=_train)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """What says what is trained, and where it goes."""
     parser.add_argument(
         "--data", required=True, metavar="NAME", help="kuairand-pure, movielens-100k, simulated, ..."
     )
@@ -64,13 +93,32 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--seed", type=int, metavar="N")
-    parser.add_argument("--fresh", action="store_true", help="start an unfinished run over")
+
+
+def _add_progressive(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument("--from", dest="start", metavar="RUN", help="a finished run to go on from")
+    parser.add_argument("--from-date", type=_date, metavar="DATE", help="first day to train on")
+    parser.add_argument("--to-date", type=_date, metavar="DATE", help="last day to test on")
+    parser.add_argument("--no-figures", action="store_true", help="without Matplotlib")
     parser.add_argument(
-        "--checkpoint-minutes", type=float, default=5.0, metavar="M", help="within an epoch; default: 5"
+        "--export-to", metavar="MODELS/NAME", help="export what passes the gate; needs --gate"
     )
-    parser.add_argument("--keep-checkpoints", action="store_true", help="also when the run is finished")
-    parser.add_argument("--tensorboard", action="store_true", help="write curves to RUN/tensorboard")
-    parser.set_defaults(run=_train)
+    _add_gate(parser)
+    parser.set_defaults(run=_progressive)
+
+
+def _add_gate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gate", nargs=2, metavar=("TASK", "METRIC"), help="export only if this is good enough, else code 3"
+    )
+    parser.add_argument("--at-least", type=float, metavar="X", help="the gate's worst value")
+    parser.add_argument(
+        "--within",
+        type=float,
+        metavar="D",
+        help="or how much worse than the version exported before it may be",
+    )
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +151,12 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_experiment)
 
 
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="YAML or JSON with `model` and `cluster`, or a run")
+    parser.add_argument("--json", action="store_true", help="print JSON, in units and bytes")
+    parser.set_defaults(run=_plan)
+
+
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN")
     parser.add_argument("--to", required=True, metavar="MODELS/NAME", help="folder of the model's versions")
@@ -117,6 +171,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--xla", action="store_true", help="also MODELS/NAME-xla, for servers started with XLA enabled"
     )
     parser.add_argument("--runtime", metavar="DIR", help="another installed tensorflow to prove it on")
+    _add_gate(parser)
+    parser.add_argument("--data-dir", metavar="DIR", help="with --within: where the data set's files lie")
     parser.set_defaults(run=_export)
 
 
@@ -142,6 +198,25 @@ def _date(text: str) -> datetime.date:
 
 def _train(arguments: argparse.Namespace) -> None:
     from keras_smes.training import RunConfig, RunOptions, train_run
+
+    values = _run_values(arguments)
+    names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard")
+    options = RunOptions(**{name: getattr(arguments, name) for name in names})
+    out, data_dir = arguments.out, arguments.data_dir
+    if arguments.start is not None:
+        from keras_smes.incremental import continue_run
+
+        metrics = continue_run(arguments.start, out, values, data_dir, arguments.from_date, options)
+    elif arguments.from_date is None:
+        metrics = train_run(RunConfig.from_dict(values), out, data_dir, options)
+    else:
+        raise ValueError(f"`--from-date` goes with `--from RUN`. Received: from_date={arguments.from_date}")
+    print_metrics(metrics)
+    print(f"\nThe run is in {arguments.out}.")
+
+
+def _run_values(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The values of `RunConfig` that a file and options state."""
     from keras_smes.training.config import read_values
 
     values = {} if arguments.config is None else read_values(arguments.config)
@@ -149,11 +224,46 @@ def _train(arguments: argparse.Namespace) -> None:
     values |= {name: value for name, value in chosen.items() if value is not None}
     if arguments.epochs is not None:
         values["training"] = {**values.get("training", {}), "epochs": arguments.epochs}
-    names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard")
-    options = RunOptions(**{name: getattr(arguments, name) for name in names})
-    metrics = train_run(RunConfig.from_dict(values), arguments.out, arguments.data_dir, options)
-    print_metrics(metrics)
-    print(f"\nThe run is in {arguments.out}.")
+    return values
+
+
+def _progressive(arguments: argparse.Namespace) -> int:
+    from keras_smes.incremental import Days, Export, validate_progressively
+    from keras_smes.incremental.progressive import last_gate_failed
+    from keras_smes.training import RunConfig
+    from keras_smes.training.config import merged
+
+    gate = _gate(arguments)
+    if (gate is None) != (arguments.export_to is None):
+        raise ValueError(
+            f"`--export-to` and `--gate` go together. Received: export_to={arguments.export_to}, gate={gate}"
+        )
+    values = _run_values(arguments)
+    if arguments.start is not None:
+        values = merged(RunConfig.read(Path(arguments.start) / "config.json").to_dict(), values)
+    results = validate_progressively(
+        RunConfig.from_dict(values),
+        arguments.out,
+        Days(arguments.from_date, arguments.to_date),
+        arguments.data_dir,
+        arguments.start,
+        None if gate is None else Export(arguments.export_to, gate),
+        figures=not arguments.no_figures,
+    )
+    print((Path(arguments.out) / "README.md").read_text(encoding="utf-8"))
+    return HELD_BACK if last_gate_failed(results) else 0
+
+
+def _gate(arguments: argparse.Namespace) -> Any:
+    from keras_smes.incremental import QualityGate
+    from keras_smes.training import MetricOfTask
+
+    bounds = (arguments.at_least, arguments.within)
+    if arguments.gate is None:
+        if bounds != (None, None):
+            raise ValueError(f"`--at-least` and `--within` go with `--gate`. Received: {bounds}")
+        return None
+    return QualityGate(MetricOfTask(*arguments.gate), *bounds)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -180,8 +290,21 @@ def _experiment(arguments: argparse.Namespace) -> None:
     print(f"The results are in {out}.")
 
 
-def _export(arguments: argparse.Namespace) -> None:
+def _plan(arguments: argparse.Namespace) -> None:
+    from keras_smes.planning import make_plan, read_plan
+    from keras_smes.planning.plan import to_text
+
+    plan = make_plan(*read_plan(arguments.config))
+    print(json.dumps(plan.to_dict(), indent=2) if arguments.json else to_text(plan))
+
+
+def _export(arguments: argparse.Namespace) -> int:
     from keras_smes.export import export_run
+
+    if (verdict := _judged(arguments)) is not None:
+        print(f"The gate {'passed' if verdict.passed else 'failed'}: {verdict.reason}.")
+        if not verdict.passed:
+            return HELD_BACK
 
     names = ("version", "batch_sizes", "signatures", "runtime")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
@@ -192,6 +315,16 @@ def _export(arguments: argparse.Namespace) -> None:
             f"Proved on TensorFlow {made.proof.runtime}: {made.proof.requests} requests answered as Keras "
             f"does, within {made.proof.difference:.1e}; warm-up of {made.warmup_records} requests."
         )
+    return 0
+
+
+def _judged(arguments: argparse.Namespace) -> Any:
+    """The gate's verdict on the run that is to be exported; `None` without a gate."""
+    if arguments.gate is None and arguments.at_least is None and arguments.within is None:
+        return None
+    from keras_smes.incremental import judge_run
+
+    return judge_run(arguments.run_folder, arguments.to, _gate(arguments), arguments.data_dir)
 
 
 def _predict(arguments: argparse.Namespace) -> None:

@@ -10,6 +10,8 @@ ROOMS = {
     "cli": 6,
     "experiments": 5,
     "training": 5,
+    "incremental": 5,
+    "planning": 5,
     "export": 5,
     "ranker": 4,
     "distribution": 1,
@@ -44,6 +46,8 @@ CLOSED = {
     "tasks": {"features", "execution", "routing", "balance", "losses", "optimizers"},
     "tfrs": set(ROOMS) - {"tfrs"},
     "viz": set(ROOMS) - {"viz"},
+    "training": {"incremental", "experiments", "export"},
+    "export": {"incremental", "experiments", "training"},
 }
 
 

@@ -1,0 +1,26 @@
+"""Training that never ends: a run goes on from the one before, grown by what is new.
+
+`continue_run` trains one run from another, `validate_progressively` a run a day, `export_if_good` publishes
+what passes a `QualityGate`. `WarmStart` is a finished run to go on from: `vocabularies`, `experts` and
+`tasks` say how each grows, `mixture` which weights of the layer of experts that concerns, and `carry` moves
+values.
+"""
+
+from keras_smes.incremental.export import Gated, export_if_good, judge_run
+from keras_smes.incremental.gate import QualityGate, Verdict
+from keras_smes.incremental.progressive import Days, Export, validate_progressively
+from keras_smes.incremental.run import continue_run
+from keras_smes.incremental.warm_start import WarmStart
+
+__all__ = [
+    "Days",
+    "Export",
+    "Gated",
+    "QualityGate",
+    "Verdict",
+    "WarmStart",
+    "continue_run",
+    "export_if_good",
+    "judge_run",
+    "validate_progressively",
+]

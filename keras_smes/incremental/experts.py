@@ -1,0 +1,101 @@
+"""Experts added to a trained pool: copies with noise, which no instance chooses yet."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_smes.incremental.carry import FRESH
+
+NOISE = 0.05  # of the standard deviation of what is copied
+DEPTH = 16.0
+
+
+def expert_sources(before: int, after: int) -> np.ndarray:
+    """Returns which expert each one is a copy of: an old one of itself, the new ones of these in turn.
+
+    Args:
+        before: Experts so far.
+        after: Experts from now on.
+
+    Raises:
+        ValueError: There would be fewer.
+
+    Example:
+
+    >>> expert_sources(3, 5).tolist()
+    [0, 1, 2, 0, 1]
+    """
+    if after < before:
+        raise ValueError(f"`num_experts` must be at least {before}, as before. Received: num_experts={after}")
+    return np.arange(after) % before
+
+
+def router_sources(before: int, after: int) -> np.ndarray:
+    """Returns the same for the routers' columns, where a new expert's is `FRESH`: see `closed_columns`."""
+    return np.where(np.arange(after) < before, np.arange(after), FRESH)
+
+
+def with_noise(values_e: np.ndarray, before: int, generator: np.random.Generator) -> np.ndarray:
+    """Returns weights `[E, ...]` with noise on those of the new experts, so that copies part ways."""
+    noisy = values_e.copy()
+    spread = NOISE * values_e[:before].std()
+    noisy[before:] += spread * generator.standard_normal(noisy[before:].shape)
+    return noisy.astype(values_e.dtype)
+
+
+def closed_columns(
+    kernel_dte: np.ndarray,
+    before: int,
+    h_bd: np.ndarray,
+    generator: np.random.Generator,
+    depth: float = DEPTH,
+) -> np.ndarray:
+    """Returns a router's kernel whose new experts come below all old ones, for every h that is not negative.
+
+    ```
+    k[d,t,new] = min_e k[d,t,e] - c[t] - noise[d,t,new]             c, noise >= 0
+    z[b,t,new] = sum_d h[b,d] k[d,t,new] <= min_e z[b,t,e]          since h[b,d] >= 0, after a ReLU
+    ```
+
+    So p[b,t,new] <= p[b,t,e] for all old e and all t, and s[b,new] <= s[b,e]: as the higher index loses
+    ties, a new expert is neither shared nor private while an old one is left. Gates are a softmax over the
+    chosen experts alone, and stay as they are. What the full softmax gives the new experts, q[b,t], it takes
+    from the old ones of task t in proportion; so s is unchanged up to a factor between 1 - max_t q[b,t] and
+    1, and only old experts nearer to each other than that can trade places. c makes q small: on average
+    over `h_bd`, a new expert's logit is at least `depth` below the log of the old ones' summed exponentials.
+
+    Training opens a new expert: the balance loss raises the probability of whatever has no load. Deeper down
+    its gradient would be lost.
+
+    Args:
+        kernel_dte: `[D, T, E]`, the router's kernel; the new experts' columns are overwritten.
+        before: Experts so far, the first ones.
+        h_bd: `[B, D]`, encoded instances.
+        generator: Of the noise, by which new experts differ.
+        depth: Number of at least 0. Defaults to `16.0`: q is about 1e-7 a new expert, the
+            resolution of float32.
+
+    Example:
+
+    >>> kernel, h = np.array([[[1.0, -2.0, 9.0]], [[-3.0, 4.0, 9.0]]]), np.ones((1, 2))
+    >>> closed = closed_columns(kernel, 2, h, np.random.default_rng(0))
+    >>> bool((closed[:, 0, 2] <= [-2.0, -3.0]).all()), bool(closed[:, 0, 2].sum() < 2 - 16)
+    (True, True)
+    """
+    closed, old = kernel_dte.copy(), kernel_dte[:, :, :before].astype(np.float64)
+    lowest_dt = old.min(axis=2)
+    total_bt = np.logaddexp.reduce(np.einsum("bd,dte->bte", h_bd, old), axis=2)
+    depth_t = (total_bt - h_bd @ lowest_dt).mean(axis=0)
+    lowered_t = np.maximum(depth - depth_t, 0.0) / np.maximum(h_bd.sum(axis=1).mean(), 1e-9)
+    noise = NOISE * old.std() * np.abs(generator.standard_normal(closed[:, :, before:].shape))
+    closed[:, :, before:] = (lowest_dt - lowered_t)[:, :, None] - noise
+    return closed
+
+
+def check_not_negative(core: Any) -> None:
+    """Refuses a ranker whose encoded instances may be negative: `closed_columns` promises nothing there."""
+    if not any(layer.name.startswith("encoder_") for layer in core.layers):
+        raise ValueError(
+            "Experts can be added where an encoder with `units` ends in a ReLU: elsewhere they might be "
+            "chosen at once. Received: units=()"
+        )

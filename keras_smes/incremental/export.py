@@ -1,0 +1,89 @@
+"""A run's export through the gate: by the usual way, or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.export import export_run
+from keras_smes.export.publish import versions
+from keras_smes.incremental.gate import QualityGate, Verdict, figures_of_newest
+from keras_smes.training.config import RunConfig
+from keras_smes.training.runs import CONFIG, METRICS
+
+CARD = Path("assets.extra") / "model_card.json"
+
+
+class Gated(NamedTuple):
+    """What became of an export.
+
+    Attributes:
+        verdict: The gate's.
+        folder: The version's directory; `None` if the gate failed.
+    """
+
+    verdict: Verdict
+    folder: Path | None
+
+
+def export_if_good(
+    run: str | Path, model_folder: str | Path, gate: QualityGate, rows: Interactions, **options: Any
+) -> Gated:
+    """Exports a run as `export_run` does if the gate passes, and leaves the folder as it is if not.
+
+    A run that is the newest version already is judged no more: a call that was killed may be repeated.
+
+    Args:
+        run: Folder of the run.
+        model_folder: Folder of the model's versions.
+        gate: The `QualityGate`.
+        rows: The test rows of the run.
+        **options: As for `export_run`.
+
+    Returns:
+        A `Gated`.
+    """
+    metrics = read_metrics(run)
+    newest = _newest(Path(model_folder))
+    if newest is not None and _metrics_of(newest) == metrics:
+        return Gated(Verdict(True, "exported already"), newest)
+    previous = None if gate.within is None else figures_of_newest(model_folder, rows)
+    verdict = gate.judge(metrics["tasks"], previous)
+    exported = export_run(run, model_folder, **options).folder if verdict.passed else None
+    return Gated(verdict, exported)
+
+
+def judge_run(
+    run: str | Path, model_folder: str | Path, gate: QualityGate, data_dir: str | Path | None = None
+) -> Verdict:
+    """Judges a run by its test rows, those of its data set's usual split.
+
+    Args:
+        run: Folder of the run.
+        model_folder: Folder of the model's versions.
+        gate: The `QualityGate`.
+        data_dir: Folder of the data set's files, which `gate.within` needs. Defaults to `None`.
+    """
+    previous = None
+    if gate.within is not None:
+        config = RunConfig.read(Path(run) / CONFIG)
+        parts = split_with_statistics(load(config.data, data_dir, **config.data_options))
+        previous = figures_of_newest(model_folder, parts.test)
+    return gate.judge(read_metrics(run)["tasks"], previous)
+
+
+def read_metrics(run: str | Path) -> Any:
+    """Returns what a finished run's `metrics.json` holds."""
+    if not (Path(run) / METRICS).is_file():
+        raise FileNotFoundError(f"`run` must be the folder of a finished run. Received: {run}")
+    return json.loads((Path(run) / METRICS).read_text(encoding="utf-8"))
+
+
+def _newest(model_folder: Path) -> Path | None:
+    found = versions(model_folder) if model_folder.is_dir() else []
+    return model_folder / str(found[-1]) if found else None
+
+
+def _metrics_of(version: Path) -> Any:
+    card = version / CARD
+    return json.loads(card.read_text(encoding="utf-8")).get("metrics") if card.is_file() else None

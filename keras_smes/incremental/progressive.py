@@ -1,0 +1,210 @@
+"""Progressive validation: trains on a day, tests on the next, and goes on from there.
+
+In the folder: a run's folder a day, named by its date, with `day.json`, its line in the table;
+`results.json`, all lines; `README.md`, the table; `progress.png`, the figures by day.
+"""
+
+import dataclasses
+import datetime
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_smes.data import Interactions, Split, load, split, with_histories, with_statistics
+from keras_smes.incremental.export import export_if_good
+from keras_smes.incremental.gate import QualityGate
+from keras_smes.incremental.report import write_report
+from keras_smes.incremental.run import grown
+from keras_smes.incremental.warm_start import WarmStart
+from keras_smes.training.config import RunConfig, differing_keys
+from keras_smes.training.evaluate import evaluate
+from keras_smes.training.runs import (
+    CONFIG,
+    METRICS,
+    RunOptions,
+    RunRows,
+    load_run,
+    train_rows,
+    write_json,
+)
+
+DAY = "day.json"
+
+
+class Export(NamedTuple):
+    """Where models go that are good enough.
+
+    Attributes:
+        model_folder: Folder of the model's versions.
+        gate: The `QualityGate`.
+    """
+
+    model_folder: str | Path
+    gate: QualityGate
+
+
+@dataclasses.dataclass(frozen=True)
+class Days:
+    """Which days are trained on, the one after each being its test.
+
+    Args:
+        first: The first day. Without a run to go on from, its training has all earlier rows too. Defaults to
+            `None`, the first one present.
+        last: The last day that is tested on. Defaults to `None`, the last one present.
+    """
+
+    first: datetime.date | None = None
+    last: datetime.date | None = None
+
+    def pairs(self, rows: Interactions) -> list[tuple[datetime.date, datetime.date]]:
+        """Returns the days with rows, each with the next one.
+
+        Raises:
+            ValueError: There are fewer than two.
+        """
+        present = rows.frame[rows.date].unique().sort().to_list()
+        chosen = [day for day in present if (self.first or day) <= day <= (self.last or day)]
+        if len(chosen) < 2:
+            raise ValueError(
+                f"Two days with rows are needed, of {present[0]} to {present[-1]}. "
+                f"Received: first={self.first}, last={self.last}"
+            )
+        return list(itertools.pairwise(chosen))
+
+
+def validate_progressively(
+    config: RunConfig,
+    out: str | Path,
+    days: Days | None = None,
+    data_dir: str | Path | None = None,
+    run: str | Path | None = None,
+    export: Export | None = None,
+    options: RunOptions | None = None,
+    figures: bool = True,
+) -> dict[str, Any]:
+    """Trains on each day from where the day before ended, tests on the next, and writes what came out.
+
+    Days that are finished stay; a day that was killed is taken up at its last checkpoint. Statistics and
+    histories of a row are those of the days before it, as always.
+
+    Args:
+        config: The `RunConfig`, of each day's training; without `training.validation`.
+        out: Folder of the results.
+        days: The `Days`. Defaults to `None`, all.
+        data_dir: Folder of the data set's files. Defaults to `None`.
+        run: Folder of a finished run to go on from. Defaults to `None`: the first day starts afresh.
+        export: Where to export each day's model that passes a gate, measured on the next day. Defaults to
+            `None`, nowhere.
+        options: `RunOptions` of each day. Defaults to `None`, their defaults.
+        figures: Whether to draw, which needs the extra `viz`. Defaults to `True`.
+
+    Returns:
+        What is in `results.json`: `days`, of each `day`, `test_day`, `rows`, `new` (what has grown), `tasks`
+        (the figures), `stale` (those of the first model, never trained again), `seconds` and `export`.
+
+    Raises:
+        ValueError: Fewer than two days; a day in `out` is of another configuration.
+    """
+    if config.training.validation is not None:
+        raise ValueError("`training.validation` must be left out: the next day is. Received: one")
+    out = Path(out)
+    interactions = load(config.data, data_dir, **config.data_options)
+    if run is not None:
+        config, interactions = grown(config, WarmStart.read(run), interactions)
+    rows = with_histories(with_statistics(interactions))
+    lines = []
+    for step in _steps(rows, (days or Days()).pairs(rows), out, run):
+        line = _read(step.folder / DAY)
+        _check_config(step, config)
+        if line is None:
+            line = _do(config, step, rows, export, options)
+            write_json(step.folder / DAY, line)
+        lines.append(line)
+        write_report({"days": lines}, out, figures)
+    return {"days": lines}
+
+
+class _Step(NamedTuple):
+    """A day's work: its folder, the one before (or the run to go on from), the first, and the days."""
+
+    folder: Path
+    before: Path | None
+    first: Path
+    day: datetime.date
+    test_day: datetime.date
+
+
+def _steps(
+    rows: Interactions,
+    pairs: list[tuple[datetime.date, datetime.date]],
+    out: Path,
+    run: str | Path | None,
+) -> Iterator[_Step]:
+    before = None if run is None else Path(run)
+    first = before or out / pairs[0][0].isoformat()
+    for day, test_day in pairs:
+        folder = out / day.isoformat()
+        yield _Step(folder, before, first, day, test_day)
+        before = folder
+
+
+def _do(
+    config: RunConfig, step: _Step, rows: Interactions, export: Export | None, options: RunOptions | None
+) -> dict[str, Any]:
+    keras.backend.clear_session()  # yesterday's models
+    parts = _cut(rows, step)
+    metrics = _read(step.folder / METRICS) or _train(config, step, parts, rows, options)
+    stale = evaluate(load_run(step.first)[0], parts.test)["tasks"]
+    line = {
+        "day": step.day.isoformat(),
+        "test_day": step.test_day.isoformat(),
+        "rows": len(parts.train),
+        "new": metrics.get("start", {}).get("new", {}),
+        "tasks": metrics["tasks"],
+        "stale": stale,
+        "seconds": metrics["training"]["seconds"],
+        "export": None,
+    }
+    if export is not None:
+        verdict, folder = export_if_good(step.folder, export.model_folder, export.gate, parts.test)
+        version = None if folder is None else int(folder.name)
+        line["export"] = {"version": version, "reason": verdict.reason}
+    return line
+
+
+def _cut(rows: Interactions, step: _Step) -> Split:
+    first = None if step.before is None else step.day
+    return split(rows.between(first, step.test_day), train_until=step.day, test_from=step.test_day)
+
+
+def _train(
+    config: RunConfig, step: _Step, parts: Split, rows: Interactions, options: RunOptions | None
+) -> dict[str, Any]:
+    start = None
+    if step.before is not None:
+        start = dataclasses.replace(WarmStart.read(step.before), seen=rows.between(None, step.day))
+    cut = RunRows(parts.train, None, parts.test, parts.description)
+    return train_rows(config, cut, step.folder, options, start)
+
+
+def _check_config(step: _Step, config: RunConfig) -> None:
+    theirs = _read(step.folder / CONFIG)
+    if theirs is not None and (differing := differing_keys(theirs, config.to_dict())):
+        raise ValueError(
+            f"{step.folder} is of another configuration: go on elsewhere, with --from {step.folder}. "
+            f"Received: differing keys {differing}"
+        )
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def last_gate_failed(results: Mapping[str, Any]) -> bool:
+    """Whether the last day's model was held back by the gate."""
+    export = results["days"][-1]["export"]
+    return export is not None and export["version"] is None

@@ -1,0 +1,98 @@
+"""The results of progressive validation as JSON, as a table and as a figure."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_smes.training.checkpoints import write_whole
+from keras_smes.training.runs import write_json
+
+RESULTS, TABLE, FIGURE = "results.json", "README.md", "progress.png"
+# Of a task's figures, the first that it has is shown.
+SHOWN = ("auc", "xauc")
+
+Results = Mapping[str, Any]
+
+
+def write_report(results: Results, out: Path, figures: bool = True) -> None:
+    """Writes the lines of the days that are finished.
+
+    Args:
+        results: What `validate_progressively` returns.
+        out: Folder of the files.
+        figures: Whether to draw. Defaults to `True`.
+    """
+    write_json(out / RESULTS, results)
+    write_whole(out / TABLE, lambda file: file.write(to_markdown(results).encode()))
+    if figures:
+        draw(results, out / FIGURE)
+
+
+def to_markdown(results: Results) -> str:
+    """Returns the table: a line a day, of each task its figure and, in brackets, that of the first model."""
+    days = results["days"]
+    names = shown(days)
+    header = ["trained on", "tested on", "rows", "new ids", *(f"{t} {m}" for t, m in names.items()), "export"]
+    lines = [header, ["---"] * len(header), *(_line(day, names) for day in days)]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return (
+        "# Progressive validation\n\nEach model goes on from the one above and is tested on the day after. "
+        f"In brackets: the first model, never trained again.\n\n{table}\n"
+    )
+
+
+def shown(days: Sequence[Results]) -> dict[str, str]:
+    """Returns the metric that is shown of each task that has one."""
+    return {
+        task: next(name for name in SHOWN if name in figures)
+        for task, figures in days[-1]["tasks"].items()
+        if any(name in figures for name in SHOWN)
+    }
+
+
+def _line(day: Results, names: Mapping[str, str]) -> list[str]:
+    ids = sum(day["new"].get("rows", {}).values())
+    figures = [f"{_value(day['tasks'], *name)} ({_value(day['stale'], *name)})" for name in names.items()]
+    return [day["day"], day["test_day"], f"{day['rows']:,}", f"{ids:,}", *figures, _export(day["export"])]
+
+
+def _value(tasks: Results, task: str, metric: str) -> str:
+    value = tasks.get(task, {}).get(metric)
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _export(export: Results | None) -> str:
+    if export is None:
+        return "-"
+    return f"version {export['version']}" if export["version"] is not None else f"no: {export['reason']}"
+
+
+def draw(results: Results, path: Path) -> None:
+    """Draws each task's figure by test day, solid for the model trained on, dashed for the first one.
+
+    Args:
+        results: What `validate_progressively` returns.
+        path: The PNG file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from keras_smes.viz import style
+
+    # Not by pyplot, which would choose a GUI and keep the figure.
+    figure = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = style.axes(figure.add_subplot())
+    days = results["days"]
+    dates = [day["test_day"][5:] for day in days]
+    for task, metric in shown(days).items():
+        values, stale = ([day[kind].get(task, {}).get(metric) for day in days] for kind in ("tasks", "stale"))
+        (line,) = ax.plot(dates, [_number(v) for v in values], markersize=4, label=f"{task} {metric}")
+        ax.plot(dates, [_number(v) for v in stale], color=line.get_color(), linestyle="--", marker="")
+    style.label(ax, "Tested on the next day (dashed: the first model)", "test day", "")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, labelcolor=style.INK)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,81 @@
+"""A run that goes on from another: `keras-smes train --from RUN`."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_smes.baselines import model_options
+from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.incremental.tasks import weigh_tasks
+from keras_smes.incremental.warm_start import WarmStart
+from keras_smes.tasks import BinaryTask
+from keras_smes.training.config import RunConfig, merged
+from keras_smes.training.runs import RunOptions, RunRows, hold_out, train_rows
+
+
+def continue_run(
+    run: str | Path,
+    out: str | Path,
+    changes: Mapping[str, Any] | None = None,
+    data_dir: str | Path | None = None,
+    from_date: datetime.date | None = None,
+    options: RunOptions | None = None,
+) -> dict[str, Any]:
+    """Trains a run that begins where another ended, on newer rows, and evaluates it on the later ones.
+
+    Args:
+        run: Folder of the finished run to go on from.
+        out: Folder of the new run; another one.
+        changes: `RunConfig` values that differ from the run's, mappings key by key. More experts by
+            `{"experts": {"num_experts": 32}}`, more tasks by `data_options`. Defaults to `None`, none.
+        data_dir: Folder of the data set's files: the older rows too, since they are the past of the newer.
+            Defaults to `None`.
+        from_date: First date of the rows that are trained on. Defaults to `None`, all until the test rows.
+        options: `RunOptions`. Defaults to `None`, their defaults.
+
+    Returns:
+        What is in `metrics.json`; `start` says what the run went on from, and what has grown.
+
+    Raises:
+        FileNotFoundError: `run` is not the folder of a finished run.
+        ValueError: `out` is that folder; features or tasks of the run are missing; fewer experts.
+    """
+    if Path(run).resolve() == Path(out).resolve():
+        raise ValueError(f"`out` must be another folder than that of the run. Received: out={out}")
+    start = WarmStart.read(run)
+    config = RunConfig.from_dict(merged(start.config.to_dict(), changes or {}))
+    config, interactions = grown(config, start, load(config.data, data_dir, **config.data_options))
+    parts = split_with_statistics(interactions)
+    train, validation = hold_out(config, interactions, parts)
+    rows = RunRows(train.between(from_date, None), validation, parts.test, parts.description)
+    return train_rows(config, rows, out, options, dataclasses.replace(start, seen=train))
+
+
+def grown(config: RunConfig, start: WarmStart, interactions: Interactions) -> tuple[RunConfig, Interactions]:
+    """Returns a configuration and rows of which old tasks see nothing new: neither a say nor a rate.
+
+    A task that is new has weight 0 in the joint choice, unless weights are stated, and no rate among the
+    features, which are those of the run.
+
+    Args:
+        config: The `RunConfig`.
+        start: What to go on from.
+        interactions: The rows as they were loaded.
+    """
+    old, new = [task.name for task in start.tasks], interactions.task_names
+    if set(new) == set(old):
+        return _weighed(config, start, old, new), interactions
+    events = [task.label for task in start.tasks if isinstance(task, BinaryTask)]
+    rates = start.config.data_options.get("rates") or list(dict.fromkeys(events))
+    options = {"rates": rates, **config.data_options}
+    config = _weighed(dataclasses.replace(config, data_options=options), start, old, new)
+    return config, dataclasses.replace(interactions, rates=tuple(options["rates"]))
+
+
+def _weighed(config: RunConfig, start: WarmStart, old: Sequence[str], new: Sequence[str]) -> RunConfig:
+    if "task_weights" not in model_options(config.model):
+        return config
+    experts = weigh_tasks(config.experts, start.config.experts, old, new)
+    return dataclasses.replace(config, experts=experts)

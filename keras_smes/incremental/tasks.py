@@ -1,0 +1,109 @@
+"""Tasks added to a trained model: none of the old ones' outputs changes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_smes.incremental.carry import sources_by_name
+from keras_smes.tasks import Task
+
+
+def grow_tasks(old: Sequence[Task], fitted: Sequence[Task]) -> list[Task]:
+    """Returns the tasks of a model that goes on: the old ones as they were fitted, and those that are new.
+
+    Args:
+        old: The tasks of the model so far.
+        fitted: Those from now on, fitted on newer rows, in any order.
+
+    Raises:
+        ValueError: An old task is missing, or is of another kind or label.
+
+    Example:
+
+    >>> [task.name for task in grow_tasks([BinaryTask("click")], [BinaryTask("buy"), BinaryTask("click")])]
+    ['buy', 'click']
+    """
+    known = {task.name: task for task in old}
+    if missing := [name for name in known if name not in {task.name for task in fitted}]:
+        raise ValueError(f"`tasks` must hold those of the run, {list(known)}. Received: missing={missing}")
+    changed = [task.name for task in fitted if task.name in known and _differ(task, known[task.name])]
+    if changed:
+        raise ValueError(f"A task of the run must keep its kind and columns. Received: changed={changed}")
+    return [known.get(task.name, task) for task in fitted]
+
+
+def _differ(one: Task, other: Task) -> bool:
+    return (one.kind, one.columns, one.width) != (other.kind, other.columns, other.width)
+
+
+def grown_task_weights(
+    weights: Sequence[float] | None, old: Sequence[str], new: Sequence[str]
+) -> list[float] | None:
+    """Returns the weights w of the joint choice with 0 for each task that is new.
+
+    A new task then has no say in the shared experts: `s = sum_t w[t] p[b,t,:]` and S(b) are what they were,
+    whatever its router puts out, and each old task's own experts and gates depend on its own logits and S(b)
+    alone. The new task uses the shared experts, and chooses private ones. A later run may give it a say.
+
+    Args:
+        weights: Those so far; `None` for equal ones.
+        old: Names of the tasks so far.
+        new: Names of the tasks from now on.
+
+    Returns:
+        A weight for each of `new`, or `weights` if none is new and the order is the same.
+
+    Example:
+
+    >>> grown_task_weights(None, ["click", "like"], ["click", "buy", "like"])
+    [1.0, 0.0, 1.0]
+    """
+    if list(old) == list(new):
+        return None if weights is None else list(weights)
+    known = dict(zip(old, [1.0] * len(old) if weights is None else weights, strict=True))
+    return [float(known.get(name, 0.0)) for name in new]
+
+
+def pooled_routers(kernel_dte: np.ndarray, weights: Sequence[float], is_new: np.ndarray) -> np.ndarray:
+    """Returns a router's kernel whose new tasks start from the mean of the old tasks' routers, weighed by w.
+
+    Args:
+        kernel_dte: `[D, T, E]`; the new tasks' routers are overwritten.
+        weights: w `[T]`, the old tasks' weights of the joint choice, in any unit.
+        is_new: bool `[T]`, which tasks are new.
+    """
+    pooled, share_t = kernel_dte.copy(), np.where(is_new, 0.0, np.asarray(weights, np.float64))
+    if share_t.sum() == 0:
+        share_t = (~is_new).astype(np.float64)
+    mean_de = np.einsum("t,dte->de", share_t / share_t.sum(), kernel_dte)
+    pooled[:, is_new] = mean_de[:, None]
+    return pooled
+
+
+def task_sources(old: Sequence[Task], new: Sequence[Task]) -> np.ndarray:
+    """Returns where each task stood among the old ones, -1 if it is new."""
+    return sources_by_name([task.name for task in old], [task.name for task in new])
+
+
+def towers(tasks: Sequence[Task]) -> set[str]:
+    """Returns the names of the tasks' towers."""
+    return {f"tower_{task.name}" for task in tasks}
+
+
+def weigh_tasks(
+    values: Mapping[str, Any], before: Mapping[str, Any], old: Sequence[str], new: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the options of the experts' layer with `grown_task_weights`, unless they state weights anew.
+
+    Args:
+        values: The options from now on.
+        before: Those so far.
+        old: Names of the tasks so far.
+        new: Names of the tasks from now on.
+    """
+    stated, known = values.get("task_weights"), before.get("task_weights")
+    if stated != known:
+        return dict(values)
+    grown = grown_task_weights(known, old, new)
+    return dict(values) if grown == known else {**values, "task_weights": grown}

@@ -1,0 +1,147 @@
+"""Day by day: trained on one, tested on the next; killed at any moment, it ends in the same bits."""
+
+import datetime
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("polars", reason='needs the extra "data"')
+
+from keras_smes.cli import main
+from keras_smes.data import load, with_statistics
+from keras_smes.incremental.progressive import Days
+from keras_smes.training import load_run
+from keras_smes.training.evaluate import evaluate
+
+pytestmark = pytest.mark.tensorflow
+
+CONFIG = {
+    "data_options": {
+        "rows": 3000,
+        "users": 80,
+        "videos": 100,
+        "days": 5,
+        "seed": 3,
+        "half_life": 2.0,
+        "groups": {"watching": {"click": 0.45, "like": 0.2}},
+    },
+    "experts": {"num_experts": 4, "num_shared": 1, "expert_units": [4]},
+    "encoder": {"units": [8]},
+    "tower_units": [4],
+    "optimizer": {"schedule": "constant"},
+    "training": {"epochs": 1, "batch_size": 64, "steps_per_execution": 1},
+}
+
+
+def command(folder, *options):
+    given = ["--data", "simulated", "--config", str(folder / "config.json")]
+    return ["progressive", *given, "--out", str(folder / "days"), *options]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    gate = ["--gate", "click", "auc", "--at-least", "0.99", "--export-to", str(folder / "models")]
+    assert main(command(folder, *gate)) == 3  # the last day's model was held back
+    return folder
+
+
+def results(folder):
+    return json.loads((folder / "days" / "results.json").read_text())["days"]
+
+
+def test_each_day_is_tested_on_the_next(undisturbed):
+    days = results(undisturbed)
+    assert len(days) == 4
+    for today, tomorrow in itertools.pairwise(days):
+        assert today["test_day"] == tomorrow["day"]
+    assert days[0]["stale"] == days[0]["tasks"]
+    assert days[2]["stale"] != days[2]["tasks"]
+    for line in days:
+        metrics = json.loads((undisturbed / "days" / line["day"] / "metrics.json").read_text())
+        split = metrics["split"]
+        assert split["train"]["last_date"] == split["train"]["first_date"] == line["day"]
+        assert split["test"]["first_date"] == split["test"]["last_date"] == line["test_day"]
+    assert [line["new"].get("rows", {}).get("user_id", 0) > 0 for line in days[:2]] == [False, True]
+
+
+def test_what_fails_the_gate_is_never_exported(undisturbed):
+    assert not (undisturbed / "models").exists()
+    assert all(line["export"]["version"] is None for line in results(undisturbed))
+    assert "not 0.9900" in results(undisturbed)[0]["export"]["reason"]
+    table = (undisturbed / "days" / "README.md").read_text()
+    assert table.count("\n| 2022-") == 4
+    assert table.count("no: click auc") == 4
+    assert (undisturbed / "days" / "progress.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_killed_at_a_days_boundary_and_within_a_day_it_gives_the_same(undisturbed, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    days = [line["day"] for line in results(undisturbed)]
+    arguments = command(tmp_path, "--no-figures")
+    # Once the first day has ended; then in the middle of the third.
+    for sign in (days[0] + "/day.json", days[2] + "/checkpoints"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keras_smes", *arguments],
+            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 240
+        while process.poll() is None and time.monotonic() < deadline:
+            if (tmp_path / "days" / sign).exists():
+                break
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert main(arguments) == 0
+    assert _without_clock(results(tmp_path)) == _without_clock(results(undisturbed))
+    ours, theirs = (load_run(folder / "days" / days[-1])[0] for folder in (tmp_path, undisturbed))
+    for mine, other in zip(ours.variables, theirs.variables, strict=True):
+        assert np.array(mine).tobytes() == np.array(other).tobytes(), mine.path
+    assert main([*arguments, "--epochs", "2"]) == 2  # days of another configuration
+
+
+def _without_clock(lines):
+    return [
+        {key: line[key] for key in ("day", "test_day", "rows", "new", "tasks", "stale")} for line in lines
+    ]
+
+
+def test_one_day_is_not_enough():
+    from keras_smes.data import simulate
+
+    day = datetime.date(2022, 4, 26)
+    with pytest.raises(ValueError, match="Two days with rows"):
+        Days(day, day).pairs(simulate(rows=500, days=4))
+
+
+def test_on_a_real_log(kuairand_folder, tmp_path):
+    """Three days of KuaiRand, the first with all before it; figures are those of the rows by themselves."""
+    config = {
+        "data_options": {"half_life": 7.0},
+        "experts": {"num_experts": 4, "num_shared": 1, "expert_units": [8, 4]},
+        "encoder": {"units": [16]},
+        "training": {"epochs": 1},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    given = ["--data", "kuairand-pure", "--data-dir", str(kuairand_folder), "--no-figures"]
+    dates = ["--from-date", "2022-04-27", "--to-date", "2022-04-29"]
+    options = ["--config", str(tmp_path / "config.json"), "--out", str(tmp_path / "days"), *dates]
+    assert main(["progressive", *given, *options]) == 0
+    first, second = results(tmp_path)
+    assert (first["day"], second["test_day"]) == ("2022-04-27", "2022-04-29")
+    assert first["rows"] > second["rows"]
+    assert second["new"]["rows"]["video_id"] > 0
+    assert second["tasks"]["click"]["auc"] > 0.65
+    data = with_statistics(load("kuairand-pure", kuairand_folder, half_life=7.0))
+    day = datetime.date(2022, 4, 29)
+    ranker = load_run(tmp_path / "days" / "2022-04-28")[0]
+    assert evaluate(ranker, data.between(day, day))["tasks"] == second["tasks"]
