@@ -1,0 +1,189 @@
+"""A plan: all counts of a model on a cluster, and which of them is full first."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.planning.arithmetic import (
+    multiplications,
+    request_multiplications,
+    step_multiplications,
+)
+from keras_smes.planning.cluster import Cluster
+from keras_smes.planning.payload import default_request_bytes
+from keras_smes.planning.sizes import TABLES, activation_bytes, kept_bytes, parameters, slot_bytes
+from keras_smes.planning.traffic import (
+    all_reduce_bytes,
+    all_to_all_bytes,
+    memory_bytes,
+    table_bytes,
+    touched_rows,
+)
+from keras_smes.planning.workload import Workload
+from keras_smes.training.config import RunConfig, read_values
+from keras_smes.training.runs import CONFIG, METRICS, SCHEMA
+
+GB = 1e9
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What `make_plan` counts.
+
+    Args:
+        parameters: By part.
+        slot_bytes: By part.
+        multiplications: Of an instance's forward pass, by part.
+        step: Of a training step: `multiplications` of all workers, rows touched, and by worker the bytes of
+            `all_reduce`, `all_to_all`, `tables` (each way, as `tables_of_a_server`) and `memory`.
+        request: `multiplications` and `bytes`.
+        memory: Bytes on a `worker`, of which `activations` are an estimate; on a `server`; in `serving`, where
+            one host has all weights.
+        seconds: Least seconds of a step by what takes them, if nothing else did.
+        full: What is needed over what there is, by memory; more than 1 doesn't fit.
+    """
+
+    parameters: Mapping[str, int]
+    slot_bytes: Mapping[str, int]
+    multiplications: Mapping[str, int]
+    step: Mapping[str, int]
+    request: Mapping[str, int]
+    memory: Mapping[str, int]
+    seconds: Mapping[str, float]
+    full: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the plan as JSON values."""
+        return dataclasses.asdict(self)
+
+    @property
+    def slowest(self) -> str:
+        """What takes the longest in a step."""
+        return max(self.seconds, key=lambda name: self.seconds[name])
+
+
+def make_plan(model: Workload, cluster: Cluster | None = None) -> Plan:
+    """Counts what a model takes on a cluster.
+
+    Args:
+        model: The `Workload`.
+        cluster: The `Cluster`. Defaults to `None`, one worker.
+
+    Returns:
+        The `Plan`.
+
+    Example:
+
+    >>> model = Workload([Lookup("user_id", rows=10**9, dim=64)], embedding_optimizer="rowwise_adagrad")
+    >>> plan = make_plan(model, Cluster(workers=8, parameter_servers=4))
+    >>> plan.memory["server"], round(plan.full["server"], 3)
+    (65000000000, 0.127)
+    """
+    cluster = cluster or Cluster()
+    kept, activations = kept_bytes(model, cluster), activation_bytes(model, cluster)
+    tables = table_bytes(model, cluster)
+    step = {
+        "multiplications": step_multiplications(model),
+        "touched_rows": sum(touched_rows(model).values()),
+        "all_reduce": all_reduce_bytes(model, cluster),
+        "all_to_all": all_to_all_bytes(model, cluster),
+        "tables": tables["worker"],
+        "tables_of_a_server": tables["server"],
+        "memory": memory_bytes(model, cluster),
+    }
+    memory = {**kept, "worker": kept["worker"] + activations, "activations": activations}
+    return Plan(
+        parameters(model),
+        slot_bytes(model),
+        multiplications(model),
+        step,
+        {"multiplications": request_multiplications(model), "bytes": default_request_bytes(model)},
+        memory,
+        _seconds(step, cluster),
+        {
+            "worker": memory["worker"] / GB / cluster.worker_memory_gb,
+            "server": memory["server"] / GB / cluster.host_memory_gb,
+            "serving": memory["serving"] / GB / cluster.host_memory_gb,
+        },
+    )
+
+
+def _seconds(step: Mapping[str, int], cluster: Cluster) -> dict[str, float]:
+    links = {name: step[name] for name in ("all_reduce", "all_to_all", "tables", "tables_of_a_server")}
+    per_second = 1e12 * cluster.teramultiplications_per_second
+    return {
+        "multiplications": step["multiplications"] / cluster.workers / per_second,
+        "memory": step["memory"] / GB / cluster.memory_gb_per_second,
+        **{name: count / GB / cluster.link_gb_per_second for name, count in links.items()},
+    }
+
+
+def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
+    """Reads what a plan is for.
+
+    Args:
+        path: YAML or JSON, with the fields of `Workload` under `model` and of `Cluster` under `cluster`; or
+            the folder of a finished run, which is planned for one worker.
+
+    Raises:
+        ValueError: A key is missing or unknown.
+    """
+    path = Path(path)
+    if path.is_dir():
+        schema, metrics = (
+            json.loads((path / name).read_text(encoding="utf-8")) for name in (SCHEMA, METRICS)
+        )
+        config = RunConfig.read(path / CONFIG)
+        return Workload.of_run(FeatureSchema.from_config(schema), config, len(metrics["tasks"])), Cluster()
+    values = read_values(path)
+    known = {"model": Workload, "cluster": Cluster}
+    if "model" not in values or set(values) - set(known):
+        raise ValueError(f"A plan holds `model` and `cluster`. Received: {sorted(values)}")
+    model, cluster = (_made(kind, values.get(name) or {}) for name, kind in known.items())
+    return model, cluster
+
+
+def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise ValueError(f"Keys must be among {list(fields)}. Received: unknown={unknown}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"A {kind.__name__} can't be made: {error}. Received: {sorted(values)}") from None
+
+
+def to_text(plan: Plan) -> str:
+    """Returns a plan as a table for people."""
+    total = sum(plan.parameters.values())
+    lines = [
+        *_section("parameters", plan.parameters, total, ""),
+        *_section("optimizer's slots", plan.slot_bytes, sum(plan.slot_bytes.values()), "B"),
+        *_section(
+            "multiplications an instance", plan.multiplications, sum(plan.multiplications.values()), ""
+        ),
+        *_section("memory", plan.memory, None, "B"),
+        *_section("step", plan.step, None, ""),
+        *_section("request", plan.request, None, ""),
+        "least time of a step",
+        *(f"  {name:<22}{_amount(seconds, 's'):>12}" for name, seconds in plan.seconds.items()),
+        "memory needed of what there is",
+        *(f"  {name:<22}{share:>11.0%}{'  too much' * (share > 1)}" for name, share in plan.full.items()),
+        f"slowest: {plan.slowest}; share of tables in all parameters: {plan.parameters[TABLES] / total:.2%}",
+    ]
+    return "\n".join(lines)
+
+
+def _section(title: str, values: Mapping[str, int], total: int | None, unit: str) -> list[str]:
+    rows = dict(values) if total is None else {**values, "all": total}
+    return [title, *(f"  {name:<22}{_amount(value, unit):>12}" for name, value in rows.items())]
+
+
+def _amount(value: float, unit: str) -> str:
+    """A number of three digits with a prefix."""
+    steps = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ")]
+    size, prefix = next(((s, p) for s, p in steps if value >= s), (1e-9, "n") if value else (1, ""))
+    return f"{value / size:.3g} {prefix}{unit}".rstrip()

@@ -1,0 +1,116 @@
+"""What is kept: parameters, the optimizer's slots, and on which machine they lie."""
+
+import itertools
+from collections.abc import Sequence
+
+from keras_smes.planning.cluster import Cluster
+from keras_smes.planning.workload import Workload
+
+FLOAT = 4  # bytes
+# Slots a parameter, of the weights that are no tables.
+SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}
+TABLES, EXPERTS = "tables", "experts"
+
+
+def mlp(width: int, units: Sequence[int]) -> int:
+    """Parameters of dense layers: `sum (in + 1) * out`."""
+    return sum((a + 1) * b for a, b in itertools.pairwise([width, *units]))
+
+
+def products(width: int, units: Sequence[int]) -> int:
+    """Multiplications of dense layers for an instance: `sum in * out`."""
+    return sum(a * b for a, b in itertools.pairwise([width, *units]))
+
+
+def parameters(model: Workload) -> dict[str, int]:
+    """Counts the parameters by part.
+
+    ```
+    tables   sum over tables of rows * dim
+    encoder  sum (in + 1) * out
+    routers  D * T * E
+    experts  E * sum (in + 1) * out
+    towers   T * sum (in + 1) * out
+    ```
+
+    Args:
+        model: The `Workload`.
+    """
+    d, out = model.encoder_units[-1], model.expert_units[-1]
+    return {
+        TABLES: sum(table.rows * table.dim for table in model.tables.values()),
+        "encoder": mlp(model.width, model.encoder_units),
+        "routers": d * model.tasks * model.num_experts,
+        EXPERTS: model.num_experts * mlp(d, model.expert_units),
+        "towers": model.tasks * mlp(out, [*model.tower_units, 1]),
+    }
+
+
+def slot_bytes(model: Workload) -> dict[str, int]:
+    """Counts the bytes of the optimizer's slots by part; a few counters are left out.
+
+    ```
+    tables   lazy_adam: 2 * rows * dim floats; rowwise_adagrad: rows floats
+    others   adam, adamw: 2 a parameter; adagrad: 1; sgd: none
+    ```
+
+    Args:
+        model: The `Workload`.
+    """
+    sizes = {part: SLOTS[model.optimizer] * count * FLOAT for part, count in parameters(model).items()}
+    per_row = [2 * t.dim if model.embedding_optimizer == "lazy_adam" else 1 for t in model.tables.values()]
+    rows = [table.rows for table in model.tables.values()]
+    return {**sizes, TABLES: sum(n * slots * FLOAT for n, slots in zip(rows, per_row, strict=True))}
+
+
+def kept_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:
+    """Counts the bytes of weights, slots and dense gradients on a machine of each kind, rounded up.
+
+    ```
+    server   (tables + their slots) / servers
+    worker   dense weights, slots and gradients; of the experts 1/n if they are spread; all tables if
+             there are no servers
+    serving  the weights
+    ```
+
+    Args:
+        model: The `Workload`.
+        cluster: The `Cluster`.
+    """
+    weights = {part: FLOAT * count for part, count in parameters(model).items()}
+    slots = slot_bytes(model)
+    tables = weights[TABLES] + slots[TABLES]
+    worker = 0 if cluster.parameter_servers else tables
+    for part in weights.keys() - {TABLES}:
+        share = cluster.workers if part == EXPERTS and cluster.expert_parallel else 1
+        worker += _up(2 * weights[part] + slots[part], share)
+    servers = cluster.parameter_servers
+    return {
+        "server": _up(tables, servers) if servers else 0,
+        "worker": worker,
+        "serving": sum(weights.values()),
+    }
+
+
+def activation_bytes(model: Workload, cluster: Cluster) -> int:
+    """Estimates what a worker keeps of its share of a batch for the backward pass: each layer's output once.
+
+    ```
+    B/n * 4 * (width + encoder + 2 T E + |U| (D + expert layers) + T (out + tower layers))
+    ```
+
+    No test holds it against a measurement: what a compiler keeps, it may recompute, or keep twice.
+
+    Args:
+        model: The `Workload`.
+        cluster: The `Cluster`.
+    """
+    d, out = model.encoder_units[-1], model.expert_units[-1]
+    encoder = model.width + sum(model.encoder_units) + 2 * model.tasks * model.num_experts
+    experts = model.executed * (d + sum(model.expert_units))
+    towers = model.tasks * (out + sum(model.tower_units) + 1)
+    return _up(model.batch_size, cluster.workers) * FLOAT * (encoder + experts + towers)
+
+
+def _up(total: int, share: int) -> int:
+    return -(-total // share)
