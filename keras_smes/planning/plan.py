@@ -40,8 +40,8 @@ class Plan:
         step: Of a training step: `multiplications` of all workers, rows touched, and by worker the bytes of
             `all_reduce`, `all_to_all`, `tables` (each way, as `tables_of_a_server`) and `memory`.
         request: `multiplications` and `bytes`.
-        memory: Bytes on a `worker`, of which `activations` are an estimate; on a `server`; in `serving`, where
-            one host has all weights.
+        memory: Bytes on a `worker`, of which `activations` are an estimate; on a `server`; in `serving`,
+            where one host has all weights.
         seconds: Least seconds of a step by what takes them, if nothing else did.
         full: What is needed over what there is, by memory; more than 1 doesn't fit.
     """
