@@ -1,5 +1,6 @@
 """Tasks added to a trained model: none of the old ones' outputs changes."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,30 +8,39 @@ import numpy as np
 
 from keras_smes.incremental.carry import sources_by_name
 from keras_smes.tasks import Task
+from keras_smes.tasks.task import Labels
 
 
-def grow_tasks(old: Sequence[Task], fitted: Sequence[Task]) -> list[Task]:
-    """Returns the tasks of a model that goes on: the old ones as they were fitted, and those that are new.
+def grow_tasks(old: Sequence[Task], stated: Sequence[Task], labels: Labels) -> list[Task]:
+    """Returns the tasks of a model that goes on: the old ones as they were fitted, new ones fitted now.
 
     Args:
         old: The tasks of the model so far.
-        fitted: Those from now on, fitted on newer rows, in any order.
+        stated: Those from now on, as they are stated, in any order.
+        labels: The labels of newer rows.
 
     Raises:
         ValueError: An old task is missing, or is of another kind or label.
 
     Example:
 
-    >>> [task.name for task in grow_tasks([BinaryTask("click")], [BinaryTask("buy"), BinaryTask("click")])]
-    ['buy', 'click']
+    >>> old, labels = RegressionTask("seconds", mean=2.0, std=1.0), {"seconds": np.array([0.0, 40.0])}
+    >>> grow_tasks([old], [RegressionTask("seconds", weight=3.0)], labels)[0].mean
+    2.0
     """
     known = {task.name: task for task in old}
-    if missing := [name for name in known if name not in {task.name for task in fitted}]:
+    if missing := [name for name in known if name not in {task.name for task in stated}]:
         raise ValueError(f"`tasks` must hold those of the run, {list(known)}. Received: missing={missing}")
-    changed = [task.name for task in fitted if task.name in known and _differ(task, known[task.name])]
+    changed = [task.name for task in stated if task.name in known and _differ(task, known[task.name])]
     if changed:
         raise ValueError(f"A task of the run must keep its kind and columns. Received: changed={changed}")
-    return [known.get(task.name, task) for task in fitted]
+    return [_as_fitted(task, known[task.name]) if task.name in known else task.fit(labels) for task in stated]
+
+
+def _as_fitted(task: Task, old: Task) -> Task:
+    """What is not stated was fitted, and stays so: weights were learned for it."""
+    open_fields = [field.name for field in dataclasses.fields(task) if getattr(task, field.name) is None]
+    return dataclasses.replace(task, **{name: getattr(old, name) for name in open_fields})
 
 
 def _differ(one: Task, other: Task) -> bool:

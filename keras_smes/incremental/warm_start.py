@@ -125,13 +125,8 @@ class WarmStart:
         """
         seen = train if self.seen is None else self.seen
         schema = grow_schema(self.schema, seen.schema.fit(seen.columns()))
-        labels = train.labels()
-        fitted = [task if task.name in self._names else task.fit(labels) for task in train.tasks]
-        return prepare_for(schema, grow_tasks(self.tasks, fitted), train, verbose)
-
-    @property
-    def _names(self) -> set[str]:
-        return {task.name for task in self.tasks}
+        tasks = grow_tasks(self.tasks, train.tasks, train.labels())
+        return prepare_for(schema, tasks, train, verbose)
 
     def apply(self, prepared: Prepared, model: MultiTaskModel) -> None:
         """Sets the weights and the optimizer of a model.

@@ -4,11 +4,9 @@ import itertools
 from collections.abc import Sequence
 
 from keras_smes.planning.cluster import Cluster
-from keras_smes.planning.workload import Workload
+from keras_smes.planning.workload import ROW_SLOTS, SLOTS, Workload
 
 FLOAT = 4  # bytes
-# Slots a parameter, of the weights that are no tables.
-SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}
 TABLES, EXPERTS = "tables", "experts"
 
 
@@ -50,7 +48,7 @@ def slot_bytes(model: Workload) -> dict[str, int]:
     """Counts the bytes of the optimizer's slots by part; a few counters are left out.
 
     ```
-    tables   lazy_adam: 2 * rows * dim floats; rowwise_adagrad: rows floats
+    tables   lazy_adam: 2 * rows * dim floats; rowwise_adagrad: rows floats; sgd: none
     others   adam, adamw: 2 a parameter; adagrad: 1; sgd: none
     ```
 
@@ -58,9 +56,9 @@ def slot_bytes(model: Workload) -> dict[str, int]:
         model: The `Workload`.
     """
     sizes = {part: SLOTS[model.optimizer] * count * FLOAT for part, count in parameters(model).items()}
-    per_row = [2 * t.dim if model.embedding_optimizer == "lazy_adam" else 1 for t in model.tables.values()]
-    rows = [table.rows for table in model.tables.values()]
-    return {**sizes, TABLES: sum(n * slots * FLOAT for n, slots in zip(rows, per_row, strict=True))}
+    a_number, a_row = ROW_SLOTS[model.embedding_optimizer]
+    slots = sum(table.rows * (a_number * table.dim + a_row) for table in model.tables.values())
+    return {**sizes, TABLES: FLOAT * slots}
 
 
 def kept_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:

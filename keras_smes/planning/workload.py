@@ -10,6 +10,11 @@ from keras_smes.features.sequences import MultiValued
 from keras_smes.routing import union_bound
 from keras_smes.training.config import RunConfig
 
+# Slots a parameter, of the weights that are no tables.
+SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}
+# Slots of tables: for each number, and for each row.
+ROW_SLOTS = {"lazy_adam": (2, 0), "rowwise_adagrad": (0, 1), "sgd": (0, 0)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Lookup:
@@ -81,6 +86,11 @@ class Workload:
             check_count(field, getattr(self, field))
         check_counts("encoder_units", self.encoder_units)
         check_counts("expert_units", self.expert_units)
+        for field, known in (("optimizer", SLOTS), ("embedding_optimizer", ROW_SLOTS)):
+            if getattr(self, field) not in known:
+                raise ValueError(
+                    f"`{field}` must be one of {list(known)}. Received: {getattr(self, field)!r}"
+                )
         if not 0 < check_weight("distinct", self.distinct) <= 1:
             raise ValueError(f"`distinct` must be in (0, 1]. Received: distinct={self.distinct}")
         check_picks(self.num_experts, self.num_shared, self.privates)

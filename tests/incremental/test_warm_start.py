@@ -210,9 +210,9 @@ def test_the_schedule_begins_anew(start, log, day):
 
 def test_what_can_not_go_on_is_refused(start, log, tmp_path, run):
     with pytest.raises(ValueError, match=r"missing=\['like'\]"):
-        grow_tasks(start.tasks, [BinaryTask("click")])
+        grow_tasks(start.tasks, [BinaryTask("click")], {})
     with pytest.raises(ValueError, match=r"changed=\['like'\]"):
-        grow_tasks(start.tasks, [BinaryTask("click"), RegressionTask("like")])
+        grow_tasks(start.tasks, [BinaryTask("click"), RegressionTask("like")], {})
     with pytest.raises(ValueError, match="`num_experts` must be at least 6"):
         begun(start, same_features(start, log), num_experts=4)
     layer = SharedBottom(2, (4,))
