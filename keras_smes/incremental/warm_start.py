@@ -95,7 +95,9 @@ class WarmStart:
         ranker, config = load_run(run)
         for name in (SCHEMA, TRAINING):
             if not (run / name).is_file():
-                raise FileNotFoundError(f"`run` must hold {name}: train it again. Received: {run} without it")
+                raise FileNotFoundError(
+                    f"`run` must hold {name}, as a run of one device does: train it again. Received: {run}"
+                )
         schema = FeatureSchema.from_config(json.loads((run / SCHEMA).read_text(encoding="utf-8")))
         with np.load(run / TRAINING, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -147,6 +149,8 @@ class WarmStart:
             check_not_negative(model.core)
         self._carry_weights(model, sources, prepared.tasks)
         self._carry_optimizer(model, sources)
+        if [task.name for task in prepared.tasks] == [task.name for task in self.tasks]:
+            self._carry_joint(model)
         if of_mixture:
             finish_mixture(new, before, is_new, _encoded(model.core, prepared), self.config.seed)
         self._new = {
@@ -172,7 +176,9 @@ class WarmStart:
             owner = name.removeprefix(SLOTS).rpartition("/")[0]
             if name in self.learned and not owner.startswith(JOINT):
                 _carry(name, slot, self.learned[name], sources.get(owner, {}))
-        # How losses are joined is a matter of all tasks together: with others, it starts fresh.
+
+    def _carry_joint(self, model: MultiTaskModel) -> None:
+        """How losses are joined is a matter of all tasks together: joined another way, it starts fresh."""
         joint = {name: slot for name, slot in slots_by_name(model).items() if f"{SLOTS}{JOINT}" in name}
         joint |= joint_by_name(model)
         if all(self.learned.get(name, _NOTHING).shape == tuple(v.shape) for name, v in joint.items()):

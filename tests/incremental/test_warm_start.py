@@ -30,7 +30,7 @@ def start(run):
 def begun(start, prepared, **experts):
     """The model of the run's configuration, with other options of the experts, that has just begun."""
     config = dataclasses.replace(start.config, experts={**start.config.experts, **experts})
-    ranker, model = new_model(config, prepared, 10, start.first_step)
+    ranker, model = new_model(config, prepared, 10, first_step=start.first_step)
     start.apply(prepared, model)
     return ranker, model
 
@@ -202,7 +202,7 @@ def test_the_schedule_begins_anew(start, log, day):
     prepared = same_features(start, log.between(day(3), day(3)))
     optimizer = OptimizerConfig(learning_rate=0.25, schedule="cosine")
     config = dataclasses.replace(start.config, optimizer=optimizer)
-    _, model = new_model(config, prepared, 10, start.first_step)
+    _, model = new_model(config, prepared, 10, first_step=start.first_step)
     start.apply(prepared, model)
     assert start.first_step > 20
     assert float(model.optimizer.learning_rate) == 0.25
