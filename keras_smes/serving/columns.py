@@ -224,8 +224,8 @@ def _column(name: str, value: Any, spec: TensorSpec) -> Array:
         return column
     if column.ndim == 1 and spec.shape[1:] == (1,):
         column = column[:, np.newaxis]
-    fits = (wanted in (None, size) for size, wanted in zip(column.shape, spec.shape, strict=False))
-    if column.ndim != len(spec.shape) or not all(fits):
+    sizes = zip(column.shape, spec.shape, strict=False)
+    if column.ndim != len(spec.shape) or any(wanted not in (None, size) for size, wanted in sizes):
         wanted = ", ".join("any" if size is None else str(size) for size in spec.shape)
         raise ValueError(f"Feature `{name}` must have the shape ({wanted}). Received: {column.shape}")
     return column

@@ -44,8 +44,9 @@ KINDS: Final = (
     _kind("uint32", 22, "uint32_val", "<u4"),
     _kind("uint64", 23, "uint64_val", "<u8"),
 )
+BY_NAME: Final = MappingProxyType({kind.name: kind for kind in KINDS})
 BY_NUMBER: Final = MappingProxyType({kind.number: kind for kind in KINDS})
-BY_DTYPE: Final = MappingProxyType({kind.dtype: kind for kind in KINDS})
+BY_DTYPE: Final = MappingProxyType({kind.dtype.newbyteorder("<"): kind for kind in KINDS})
 
 
 def dtype_name(number: int) -> str:
@@ -84,7 +85,6 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     numpy_dtype("bfloat16").itemsize  # 2
     ```
     """
-    for kind in KINDS:
-        if kind.name == name:
-            return kind.dtype
-    raise ValueError(f"`name` must be a dtype that is carried here. Received: name={name!r}")
+    if name not in BY_NAME:
+        raise ValueError(f"`name` must be a dtype that is carried here. Received: name={name!r}")
+    return BY_NAME[name].dtype

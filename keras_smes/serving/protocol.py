@@ -7,6 +7,7 @@ that neither TensorFlow nor one set of generated classes is needed here.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -205,20 +206,32 @@ def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
     """Writes dtype and shape; returns the array as it goes out, and its kind."""
     # NumPy's own type for a single text would lose zero bytes at its end.
     array = np.asarray(array, object if isinstance(array, (bytes, str)) else None)
-    if array.dtype.kind in "OSU":
-        kind = STRING
-    else:
-        found = BY_DTYPE.get(array.dtype.newbyteorder("="))
-        if found is None:
-            raise ValueError(f"`array` must have a dtype that is carried here. Received: {array.dtype}")
-        kind = found
-        array = array.astype(kind.dtype.newbyteorder("<"), copy=False)
-    proto.dtype = kind.number
-    shape = proto.tensor_shape
-    shape.SetInParent()
-    for size in array.shape:
-        shape.dim.add().size = size
+    kind = BY_DTYPE.get(array.dtype)
+    if kind is None:
+        array, kind = _as_sent(array)
+    proto.MergeFromString(_header(type(proto), kind.number, array.shape))
     return array, kind
+
+
+def _as_sent(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Kind]:
+    """Finds the kind of NumPy's texts, and of numbers in the other byte order, which are turned."""
+    if array.dtype.kind in "SU":
+        return array, STRING
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in BY_DTYPE:
+        raise ValueError(f"`array` must have a dtype that is carried here. Received: {array.dtype}")
+    return array.astype(dtype), BY_DTYPE[dtype]
+
+
+@lru_cache(maxsize=1024)
+def _header(message: Any, number: int, shape: tuple[int, ...]) -> bytes:
+    """Dtype and shape as they lie in a message: many tensors share them, and writing takes long."""
+    proto = message(dtype=number)
+    proto.tensor_shape.SetInParent()
+    for size in shape:
+        proto.tensor_shape.dim.add().size = size
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def _as_bytes(strings: np.ndarray[Any, Any]) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -13,6 +14,16 @@ from keras_smes.serving.protocol import decode
 from keras_smes.serving.session import Runner
 
 DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """A SignatureDef as plain dicts, which requests look things up in much faster: alias to the
+    name of the tensor, in the order of aliases, and alias to the default."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    defaults: Mapping[str, Any]
 
 
 class Servable:
@@ -34,6 +45,7 @@ class Servable:
 
     def __init__(self, runner: Runner, max_executors: int = 64) -> None:
         self.signatures = runner.signatures
+        self._plain = {name: _plain(signature) for name, signature in runner.signatures.items()}
         self._runner = runner
         self._max_executors = max_executors
         self._executors: set[tuple[str, frozenset[str]]] = set()
@@ -68,16 +80,16 @@ class Servable:
         ```
         """
         name = signature_name or DEFAULT_SIGNATURE
-        if name not in self.signatures:
+        if name not in self._plain:
             raise ServingError(
                 grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
             )
-        signature = self.signatures[name]
+        signature = self._plain[name]
         tensors = _input_tensors(signature, inputs)
-        feeds = {signature.inputs[alias].name: value for alias, value in tensors.items()}
+        feeds = {signature.inputs[alias]: value for alias, value in tensors.items()}
         wanted = _wanted_outputs(signature, output_filter)
         fetched = self._fetched(name, signature, wanted)
-        fetches = [signature.outputs[alias].name for alias in fetched]
+        fetches = [signature.outputs[alias] for alias in fetched]
         values = dict(zip(fetched, self._runner.run(feeds, fetches, timeout), strict=True))
         return {alias: values[alias] for alias in wanted}
 
@@ -107,28 +119,35 @@ class Servable:
         """Frees the session. No prediction may be running, and none may follow."""
         self._runner.close()
 
-    def _fetched(self, name: str, signature: Any, wanted: Sequence[str]) -> list[str]:
+    def _fetched(self, name: str, signature: _Signature, wanted: Sequence[str]) -> list[str]:
         """The outputs to compute: those wanted, in one order, or all once executors are many."""
         key = (name, frozenset(wanted))
         with self._lock:
             if key in self._executors or len(self._executors) < self._max_executors:
                 self._executors.add(key)
                 return sorted(wanted)
-        return sorted(signature.outputs)
+        return list(signature.outputs)
+
+
+def _plain(signature: Any) -> _Signature:
+    def names(tensors: Any) -> dict[str, str]:
+        return {alias: tensors[alias].name for alias in sorted(tensors)}
+
+    return _Signature(names(signature.inputs), names(signature.outputs), dict(signature.defaults))
 
 
 def _refuse(message: str) -> NoReturn:
     raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
-def _input_tensors(signature: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _input_tensors(signature: _Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Gives every input of a signature its value, in the order of their names."""
     _check_input_count(signature, inputs)
     tensors = {}
-    for alias in sorted(signature.inputs):
+    for alias, name in signature.inputs.items():
         if alias not in inputs and alias not in signature.defaults:
             _refuse(
-                f"Signature input alias: {alias}(feed name: {signature.inputs[alias].name}) not found in "
+                f"Signature input alias: {alias}(feed name: {name}) not found in "
                 f"request and no default value provided. Inputs expected to be in the request "
                 f"{_braced(inputs)}, or default input alias set: {','.join(sorted(signature.defaults))}"
             )
@@ -142,7 +161,7 @@ def _input_tensors(signature: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return tensors
 
 
-def _check_input_count(signature: Any, inputs: Mapping[str, Any]) -> None:
+def _check_input_count(signature: _Signature, inputs: Mapping[str, Any]) -> None:
     sent, known = set(inputs), set(signature.inputs)
     if len(sent) > len(known) or (len(sent) < len(known) and not signature.defaults):
         _refuse(
@@ -161,7 +180,7 @@ def _tensor(alias: str, value: Any) -> Any:
         _refuse(f"tensor parsing error: {alias}")
 
 
-def _wanted_outputs(signature: Any, output_filter: Sequence[str]) -> list[str]:
+def _wanted_outputs(signature: _Signature, output_filter: Sequence[str]) -> list[str]:
     seen: set[str] = set()
     for alias in output_filter:
         if alias not in signature.outputs:
@@ -172,7 +191,7 @@ def _wanted_outputs(signature: Any, output_filter: Sequence[str]) -> list[str]:
         if alias in seen:
             _refuse(f"duplicate output tensor alias: {alias}")
         seen.add(alias)
-    return list(output_filter) or sorted(signature.outputs)
+    return list(output_filter) or list(signature.outputs)
 
 
 def _braced(names: Iterable[str]) -> str:
