@@ -1,0 +1,15 @@
+#!/bin/sh
+# Prints a model configuration: which versions to load, and which label points at which of them.
+#     sh serving/model_config.sh NAME "VERSION ..." LABEL:VERSION ... > /models/models.config
+set -eu
+name=$1 versions=$2
+shift 2
+printf 'model_config_list {\n  config {\n'
+printf '    name: "%s"\n    base_path: "/models/%s"\n    model_platform: "tensorflow"\n' "$name" "$name"
+printf '    model_version_policy { specific {'
+printf ' versions: %s' $versions
+printf ' } }\n'
+for label; do
+    printf '    version_labels { key: "%s" value: %s }\n' "${label%:*}" "${label#*:}"
+done
+printf '  }\n}\n'
