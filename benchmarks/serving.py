@@ -83,8 +83,7 @@ def measured(num_experts, units, seconds):
             )
             sends[name] = sender(channel, request, 30.0)
         figures["client"] = client_costs(client, columns)
-        times = time_together(asks, repeats=int(50 * seconds))
-        figures["alone"] = {name: summary(milliseconds) for name, milliseconds in times.items()}
+        figures["alone"] = alone_in_turn(asks, seconds)
         figures["rows_per_second"] = saturated_together(asks["in process"], sends, seconds)
         figures["half"] = at_half(sends, figures["rows_per_second"], seconds)
     return figures
@@ -106,6 +105,15 @@ def example_columns(rows):
     columns = {f"id_{index}": generator.integers(0, 1000, rows) for index in range(IDS)}
     numbers = {f"number_{index}": generator.normal(size=rows).astype("float32") for index in range(NUMBERS)}
     return {**columns, **numbers}
+
+
+def alone_in_turn(asks, seconds):
+    """One request after another, as one client sends them: short loops by turns."""
+    times = {name: [] for name in asks}
+    for _ in range(ROUNDS):
+        for name, ask in asks.items():
+            times[name] += time_together({name: ask}, repeats=int(10 * seconds))[name]
+    return {name: summary(milliseconds) for name, milliseconds in times.items()}
 
 
 def saturated_together(ask, sends, seconds):
