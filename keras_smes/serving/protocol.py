@@ -209,7 +209,8 @@ def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
     kind = BY_DTYPE.get(array.dtype)
     if kind is None:
         array, kind = _as_sent(array)
-    proto.MergeFromString(_header(type(proto), kind.number, array.shape))
+    message: Any = type(proto)
+    proto.MergeFromString(_header(message, kind.number, array.shape))
     return array, kind
 
 
