@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("experiment", help="compare models over seeds; goes on where it stopped")
     )
     _add_plan(commands.add_parser("plan", help="count what a model takes on a cluster, on paper"))
+    _add_report(commands.add_parser("report", help="write one HTML page about runs, side by side"))
     _add_export(commands.add_parser("export", help="write a run as a version that TF Serving loads"))
     commands.add_parser("serve", help="serve an exported model over gRPC (flags of tensorflow_model_server)")
     _add_predict(commands.add_parser("predict", help="ask a server for scores"))
@@ -155,6 +156,14 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="YAML or JSON with `model` and `cluster`, or a run")
     parser.add_argument("--json", action="store_true", help="print JSON, in units and bytes")
     parser.set_defaults(run=_plan)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folders", nargs="+", metavar="RUN", help="folders of runs, or of experiments' results"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the page, such as report.html")
+    parser.set_defaults(run=_report)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -296,6 +305,12 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     plan = make_plan(*read_plan(arguments.config))
     print(json.dumps(plan.to_dict(), indent=2) if arguments.json else to_text(plan))
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from keras_smes.report import write_report
+
+    print(f"The report is {write_report(arguments.folders, arguments.out)}.")
 
 
 def _export(arguments: argparse.Namespace) -> int:

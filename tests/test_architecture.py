@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_smes"
 ROOMS = {
     "cli": 6,
     "experiments": 5,
+    "report": 5,
     "training": 5,
     "incremental": 5,
     "planning": 5,
@@ -16,6 +17,7 @@ ROOMS = {
     "ranker": 4,
     "distribution": 1,
     "baselines": 3,
+    "diagnostics": 3,
     "layers": 2,
     "metrics": 2,
     "data": 2,
@@ -43,6 +45,7 @@ CLOSED = {
     "serving": set(ROOMS) - {"serving"},
     "execution": {"layers", "routing", "balance", "features"},
     "features": {"layers", "execution", "routing", "balance"},
+    "diagnostics": {"data", "serving", "baselines"},
     "tasks": {"features", "execution", "routing", "balance", "losses", "optimizers"},
     "tfrs": set(ROOMS) - {"tfrs"},
     "viz": set(ROOMS) - {"viz"},

@@ -64,6 +64,9 @@ def test_train_writes_the_run(run):
         assert {"auc", "gauc", "logloss", "positives", "rows"} <= set(figures)
     assert metrics["routing"]["num_experts"] == 8
     assert 0 < metrics["parameters"]["experts"] < metrics["parameters"]["all"]
+    for gates in metrics["instance"]["gates"].values():
+        assert set(metrics["instance"]["shared"]) < {int(expert) for expert in gates}
+        assert sum(gates.values()) == pytest.approx(1)
 
 
 def test_evaluate_on_the_same_rows_gives_the_same_figures(run, capsys):

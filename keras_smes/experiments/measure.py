@@ -11,12 +11,12 @@ import numpy as np
 from keras_smes.baselines.cost import executed_multiplications, parameters
 from keras_smes.data import Interactions, Split, load, split_with_statistics
 from keras_smes.data.simulated import oracle
+from keras_smes.diagnostics import Events
 from keras_smes.experiments.config import Experiment
 from keras_smes.features.encoder import preprocessor
 from keras_smes.metrics import auc, gauc, log_loss
 from keras_smes.tasks import BinaryTask
 from keras_smes.training.batches import Arrays, PackedRows, run_preprocessor
-from keras_smes.training.callbacks import Curves
 from keras_smes.training.config import RunConfig
 from keras_smes.training.evaluate import evaluate_features
 from keras_smes.training.fit import Prepared, new_model, prepare
@@ -54,14 +54,14 @@ def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
     return Rows(parts, prepared, PackedRows(prepared.parts), test_features)
 
 
-class EpochClock(Curves):
-    """Notes when each epoch ends; writes no curve."""
+class EpochClock(Events):
+    """Notes when each epoch ends; writes nothing."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
         self.ends: list[float] = []
 
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
+    def scalars(self, step: int, figures: Mapping[str, float]) -> None:
         self.ends.append(time.perf_counter())
 
     def rows_per_second(self, rows: int) -> float:

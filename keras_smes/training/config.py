@@ -126,6 +126,8 @@ class TrainingConfig:
         validation: A `ValidationConfig`: training rows held out. Defaults to `None`, none.
         early_stopping: An `EarlyStopping` on those rows. Defaults to `None`, all epochs run.
         select: A `MetricOfTask`: the weights of its best epoch are kept. Defaults to `None`, the last.
+        monitor_rows: Rows whose routing is measured after each epoch, see `RoutingMonitor`: of those that are
+            held out if there are any. `0` measures none. Defaults to `2048`.
     """
 
     epochs: int = 2
@@ -138,8 +140,10 @@ class TrainingConfig:
     validation: ValidationConfig | None = None
     early_stopping: EarlyStopping | None = None
     select: MetricOfTask | None = None
+    monitor_rows: int = 2048
 
     def __post_init__(self) -> None:
+        check_count("monitor_rows", self.monitor_rows, minimum=0)
         for name in ("epochs", "batch_size", "steps_per_execution"):
             check_count(name, getattr(self, name))
         _check_one_of("loss_balance", self.loss_balance, LOSS_BALANCES)

@@ -7,16 +7,16 @@ import keras
 import numpy as np
 
 from keras_smes.data.interactions import Interactions
+from keras_smes.diagnostics import RoutingProbe, has_routing
 from keras_smes.distribution import Engine
-from keras_smes.layers import SMES
 from keras_smes.metrics import (
-    RoutingHealth,
     auc,
     expected_calibration_error,
     gauc,
     gxauc,
     log_loss,
     predicted_over_observed,
+    reliability_curve,
     xauc,
 )
 from keras_smes.tasks import BinaryTask, OrdinalTask, Task
@@ -37,8 +37,9 @@ def evaluate(ranker: keras.Model, rows: Interactions, engine: Engine | None = No
             `None`, this process scores all of them.
 
     Returns:
-        `tasks`: the figures of each task, see `task_figures`. `routing`: the measures of `RoutingHealth`,
-        empty if no layer of the ranker routes.
+        `tasks`: the figures of each task, see `task_figures`. `routing`: the measures of `RoutingHealth`, and
+        `instance`: of the first row, the `shared` experts and each task's `gates` by expert; both are empty
+        if no layer of the ranker routes.
     """
     return evaluate_features(ranker, preprocess(ranker, rows.columns()), rows, engine)
 
@@ -49,7 +50,7 @@ def evaluate_features(
     """As `evaluate`, of rows that are preprocessed already."""
     engine, core = engine or Engine(), ranker.get_layer("core")
     tasks = task_figures(ranker, score(core, features, engine), rows.labels(), rows.user_ids())
-    return {"tasks": tasks, "routing": _routing_health(core, features, engine)}
+    return {"tasks": tasks, **_routing(core, features, list(tasks), engine)}
 
 
 def score(core: keras.Model, features: Arrays, engine: Engine) -> dict[str, np.ndarray]:
@@ -87,7 +88,8 @@ def task_figures(
         For each task, how many `rows` count, and, `None` where they don't define a figure:
 
         - a binary task: `auc`, `gauc` (by impressions), `gauc_users` and `gauc_users_left_out`, `logloss`,
-          `predicted_over_observed`, `calibration_error` (ten bins of equal width) and `positives`;
+          `predicted_over_observed`, `calibration_error` (ten bins of equal width), `calibration` (mean
+          `predicted`, `observed` share and `rows` of ten bins of equal mass) and `positives`;
         - a number such as watch time: `mae` and `rmse` in the label's unit, `predicted_over_observed`,
           `xauc`, and `gxauc` (within users, by impressions);
         - an ordinal task: the same of its levels' values, and for each threshold c `auc_at_c`: how well the
@@ -136,8 +138,18 @@ def _of_events(labels_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) 
         "logloss": _or_none(log_loss(labels_b, scores_b)),
         "predicted_over_observed": _or_none(predicted_over_observed(labels_b, scores_b)),
         "calibration_error": _or_none(expected_calibration_error(labels_b, scores_b)),
+        "calibration": _bins(labels_b, scores_b),
         "positives": int(labels_b.sum()),
     }
+
+
+def _bins(labels_b: np.ndarray, scores_b: np.ndarray) -> dict[str, list[float]] | None:
+    if not len(labels_b):
+        return None
+    curve = reliability_curve(labels_b, scores_b, binning="mass")
+    filled = curve.weight > 0
+    columns = {"predicted": curve.predicted, "observed": curve.observed, "rows": curve.weight}
+    return {name: values[filled].tolist() for name, values in columns.items()}
 
 
 def _of_numbers(observed_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> Figures:
@@ -155,17 +167,17 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _routing_health(core: keras.Model, features: Arrays, engine: Engine) -> dict[str, Any]:
-    smes = next((layer for layer in core.layers if isinstance(layer, SMES)), None)
-    if smes is None:
-        return {}
-    # A model of its own, so that ranking never pays for statistics.
-    probe = keras.Model(core.inputs, smes.route(smes.input))
-    bound = probe.output["executed"].shape[1]
-    health = RoutingHealth(smes.router.num_tasks, smes.router.num_experts, bound)
-    for batch, _ in batches(_own(features, engine), {}, BATCH):
-        health.update_state(probe(batch, training=False))
-    counts = engine.add_up(health.state())
-    health.reset_state()
-    health.add_state(counts)
-    return health.result()
+def _routing(core: keras.Model, features: Arrays, tasks: Sequence[str], engine: Engine) -> dict[str, Any]:
+    if not has_routing(core):
+        return {"routing": {}, "instance": {}}
+    probe = RoutingProbe(core)  # a model of its own, so that ranking never pays for statistics
+    (layer,) = probe.layers
+    first = probe.route({name: values[:1] for name, values in features.items()})[layer]
+    shared_e, weights_te = first["shared"][0], first["weights"][0].astype(float)
+    gates = {
+        task: {str(e): row_e[e] for e in np.flatnonzero(row_e)}
+        for task, row_e in zip(tasks, weights_te, strict=True)
+    }
+    instance = {"shared": np.flatnonzero(shared_e).tolist(), "gates": gates}
+    health = probe.measure(_own(features, engine), engine.add_up)[layer]
+    return {"routing": health, "instance": instance}

@@ -3,19 +3,20 @@
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 
 from keras_smes.data.interactions import Interactions
+from keras_smes.diagnostics import Events, RoutingMonitor, has_routing
 from keras_smes.distribution import Engine
 from keras_smes.features.encoder import preprocessor
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.ranker import build_ranker
 from keras_smes.tasks import Task
 from keras_smes.training.batches import Arrays, PackedRows, run_preprocessor
-from keras_smes.training.callbacks import Curves
 from keras_smes.training.config import RunConfig
 from keras_smes.training.jax_model import JaxMultiTaskModel
 from keras_smes.training.model import MultiTaskModel
@@ -25,6 +26,18 @@ from keras_smes.training.state import Progress
 from keras_smes.training.task_losses import TaskLosses, joint_loss
 from keras_smes.training.trainer import StepPlan, Trainer
 from keras_smes.training.validation import Validation, labelled
+
+
+class Outputs(NamedTuple):
+    """Where a training writes down what it shows while it goes on.
+
+    Attributes:
+        tensorboard: Folder of event files. Defaults to `None`, none are written.
+        routing: CSV file of the routing by epoch. Defaults to `None`, none is written.
+    """
+
+    tensorboard: Path | None = None
+    routing: Path | None = None
 
 
 class Fitted(NamedTuple):
@@ -76,7 +89,7 @@ def fit_ranker(
     validation: Interactions | None = None,
     verbose: int | str = "auto",
     session: Session | None = None,
-    curves: Curves | None = None,
+    outputs: Outputs | None = None,
     engine: Engine | None = None,
     start: Start | None = None,
 ) -> Fitted:
@@ -90,7 +103,7 @@ def fit_ranker(
         verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
         session: A `Session`: a state that it finds is taken up, and states are written. Defaults to
             `None`.
-        curves: `Curves` for TensorBoard. Defaults to `None`.
+        outputs: `Outputs`. Defaults to `None`, nothing is written.
         engine: The `Engine` that runs the steps, see `build_engine`. Defaults to `None`, one device.
         start: What to go on from. Defaults to `None`, fresh weights.
 
@@ -103,7 +116,7 @@ def fit_ranker(
         NonFiniteError: A loss or gradient is not finite.
     """
     prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
-    return fit_prepared(config, prepared, validation, verbose, session, curves, engine, start)
+    return fit_prepared(config, prepared, validation, verbose, session, outputs, engine, start)
 
 
 class Prepared(NamedTuple):
@@ -159,7 +172,7 @@ def fit_prepared(
     validation: Interactions | None = None,
     verbose: int | str = "auto",
     session: Session | None = None,
-    curves: Curves | None = None,
+    outputs: Outputs | None = None,
     engine: Engine | None = None,
     start: Start | None = None,
 ) -> Fitted:
@@ -168,6 +181,7 @@ def fit_prepared(
     _check_start(start, engine)
     _check_choice(config, validation)
     engine.check(config)
+    outputs = outputs or Outputs()
     plan = StepPlan(PackedRows(prepared.parts), config.training.batch_size, config.seed)
     ranker, model = new_model(config, prepared, plan.steps, engine, 0 if start is None else start.first_step)
     if start is not None:
@@ -175,7 +189,15 @@ def fit_prepared(
     watched = None
     if validation is not None:
         watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0), engine)
-    trainer = Trainer(model, plan, config.training, watched, session, curves, verbose, engine)
+    curves = None if outputs.tensorboard is None else Events(outputs.tensorboard)
+    core, features = ranker.get_layer("core"), prepared.features if watched is None else watched.features
+    monitor = _monitor(config.training.monitor_rows, ranker, features, outputs)
+
+    def measure(epoch: int) -> dict[str, float]:
+        engine.hand_over(model.core, core)
+        return {} if monitor is None else monitor.measure(epoch)
+
+    trainer = Trainer(model, plan, config.training, watched, session, curves, measure, verbose, engine)
     if session is not None:
         looked_at = () if watched is None else watched.parts
         found = session.resume(_fingerprint(prepared.schema, (*prepared.parts, *looked_at)))
@@ -184,6 +206,15 @@ def fit_prepared(
     progress = trainer.train()
     engine.hand_over(model.core, ranker.get_layer("core"))
     return Fitted(ranker, progress, model, prepared.schema)
+
+
+def _monitor(rows: int, ranker: keras.Model, features: Arrays, outputs: Outputs) -> RoutingMonitor | None:
+    core, tasks = ranker.get_layer("core"), ranker.get_layer("scores").tasks
+    if not rows or not has_routing(core):
+        return None
+    # A folder of its own: TensorBoard reads one file of a folder while it is written.
+    folder = None if outputs.tensorboard is None else outputs.tensorboard / "routing"
+    return RoutingMonitor(features, [task.name for task in tasks], rows, outputs.routing, folder, core)
 
 
 def new_model(

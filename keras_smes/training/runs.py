@@ -3,7 +3,8 @@
 `model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer's state, which the next run
 may go on from; `config.json`; `metrics.json`; `rows.jsonl`, some test rows.
 
-While it runs there is `checkpoints/`, and `tensorboard/` if that is asked for.
+Of a model that routes there is `routing.csv`, the routing by epoch. While it runs there is `checkpoints/`;
+`tensorboard/` if that is asked for.
 """
 
 import dataclasses
@@ -16,21 +17,21 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_smes.baselines.cost import executed_multiplications
 from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, date_range, load, split, split_with_statistics
 from keras_smes.distribution import Engine, build_engine
-from keras_smes.training.callbacks import Curves
 from keras_smes.training.checkpoints import write_whole
 from keras_smes.training.config import RunConfig
 from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate
-from keras_smes.training.fit import Fitted, Start, fit_ranker
+from keras_smes.training.fit import Fitted, Outputs, Start, fit_ranker
 from keras_smes.training.learned import learned
 from keras_smes.training.session import Session
 
 MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
 SCHEMA, TRAINING = "schema.json", "training.npz"
-CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"
+CHECKPOINTS, TENSORBOARD, ROUTING = "checkpoints", "tensorboard", "routing.csv"
 SAMPLE = 8
 
 
@@ -74,9 +75,10 @@ def train_run(
         options: `RunOptions`. Defaults to `None`, their defaults.
 
     Returns:
-        What is in `metrics.json`: `split`, `tasks`, `routing`, `history` (the figures by epoch), `parameters`
-        (of `all` layers, and of the `experts` with their routers or gates), `training` (the epochs run, the
-        one selected, the seconds and the rows a second that training took) and `environment`.
+        What is in `metrics.json`: `split`, `tasks`, `routing`, `instance`, `history` (the figures by epoch),
+        `parameters` (of `all` layers, and of the `experts` with their routers or gates), `multiplications` of
+        those an instance, `training` (the epochs run, the one selected, the seconds and the rows a second
+        that training took) and `environment`.
 
     Raises:
         ValueError: The folder holds an unfinished run of another configuration, whose differing keys are
@@ -132,14 +134,17 @@ def train_rows(
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
     if options.fresh and engine.is_chief:
         session.checkpoints.clear()
-    curves = Curves(out / TENSORBOARD) if options.tensorboard and engine.is_chief else None
     verbose = options.verbose if engine.is_chief else 0
-    fitted = fit_ranker(config, rows.train, rows.validation, verbose, session, curves, engine, start)
+    written = Outputs(out / TENSORBOARD if options.tensorboard else None, out / ROUTING)
+    outputs = written if engine.is_chief else Outputs()
+    fitted = fit_ranker(config, rows.train, rows.validation, verbose, session, outputs, engine, start)
+    evaluated = evaluate(fitted.ranker, rows.test, engine)
     metrics = {
         "split": dict(rows.description),
-        **evaluate(fitted.ranker, rows.test, engine),
+        **evaluated,
         "history": fitted.history,
         "parameters": _count_parameters(fitted.ranker),
+        "multiplications": _count_multiplications(fitted.ranker, evaluated["routing"]),
         "training": _describe_training(fitted, len(rows.train), engine),
         "environment": describe_environment(),
         **({} if start is None else {"start": start.describe()}),
@@ -186,6 +191,11 @@ def _check_unchosen(config: RunConfig) -> None:
 def _count_parameters(ranker: keras.Model) -> dict[str, int]:
     experts = ranker.get_layer("core").get_layer("experts")
     return {"all": ranker.count_params(), "experts": experts.count_params()}
+
+
+def _count_multiplications(ranker: keras.Model, routing: Mapping[str, Any]) -> float:
+    experts = ranker.get_layer("core").get_layer("experts")
+    return executed_multiplications(experts, routing.get("union_mean"))
 
 
 def _describe_training(fitted: Fitted, rows: int, engine: Engine) -> dict[str, Any]:
@@ -254,7 +264,7 @@ def evaluate_run(
         last: Last date. Defaults to `None`, the last one present.
 
     Returns:
-        What `metrics.json` holds: `split`, `tasks`, `routing`.
+        What `metrics.json` holds: `split`, `tasks`, `routing`, `instance`.
     """
     ranker, config = load_run(run)
     parts = split_with_statistics(

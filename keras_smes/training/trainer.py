@@ -9,9 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_smes.diagnostics import Events
 from keras_smes.distribution import Engine
 from keras_smes.training.batches import PackedRows, epoch_order
-from keras_smes.training.callbacks import BetweenSteps, Curves, RestoredMeans
+from keras_smes.training.callbacks import BetweenSteps, RestoredMeans
 from keras_smes.training.choice import Best, Figures, MetricOfTask
 from keras_smes.training.config import TrainingConfig
 from keras_smes.training.diagnosis import diagnose
@@ -26,6 +27,7 @@ from keras_smes.training.state import (
     write_variables,
 )
 
+Monitor = Callable[[int], Mapping[str, float]]
 Validate = Callable[[], tuple[Mapping[str, float], Figures]]
 
 
@@ -70,7 +72,9 @@ class Trainer:
         validate: Returns figures for the history, such as `{"val_loss": 0.5}`, and those of each task, by
             which epochs are compared. Defaults to `None`, no validation rows.
         session: A `Session`, which writes checkpoints. Defaults to `None`, nothing is written.
-        curves: `Curves` for TensorBoard. Defaults to `None`.
+        curves: `Events` for TensorBoard. Defaults to `None`.
+        monitor: Returns further figures for the history from the number of the epoch, such as those of a
+            `RoutingMonitor`. Defaults to `None`.
         verbose: Keras' verbosity. Defaults to `0`.
         engine: The `Engine` that runs the steps. Defaults to `None`, on one device.
     """
@@ -82,13 +86,14 @@ class Trainer:
         config: TrainingConfig,
         validate: Validate | None = None,
         session: Session | None = None,
-        curves: Curves | None = None,
+        curves: Events | None = None,
+        monitor: Monitor | None = None,
         verbose: int | str = 0,
         engine: Engine | None = None,
     ) -> None:
         self.engine = engine or Engine()
         self.model, self.plan, self.config, self.validate = model, plan, config, validate
-        self.session, self.curves, self.verbose = session, curves, verbose
+        self.session, self.curves, self.monitor, self.verbose = session, curves, monitor, verbose
         self.progress = Progress()
         self._variables = state_variables(model)
         self._best: list[np.ndarray] = []  # the core's weights of the selected epoch
@@ -152,7 +157,9 @@ class Trainer:
         if selected.epoch == epoch:
             self._best = [np.array(values, copy=True) for values in self.model.core.get_weights()]
         if self.curves is not None:
-            self.curves.write(self._steps_done(), logs)
+            self.curves.scalars(self._steps_done(), logs)
+        if self.monitor is not None:
+            logs = {**logs, **self.monitor(epoch)}
         history = (*progress.history, logs)
         self.progress = dataclasses.replace(
             progress, epoch=epoch + 1, history=history, selected=selected, stopping=stopping

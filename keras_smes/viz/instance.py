@@ -11,7 +11,7 @@ from keras_smes.viz import style
 
 SIDE = 0.92  # of a cell, in columns: what is left is the gap
 APART = 0.5  # between the shared and the private experts, in columns
-MOST_COLUMNS_WITH_NUMBERS = 20
+NUMBER_WIDTH = 0.24  # inches that a gate in a cell needs
 
 
 def instance_routing(
@@ -48,7 +48,7 @@ def instance_routing(
     for task, row_e in enumerate(weights_te):
         for expert, column in zip(experts_u, columns_u, strict=True):
             _cell(ax, column, task, row_e[expert], bool(shared_e[expert]))
-    if len(experts_u) <= MOST_COLUMNS_WITH_NUMBERS:
+    if style.has_room(ax, len(experts_u), NUMBER_WIDTH):
         _write_gates(ax, weights_te, experts_u, columns_u)
     _name_cells(ax, experts_u, columns_u, task_names)
     used = f"One instance: {len(experts_u)} of {len(shared_e)} experts"
@@ -105,7 +105,7 @@ def _name_cells(
 ) -> None:
     right = columns_u[-1] if len(columns_u) else 0.0
     ax.set(xlim=(-0.6, right + 0.6), ylim=(len(task_names) - 0.4, -0.6))
-    turned = 90 if len(experts_u) > MOST_COLUMNS_WITH_NUMBERS else 0
+    turned = 0 if style.has_room(ax, len(experts_u), NUMBER_WIDTH) else 90
     ax.set_xticks(columns_u, labels=[str(expert) for expert in experts_u], rotation=turned)
     ax.set_yticks(np.arange(len(task_names)), labels=list(task_names))
     ax.tick_params(length=0)

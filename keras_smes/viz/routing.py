@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 
 from keras_smes.viz import style
 
-MOST_EXPERTS_WITH_NUMBERS = 16  # more columns than this leave no room for a number in each cell
-MOST_TASKS_WITH_NUMBERS = 12
+NUMBER_WIDTH = 0.28  # inches that a number in a cell needs
 MOST_BARS_APART = 100  # more have no pixel to spare for a gap
 FAR = 12  # bounds to the pool's size: with it in view the bars would be slivers
 
@@ -56,8 +55,8 @@ def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) 
 def task_expert_heatmap(share_te: ArrayLike, task_names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Draws how each task spreads its choices over the experts, a row for each task.
 
-    The dash on the colour bar is the uniform share 1/E. With 16 experts or fewer, each cell carries
-    its number.
+    The dash on the colour bar is the uniform share 1/E. Where there is room, as for 16 experts on a figure of
+    its own, each cell carries its number.
 
     Args:
         share_te: `[T, E]`, the share of task t's choices that fell on expert e, in [0, 1]:
@@ -82,7 +81,7 @@ def task_expert_heatmap(share_te: ArrayLike, task_names: Sequence[str], ax: Axes
     image = ax.imshow(matrix_te, cmap=style.SEQUENTIAL, vmin=0, aspect="auto", interpolation="nearest")
     scale = style.color_bar(ax, image, "dash: uniform, 1/E", format=style.percent())
     scale.axhline(1 / num_experts, color=style.ON_LIGHT, linewidth=1.5)
-    if num_experts <= MOST_EXPERTS_WITH_NUMBERS:
+    if style.has_room(ax, num_experts, NUMBER_WIDTH):
         style.write_cells(ax, matrix_te, matrix_te.max(), ".0%")
     ax.set_yticks(np.arange(num_tasks), labels=list(task_names))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -164,7 +163,7 @@ def task_overlap(overlap_tt: ArrayLike, task_names: Sequence[str], ax: Axes | No
     ax = style.axes(ax, width=3.6 + 0.34 * len(task_names), height=2.0 + 0.3 * len(task_names))
     image = ax.imshow(matrix_tt, cmap=style.SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
     style.color_bar(ax, image, "Jaccard index")
-    if len(task_names) <= MOST_TASKS_WITH_NUMBERS:
+    if style.has_room(ax, len(task_names), NUMBER_WIDTH):
         style.write_cells(ax, matrix_tt, 1.0, ".2f")
     ax.set_xticks(places, labels=list(task_names), rotation=45, ha="right", rotation_mode="anchor")
     ax.set_yticks(places, labels=list(task_names))

@@ -40,7 +40,7 @@ def calibration_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Ax
     if not curves:
         raise ValueError(f"`curves` must have a task or more. Received: curves={curves!r}")
     points = {task: _points(task, *own) for task, own in curves.items()}
-    ax = style.axes(ax, height=4.2)
+    ax = style.axes(ax)
     top = min(1.0, max(SMALLEST_TOP, 1.05 * max(float(xy.max()) for xy in points.values())))
     ax.plot([0, top], [0, top], color=style.MUTED, linestyle=":", linewidth=1, marker="", label="calibrated")
     ax.set_prop_cycle(style.SERIES)  # the diagonal took no colour
@@ -68,7 +68,6 @@ def _points(task: str, predicted: ArrayLike, observed: ArrayLike) -> NDArray[np.
 
 
 def _scale(ax: Axes, top: float) -> None:
-    ax.set_aspect("equal", adjustable="box")
     ax.set_xscale("function", functions=(_root, np.square))
     ax.set_yscale("function", functions=(_root, np.square))
     ax.set(xlim=(0, top), ylim=(0, top))

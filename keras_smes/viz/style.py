@@ -112,6 +112,11 @@ def color_bar(ax: Axes, image: AxesImage, text: str, **kwargs: Any) -> Axes:
     return bar.ax
 
 
+def has_room(ax: Axes, columns: int, inches: float) -> bool:
+    """Whether so many columns of the axes are each so wide."""
+    return ax.bbox.width / ax.figure.dpi >= columns * inches
+
+
 def write_cells(ax: Axes, values: NDArray[np.float64], top: float, form: str) -> None:
     """Writes each number into its cell, in white where the cell is dark; NaN is left out."""
     for (row, column), value in np.ndenumerate(values):

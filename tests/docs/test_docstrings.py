@@ -170,6 +170,8 @@ NOT_RUN = {
     "keras_smes.data.kuairand_store.store_kuairand": "progress bars; docs/guides/data.md runs it without",
     "keras_smes.data.stream.Stream": "somebody's model",
     "keras_smes.experiments.run.run_experiment": "somebody's experiment",
+    "keras_smes.report.collect.collect": "somebody's runs",
+    "keras_smes.report.page.write_report": "somebody's runs",
 }
 EXAMPLES = {
     test.name: test

@@ -136,6 +136,11 @@ def test_figures_are_those_of_scikit_learn_on_the_rows_that_count(ranker, figure
     ratio = scores["buy"][clicked].sum() / bought.sum()
     assert figures["buy"]["predicted_over_observed"] == pytest.approx(ratio, rel=1e-5)
     assert 0 < figures["buy"]["calibration_error"] < 0.2
+    bins = figures["buy"]["calibration"]
+    assert sum(bins["rows"]) == figures["buy"]["rows"]
+    observed, predicted = (np.dot(bins[name], bins["rows"]) for name in ("observed", "predicted"))
+    assert observed == pytest.approx(figures["buy"]["positives"])
+    assert predicted / observed == pytest.approx(figures["buy"]["predicted_over_observed"])
 
 
 def test_numbers_are_ranked_as_all_pairs_say(ranker, figures, parts):

@@ -67,8 +67,10 @@ def test_routing_is_measured_over_all_rows(fitted, parts):
 
 def test_a_dense_model_has_no_routing(parts):
     config = RunConfig("simulated", model="mmoe", encoder=CONFIG.encoder, training=TrainingConfig(epochs=1))
-    ranker = fit_ranker(config, parts.train, verbose=0).ranker
-    assert evaluate(ranker, parts.test)["routing"] == {}
+    fitted = fit_ranker(config, parts.train, verbose=0)
+    evaluated = evaluate(fitted.ranker, parts.test)
+    assert evaluated["routing"] == evaluated["instance"] == {}
+    assert not any("dead_experts" in name for name in fitted.progress.history[0])
 
 
 def test_a_task_of_one_class_can_not_be_trained(parts):

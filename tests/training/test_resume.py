@@ -111,6 +111,7 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bits(config_file, undisturb
     for part in ("tasks", "history", "routing", "parameters"):
         assert figures[part] == expected[part]
     assert figures["training"]["selected_epoch"] == expected["training"]["selected_epoch"]
+    assert (out / "routing.csv").read_bytes() == (undisturbed / "routing.csv").read_bytes()
     assert not folder.exists()
 
 
@@ -137,6 +138,7 @@ def test_the_run_says_how_it_was_made(undisturbed):
     )
     assert {"keras", "tensorflow", "numpy"} <= set(environment["packages"])
     assert len(metrics["history"]["val_click_loss"]) == 3
+    assert len(metrics["history"]["experts/dead_experts"]) == 3
 
 
 def test_choosing_by_the_test_rows_is_refused(config_file, tmp_path, capsys):

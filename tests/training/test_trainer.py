@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_smes.diagnostics import Events
 from keras_smes.tasks import BinaryTask
 from keras_smes.training import EarlyStopping, MetricOfTask, NonFiniteError, Session, TrainingConfig
-from keras_smes.training.callbacks import Curves
 from keras_smes.training.state import Progress, read_variables, state_variables, write_variables
 
 pytestmark = pytest.mark.tensorflow
@@ -267,7 +267,7 @@ def test_curves_hold_each_epochs_figures(make_trainer, tmp_path):
     import tensorflow as tf
     from tensorflow.python.summary.summary_iterator import summary_iterator
 
-    trainer = make_trainer(curves=Curves(tmp_path))
+    trainer = make_trainer(curves=Events(tmp_path))
     history = trainer.train().history
     (file,) = tmp_path.iterdir()
     found = {}

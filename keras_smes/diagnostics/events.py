@@ -1,0 +1,71 @@
+"""Scalars, images and histograms for TensorBoard, which need not be installed to write them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Events:
+    """Writes event files. TensorFlow is imported with the first object, and TensorBoard never.
+
+    What its plugins read is written by the operation itself: `tf.summary.scalar` and its kin are
+    TensorBoard's, which may be missing.
+
+    Args:
+        folder: Folder of the event files: a run, as TensorBoard calls it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        import tensorflow as tf
+
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def scalars(self, step: int, figures: Mapping[str, float]) -> None:
+        """Writes numbers at a step; what isn't finite is left out."""
+        import tensorflow as tf
+
+        for name, value in figures.items():
+            if np.isfinite(value):
+                self._write("scalars", name, step, tf.constant(value, tf.float32))
+        self._writer.flush()
+
+    def image(self, step: int, name: str, pixels: NDArray[np.uint8], description: str) -> None:
+        """Writes a picture at a step.
+
+        Args:
+            step: The step.
+            name: Name of the picture.
+            pixels: uint8 `[height, width, 3]`.
+            description: What its rows, columns and colours are, as TensorBoard shows it beside the name.
+        """
+        import tensorflow as tf
+
+        height, width = (str(size).encode() for size in pixels.shape[:2])
+        png = tf.io.encode_png(pixels, compression=1)  # fast: it is training that waits
+        self._write("images", name, step, tf.stack([width, height, png]), description)
+
+    def histogram(self, step: int, name: str, edges: ArrayLike, counts: ArrayLike) -> None:
+        """Writes a histogram at a step.
+
+        Args:
+            step: The step.
+            name: Name of the histogram.
+            edges: Edges of the bins, one more than there are counts.
+            counts: How many values lie in each bin.
+        """
+        import tensorflow as tf
+
+        edges = np.asarray(edges, np.float64)
+        bins = np.stack([edges[:-1], edges[1:], np.asarray(counts)], axis=1)
+        self._write("histograms", name, step, tf.constant(bins, tf.float64))
+
+    def _write(self, plugin: str, name: str, step: int, value: Any, description: str = "") -> None:
+        import tensorflow as tf
+
+        metadata = tf.compat.v1.SummaryMetadata(summary_description=description)
+        metadata.plugin_data.plugin_name = plugin
+        with self._writer.as_default(step):
+            tf.summary.write(name, value, metadata=metadata)

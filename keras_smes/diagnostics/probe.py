@@ -1,0 +1,188 @@
+"""The routers of a functional model, run alone: no expert, no tower, and no trace in the model."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes.checks import check_count
+from keras_smes.layers import SMES, PrivateExpertGate
+from keras_smes.metrics import RoutingHealth
+
+Tensor = Any
+AddUp = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+BATCH = 2048
+
+
+class RoutingProbe:
+    """Measures how every layer of a model that chooses experts routes given rows.
+
+    Such layers are `SMES`, its kin among the baselines, and `PrivateExpertGate` where the layers are
+    composed by hand. They are found in models within models too, under names like `core/experts`. A probe is
+    a model of its own that shares their routers and whatever they read; experts are run only where another
+    router reads what they put out.
+
+    Args:
+        model: A functional or sequential model, built.
+
+    Attributes:
+        layers: Names of the layers, in the order of the model.
+
+    Raises:
+        ValueError: The model is not functional, or has no such layer.
+
+    Example:
+
+    >>> h = keras.Input((8,))
+    >>> smes = SMES(num_tasks=2, num_experts=4, num_shared=1, num_private=1, expert_units=3, name="experts")
+    >>> probe = RoutingProbe(keras.Model(h, smes(h)))
+    >>> health = probe.measure(np.random.default_rng(0).normal(size=(64, 8)).astype("float32"))
+    >>> health["experts"]["rows"], health["experts"]["union_bound"]
+    (64, 3)
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        graph = _graph(model)
+        routings = {} if graph is None else _routings(graph)
+        if graph is None or not routings:
+            raise ValueError(
+                "`model` must be functional, and have a layer that chooses experts, such as SMES. "
+                f"Received: {type(model).__name__} {model.name!r}"
+            )
+        self.layers = tuple(routings)
+        self._routers = keras.Model(graph._inputs_struct, routings)
+        self._health = {layer: _health(routing) for layer, routing in routings.items()}
+
+    def route(self, features: Any) -> dict[str, dict[str, Any]]:
+        """Routes a few rows, and returns the arrays of each layer's routing, as `SMES.route` names them.
+
+        Args:
+            features: What the model takes: arrays of a few rows, or a dict or list of them.
+        """
+        routings = self._routers(features, training=False)
+        arrays: dict[str, Any] = keras.tree.map_structure(keras.ops.convert_to_numpy, routings)
+        return arrays
+
+    def measure(self, features: Any, add_up: AddUp | None = None) -> dict[str, dict[str, Any]]:
+        """Routes rows, and returns what `RoutingHealth.result()` says of each layer.
+
+        Args:
+            features: What the model takes: arrays of N rows, or a dict or list of them.
+            add_up: Returns the sums over processes of a dict of arrays, where each process measures rows of
+                its own. Defaults to `None`: these are all rows.
+        """
+        for health in self._health.values():
+            health.reset_state()
+        for start in range(0, num_rows(features), BATCH):
+            batch = keras.tree.map_structure(lambda rows, at=start: rows[at : at + BATCH], features)
+            for layer, routing in self._routers(batch, training=False).items():
+                self._health[layer].update_state(routing)
+        if add_up is not None:
+            for health in self._health.values():
+                counts = add_up(health.state())
+                health.reset_state()
+                health.add_state(counts)
+        return {layer: health.result() for layer, health in self._health.items()}
+
+
+def has_routing(model: keras.Model) -> bool:
+    """Whether a model is functional and has a layer that chooses experts."""
+    graph = _graph(model)
+    return graph is not None and any(
+        isinstance(node.operation, SMES | PrivateExpertGate) or _is_routing_model(node.operation)
+        for node in _nodes(graph)
+    )
+
+
+def sample_rows(features: Any, rows: int) -> Any:
+    """Takes at most so many rows, evenly spread over arrays, or the first ones of a data set.
+
+    Args:
+        features: Arrays of N rows, or a dict or list of them; or an iterable of batches, of features alone or
+            of tuples that begin with them, such as a `tf.data.Dataset`.
+        rows: How many rows at most.
+
+    Returns:
+        NumPy arrays, in the same structure.
+
+    Example:
+
+    >>> sample_rows({"x": np.arange(10)}, 4)["x"].tolist()
+    [0, 3, 6, 9]
+    """
+    check_count("rows", rows)
+    if not _is_arrays(features):
+        features = _first_batches(features, rows)
+    count = num_rows(features)
+    taken = np.linspace(0, count - 1, min(rows, count)).astype(np.intp)
+    return keras.tree.map_structure(lambda values: np.asarray(values)[taken], features)
+
+
+def num_rows(features: Any) -> int:
+    """Returns the number of rows of arrays."""
+    return len(keras.tree.flatten(features)[0])
+
+
+def _is_arrays(features: Any) -> bool:
+    return all(
+        isinstance(leaf, np.ndarray) or keras.ops.is_tensor(leaf) for leaf in keras.tree.flatten(features)
+    )
+
+
+def _first_batches(batches: Any, rows: int) -> Any:
+    taken: list[Any] = []
+    for batch in batches:
+        features = batch[0] if isinstance(batch, tuple) else batch
+        taken.append(keras.tree.map_structure(keras.ops.convert_to_numpy, features))
+        if sum(num_rows(part) for part in taken) >= rows:
+            break
+    if not taken:
+        raise ValueError("`features` must have rows. Received: a data set without batches")
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:rows], *taken)
+
+
+def _health(routing: Mapping[str, Tensor]) -> RoutingHealth:
+    num_tasks, num_experts = routing["probabilities"].shape[1:]
+    return RoutingHealth(num_tasks, num_experts, bound=routing["executed"].shape[1])
+
+
+def _graph(model: Any) -> Any:
+    """The graph of layers of a functional or sequential model, or `None`."""
+    graph = getattr(model, "_functional", model)
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """The calls of layers that make up a model, in the order in which they run.
+
+    Keras has no public name for them: `model.layers` doesn't say with what a layer is called.
+    """
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from graph._nodes_by_depth[depth]
+
+
+def _is_routing_model(layer: Any) -> bool:
+    return isinstance(layer, keras.Model) and has_routing(layer)
+
+
+def _routings(graph: Any) -> dict[str, dict[str, Tensor]]:
+    """The routing of each choosing layer, by name, as symbolic tensors that hang on the model's inputs."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for node in _nodes(graph):
+        for name, routing in _routings_of(node.operation, node.arguments).items():
+            calls = sum(other.partition(" ")[0] == name for other in found)
+            found[f"{name} (call {calls + 1})" if calls else name] = routing
+    return found
+
+
+def _routings_of(layer: Any, arguments: Any) -> dict[str, dict[str, Tensor]]:
+    if isinstance(layer, SMES):
+        return {layer.name: layer.route(arguments.keras_tensors[0])}
+    if isinstance(layer, PrivateExpertGate):
+        return {layer.name: layer(*arguments.args, **arguments.kwargs)}
+    if not _is_routing_model(layer):
+        return {}
+    inner = _graph(layer)
+    routers = keras.Model(inner._inputs_struct, _routings(inner))
+    return {f"{layer.name}/{name}": routing for name, routing in routers(*arguments.args).items()}

@@ -1,0 +1,120 @@
+"""Routing by epoch and layer as a CSV file, a number a line, so that any tool can filter and plot it."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Measured(NamedTuple):
+    """A line of the file.
+
+    Attributes:
+        epoch: Number of the epoch, from 0.
+        layer: Name of the layer.
+        measure: Name of the measure, one of `RoutingHealth.result()`.
+        task: The task that it is of; empty for a measure of all.
+        at: The expert, the other task, or the number of executed experts; empty for a single number.
+        value: The number.
+    """
+
+    epoch: int
+    layer: str
+    measure: str
+    task: str
+    at: str
+    value: float
+
+
+class RoutingCsv:
+    """Writes what routers did, epoch by epoch.
+
+    A file that is there is gone on with: lines of the epoch that is written, and of later ones, are
+    replaced. So a training that was killed and taken up leaves the file of an undisturbed one, and one that
+    starts over begins it anew.
+
+    Args:
+        path: The file; its folder is made if there is none.
+
+    Example:
+
+    >>> file = RoutingCsv(folder / "routing.csv")
+    >>> file.write(0, {"experts": {"dead_experts": 1, "expert_load": [0.7, 0.3]}}, ["click", "like"])
+    >>> [line.value for line in read_routing(folder / "routing.csv") if line.measure == "expert_load"]
+    [0.7, 0.3]
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._next: int | None = None
+
+    def write(self, epoch: int, results: Mapping[str, Mapping[str, Any]], task_names: Sequence[str]) -> None:
+        """Writes the lines of an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            results: Of each layer, what `RoutingHealth.result()` returns. `None`, what is not defined, is
+                left out.
+            task_names: Names of the tasks.
+        """
+        if self._next != epoch:
+            self._keep_before(epoch)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            for layer, result in results.items():
+                writer.writerows(_lines(epoch, layer, result, task_names))
+        self._next = epoch + 1
+
+    def _keep_before(self, epoch: int) -> None:
+        kept = [line for line in read_routing(self.path) if line.epoch < epoch] if self.path.exists() else []
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f"partial-{self.path.name}")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([Measured._fields, *kept])
+        partial.replace(self.path)
+
+
+def read_routing(path: str | Path) -> list[Measured]:
+    """Reads what `RoutingCsv` wrote; a last line that a kill cut short is left out.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: The file is no such file.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))
+    if not lines or tuple(lines[0]) != Measured._fields:
+        raise ValueError(f"{path} must begin with {','.join(Measured._fields)}. Received: {lines[:1]}")
+    whole = [line for line in lines[1:] if len(line) == len(Measured._fields) and line[-1]]
+    return [_measured(*line) for line in whole]
+
+
+def _measured(epoch: str, layer: str, measure: str, task: str, at: str, value: str) -> Measured:
+    return Measured(int(epoch), layer, measure, task, at, float(value))
+
+
+def _lines(
+    epoch: int, layer: str, result: Mapping[str, Any], task_names: Sequence[str]
+) -> Iterator[Measured]:
+    for measure, value in result.items():
+        for task, at, number in _numbers(measure, value, task_names):
+            if number is not None:
+                yield Measured(epoch, layer, measure, task, at, float(number))
+
+
+def _numbers(measure: str, value: Any, task_names: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+    """The numbers of a measure, each with its task and its place."""
+    if measure == "task_overlap_matrix":
+        for task, row in zip(task_names, value, strict=True):
+            yield from ((task, other, number) for other, number in zip(task_names, row, strict=True))
+    elif measure == "task_expert_share":
+        for task, row in zip(task_names, value, strict=True):
+            yield from ((task, str(expert), number) for expert, number in enumerate(row))
+    elif measure == "router_entropy_per_task":
+        yield from ((task, "", number) for task, number in zip(task_names, value, strict=True))
+    elif isinstance(value, list):  # by expert, or by number of executed experts
+        yield from (("", str(place), number) for place, number in enumerate(value))
+    else:
+        yield "", "", value

@@ -1,0 +1,183 @@
+"""The figures of a run, each with what it tells, and the reason where a run has nothing to draw it from."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from keras_smes import viz
+from keras_smes.report.collect import Group, Run
+from keras_smes.report.svg import inline_svg
+from keras_smes.training.runs import ROUTING
+
+OF_ROUTER = "no layer chooses experts"
+
+
+class Missing(Exception):
+    """A run doesn't hold what a figure is made of; the message says what."""
+
+
+class Kind(NamedTuple):
+    """A kind of figure.
+
+    Attributes:
+        title: Its heading.
+        note: What it tells, in a sentence or two.
+        draw: Draws it for a run, or raises `Missing`.
+        height: From the number of tasks to inches.
+    """
+
+    title: str
+    note: str
+    draw: Callable[[Run, Axes], Any]
+    height: Callable[[int], float] = lambda tasks: 3.0
+
+
+def draw_run(kind: Kind, run: Run, name: str) -> str:
+    """Returns a figure of a run as SVG.
+
+    Raises:
+        Missing: The run doesn't hold what it is made of.
+    """
+    tasks = len(run.metrics["tasks"])
+    return inline_svg(lambda ax: kind.draw(run, ax), name, f"{kind.title}, {run.name}", kind.height(tasks))
+
+
+def cost_against_capacity(groups: Sequence[Group]) -> str:
+    """Returns the figure of all groups that know their cost.
+
+    Raises:
+        Missing: None does.
+    """
+    sizes = {
+        legend_name(group.label): (known["parameters"]["experts"], known["multiplications"])
+        for group in groups
+        if "multiplications" in (known := group.runs[0].metrics)
+    }
+    if not sizes:
+        raise Missing("no run says how many multiplications it takes")
+    return inline_svg(lambda ax: viz.cost_against_capacity(sizes, ax), "cost", "Cost against capacity", 3.2)
+
+
+def legend_name(name: str) -> str:
+    """Returns a name as Matplotlib shows it: no formula between dollars, and never left out of a legend."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
+def _loss(run: Run, ax: Axes) -> None:
+    history = run.metrics.get("history")
+    if not history:
+        raise Missing("the losses by epoch were not kept")
+    viz.training_curves(history, ax)
+
+
+def _calibration(run: Run, ax: Axes) -> None:
+    curves = {
+        legend_name(task): (own["calibration"]["predicted"], own["calibration"]["observed"])
+        for task, own in run.metrics["tasks"].items()
+        if own.get("calibration")
+    }
+    if not curves:
+        raise Missing("the bins of predicted probability were not kept")
+    viz.calibration_curves(curves, ax)
+
+
+def _routed(run: Run, name: str) -> Any:
+    routing = run.metrics["routing"]
+    if not routing:
+        raise Missing(OF_ROUTER)
+    if routing.get(name) is None:
+        raise Missing(f"`{name}` was not kept")
+    return routing[name]
+
+
+def _tasks(run: Run) -> list[str]:
+    return [legend_name(task) for task in run.metrics["tasks"]]
+
+
+def _load(run: Run, ax: Axes) -> None:
+    viz.expert_load(_routed(run, "expert_load"), ax)
+
+
+def _experts_by_task(run: Run, ax: Axes) -> None:
+    viz.task_expert_heatmap(_routed(run, "task_expert_share"), _tasks(run), ax)
+
+
+def _executed(run: Run, ax: Axes) -> None:
+    viz.union_sizes(_routed(run, "union_sizes"), _routed(run, "union_bound"), _routed(run, "num_experts"), ax)
+
+
+def _overlap(run: Run, ax: Axes) -> None:
+    viz.task_overlap(_routed(run, "task_overlap_matrix"), _tasks(run), ax)
+
+
+def _load_by_epoch(run: Run, ax: Axes) -> None:
+    if not run.metrics["routing"]:
+        raise Missing(OF_ROUTER)
+    lines = [line for line in run.routing if line.measure == "expert_load"]
+    if not lines:
+        raise Missing(f"there is no {ROUTING}")
+    epochs = sorted({line.epoch for line in lines})
+    by_epoch = {epoch: [line.value for line in lines if line.epoch == epoch] for epoch in epochs}
+    viz.load_by_epoch(np.array(list(by_epoch.values())), ax)
+
+
+def _instance(run: Run, ax: Axes) -> None:
+    if not run.metrics["routing"]:
+        raise Missing(OF_ROUTER)
+    instance = run.metrics.get("instance")
+    if not instance:
+        raise Missing("the routing of a row was not kept")
+    num_experts, tasks = _routed(run, "num_experts"), _tasks(run)
+    weights_te = np.zeros((len(tasks), num_experts))
+    for row_e, gates in zip(weights_te, instance["gates"].values(), strict=True):
+        row_e[[int(expert) for expert in gates]] = list(gates.values())
+    viz.instance_routing(weights_te, np.isin(np.arange(num_experts), instance["shared"]), tasks, ax)
+
+
+KINDS = (
+    Kind("Loss by epoch", "Where the loss in validation rises, training went on for too long.", _loss),
+    Kind(
+        "Calibration",
+        "Test rows in ten bins of equally many by predicted probability. On the dotted line a task is "
+        "calibrated; under it, too much is predicted.",
+        _calibration,
+        lambda tasks: 3.6,
+    ),
+    Kind(
+        "Load by expert",
+        "What each expert executes of all (row, expert) pairs. Bars under a tenth of the line are dead.",
+        _load,
+    ),
+    Kind(
+        "Load by epoch",
+        "The same after each epoch, over the mean load, on a sample of rows. White rows are experts that "
+        "nothing reaches.",
+        _load_by_epoch,
+    ),
+    Kind(
+        "Experts by task",
+        "How each task spreads its choices. Equal rows: tasks agree; different ones: they specialise.",
+        _experts_by_task,
+        lambda tasks: 1.2 + 0.3 * tasks,
+    ),
+    Kind(
+        "Overlap of tasks",
+        "Experts that both tasks chose for a row over those that either did: 1 is the same set.",
+        _overlap,
+        lambda tasks: 1.6 + 0.3 * tasks,
+    ),
+    Kind(
+        "Executed experts",
+        "How many experts a row executes, however many tasks chose them: never more than the bound, whatever "
+        "E is.",
+        _executed,
+    ),
+    Kind(
+        "One instance",
+        "The first test row: experts that its tasks share, private ones, and how each task weighs them.",
+        _instance,
+        lambda tasks: 1.2 + 0.3 * tasks,
+    ),
+)

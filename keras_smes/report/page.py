@@ -1,0 +1,153 @@
+"""The page: sections of tables and figures, written as one file that fetches nothing."""
+
+import functools
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import keras_smes
+from keras_smes.report import figures, tables
+from keras_smes.report.collect import Group, collect, same_test_rows
+from keras_smes.report.html import Markup, element
+
+MOST_NAMES = 3  # of groups in the title
+
+
+def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
+    """Writes a page about runs and experiments: figures, settings, data, environment and cost side by side.
+
+    The page is one file: its style and figures are in it, and it has no script. It follows the reader's
+    choice of light or dark, and fits a phone. What a run did not keep is said where it is missing.
+
+    Args:
+        folders: Folders of runs and of experiments; see `collect`.
+        out: The file; one that is there is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        ValueError: A folder is neither a run nor an experiment, or holds what can't be read.
+
+    Example:
+
+    >>> write_report(["runs/smes", "runs/mmoe"], "report.html").name
+    'report.html'
+    """
+    groups = collect(folders)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(to_html(groups), encoding="utf-8")
+    return out
+
+
+def to_html(groups: Sequence[Group]) -> str:
+    """Returns the page of groups of runs."""
+    sections: dict[str, list[Any]] = {
+        "Quality": [_spread_note(groups), *_warnings(groups), *tables.quality(groups)],
+        "Routing": [tables.routing(groups)],
+        "Cost": [tables.cost(groups), _cost_figure(groups)],
+        "Figures": [part for kind in figures.KINDS for part in _figures(kind, groups)],
+        "Data": [tables.data(groups)],
+        "Configuration": _configuration(groups),
+        "Environment": [tables.environment(groups)],
+    }
+    body = [
+        element("section", element("h2", name), *parts, id=name.lower()) for name, parts in sections.items()
+    ]
+    return Template(_read("page.html")).substitute(
+        title=escape(_title(groups)),
+        lead=escape(_lead(groups)),
+        links="".join(element("a", name, href=f"#{name.lower()}") for name in sections),
+        style=_read("page.css"),
+        body="\n".join(body),
+        version=keras_smes.__version__,
+    )
+
+
+def _title(groups: Sequence[Group]) -> str:
+    names = [group.label for group in groups]
+    return "Report: " + (", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} models")
+
+
+def _lead(groups: Sequence[Group]) -> str:
+    runs = sum(len(group.runs) for group in groups)
+    data = ", ".join(dict.fromkeys(str(group.runs[0].config["data"]) for group in groups))
+    lead = f"{runs} run{'s' * (runs > 1)} on {data}"
+    if not same_test_rows(groups):
+        return f"{lead}, tested on different rows."
+    split = groups[0].runs[0].metrics["split"]["test"]
+    dates = f" of {split['first_date']} to {split['last_date']}" if "first_date" in split else ""
+    return f"{lead}, tested on {split['rows']:,} rows{dates}."
+
+
+def _spread_note(groups: Sequence[Group]) -> Markup:
+    counts = {len(group.runs) for group in groups}
+    each = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    text = f"Mean ± standard deviation over seeds, {each} of each model."
+    if counts == {1}:
+        text = "One seed each: how far seeds differ isn't known."
+    if len(groups) > 1 and same_test_rows(groups):
+        text += " Bold is the best mean, by however little."
+    return element("p", text, class_="note")
+
+
+def _warnings(groups: Sequence[Group]) -> list[Markup]:
+    if same_test_rows(groups):
+        return []
+    text = "These runs were tested on different rows: their figures don't compare."
+    return [element("p", text, class_="warning")]
+
+
+def _cost_figure(groups: Sequence[Group]) -> Markup:
+    note = "Under the dotted line a model holds more parameters than it multiplies with for a row."
+    figure = _figure("", _drawn(functools.partial(figures.cost_against_capacity, groups)))
+    return element("div", element("p", note, class_="note"), element("div", figure, class_="grid"))
+
+
+def _figures(kind: figures.Kind, groups: Sequence[Group]) -> list[Markup]:
+    name = kind.title.lower().replace(" ", "-")
+    drawn = {}
+    for n, group in enumerate(groups):
+        drawn[_caption(group)] = _drawn(
+            functools.partial(figures.draw_run, kind, group.runs[0], f"{name}-{n}")
+        )
+    all_alike = len(set(drawn.values())) == 1  # of figures no two are
+    shown = [_figure("", next(iter(drawn.values())))] if all_alike and len(groups) > 1 else None
+    return [
+        element("h3", kind.title),
+        element("p", kind.note, class_="note"),
+        element("div", *(shown or [_figure(caption, own) for caption, own in drawn.items()]), class_="grid"),
+    ]
+
+
+def _caption(group: Group) -> str:
+    return group.label + (f", seed {group.runs[0].config['seed']}" if len(group.runs) > 1 else "")
+
+
+def _drawn(draw: Callable[[], str]) -> Markup:
+    """The drawing, or why there is none."""
+    try:
+        return Markup(draw())
+    except figures.Missing as reason:
+        return element("p", f"Not drawn: {reason}.", class_="missing")
+
+
+def _figure(caption: str, content: Markup) -> Markup:
+    return element("figure", element("figcaption", caption) if caption else "", content)
+
+
+def _configuration(groups: Sequence[Group]) -> list[Any]:
+    differing = tables.settings(groups, differing=True) if len(groups) > 1 else None
+    everything = tables.settings(groups, differing=False)
+    assert everything is not None
+    if len(groups) == 1:
+        return [everything]
+    return [differing or "", element("details", element("summary", "All settings"), everything)]
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,193 @@
+"""The tables of the page: what came out, how experts are used, what it costs, how it was made."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_smes.experiments.bootstrap import mean_and_spread
+from keras_smes.report.collect import Group, same_test_rows
+from keras_smes.report.html import Cell, Markup, table
+
+UNKNOWN = "–"
+# Of tasks that are events and of those that are numbers: title, decimals, and which is the better end.
+OF_EVENTS = {
+    "auc": ("AUC", 4, max),
+    "gauc": ("GAUC", 4, max),
+    "logloss": ("log loss", 4, min),
+    "predicted_over_observed": ("predicted / observed", 3, None),
+    "calibration_error": ("calibration error", 4, min),
+    "positives": ("positives", 0, None),
+    "rows": ("rows", 0, None),
+}
+OF_NUMBERS = {
+    "mae": ("MAE", 4, min),
+    "rmse": ("RMSE", 4, min),
+    "xauc": ("XAUC", 4, max),
+    "gxauc": ("GXAUC", 4, max),
+    "predicted_over_observed": ("predicted / observed", 3, None),
+    "rows": ("rows", 0, None),
+}
+OF_ROUTING = {
+    "num_experts": ("experts E", 0),
+    "union_mean": ("executed, mean", 2),
+    "union_max": ("executed, most", 0),
+    "union_bound": ("bound", 0),
+    "load_max_over_mean": ("load, max / mean", 2),
+    "load_cv": ("load, CV", 2),
+    "load_gini": ("load, Gini", 2),
+    "dead_experts": ("dead experts", 1),
+    "task_overlap": ("overlap (Jaccard)", 3),
+    "router_entropy": ("entropy, nats", 3),
+}
+OF_COST = {
+    "parameters.all": ("parameters, all", 0),
+    "parameters.experts": ("parameters, experts", 0),
+    "multiplications": ("multiplications a row", 0),
+    "training.rows": ("training rows", 0),
+    "training.epochs": ("epochs", 0),
+    "training.seconds": ("training, s", 1),
+    "training.rows_per_second": ("rows a second", 0),
+}
+
+
+def quality(groups: Sequence[Group]) -> list[Markup]:
+    """Tables of the tasks' figures: one of the events, one of the numbers, as far as there are any."""
+    tasks = dict.fromkeys(task for group in groups for task in group.runs[0].metrics["tasks"])
+    events = [task for task in tasks if "auc" in _any_figures(groups, task)]
+    numbers = [task for task in tasks if task not in events]
+    made = [
+        ("Events, on the test rows", events, OF_EVENTS),
+        ("Numbers, on the test rows", numbers, OF_NUMBERS),
+    ]
+    return [_of_tasks(caption, groups, own, columns) for caption, own, columns in made if own]
+
+
+def routing(groups: Sequence[Group]) -> Markup:
+    """The table of the routing of all groups; those without routers have no figures in it."""
+    rows = [[group.label, *_measures(group, "routing.", OF_ROUTING)] for group in groups]
+    return table("Routing, on the test rows", ["", *(title for title, _ in OF_ROUTING.values())], rows)
+
+
+def cost(groups: Sequence[Group]) -> Markup:
+    """The table of what each group holds, executes and takes."""
+    rows = [[group.label, *_measures(group, "", OF_COST)] for group in groups]
+    return table(
+        "Experts are counted with their routers or gates",
+        ["", *(title for title, _ in OF_COST.values())],
+        rows,
+    )
+
+
+def data(groups: Sequence[Group]) -> Markup:
+    """The table of the rows that were trained on and tested on."""
+    rows = []
+    for group in groups:
+        config, split = group.runs[0].config, group.runs[0].metrics["split"]
+        for n, part in enumerate(("train", "test")):
+            own = split[part]
+            dates = [own.get("first_date", UNKNOWN), own.get("last_date", UNKNOWN)]
+            first = [group.label, _plain(config["data"])] if n == 0 else ["", ""]
+            rows.append([*first, part, _number(own["rows"], 0), _number(own.get("users"), 0), *dates])
+    return table(
+        "Rows that were trained on and tested on", ["", "data", "part", "rows", "users", "from", "to"], rows
+    )
+
+
+def settings(groups: Sequence[Group], *, differing: bool) -> Markup | None:
+    """The table of configuration keys: those that differ between groups, or all; `None` if there are none."""
+    flat = [
+        _flat({name: own for name, own in group.runs[0].config.items() if name != "seed"}) for group in groups
+    ]
+    keys = list(dict.fromkeys(key for own in flat for key in own))
+    differs = {key for key in keys if len({own.get(key, UNKNOWN) for own in flat}) > 1}
+    rows = [
+        [key, *(Cell(own.get(key, UNKNOWN), "differs" if key in differs else "") for own in flat)]
+        for key in keys
+        if key in differs or not differing
+    ]
+    caption = "Settings that differ" if differing else "All settings"
+    seeds = [", ".join(str(run.config["seed"]) for run in group.runs) for group in groups]
+    rows = rows if differing else [["seed", *seeds], *rows]
+    return table(caption, ["", *(group.label for group in groups)], rows) if rows else None
+
+
+def environment(groups: Sequence[Group]) -> Markup:
+    """The table of versions, machine and source."""
+    flat = [_flat(group.runs[0].metrics["environment"]) for group in groups]
+    keys = dict.fromkeys(key for own in flat for key in own)
+    rows = [[key, *(own.get(key, UNKNOWN) for own in flat)] for key in keys]
+    return table("Versions, machine and source", ["", *(group.label for group in groups)], rows)
+
+
+def _of_tasks(
+    caption: str, groups: Sequence[Group], tasks: Sequence[str], columns: Mapping[str, Any]
+) -> Markup:
+    rows, compares = [], same_test_rows(groups)
+    for task in tasks:
+        figures = [[_values(group, f"tasks.{task}.{name}") for name in columns] for group in groups]
+        best = [
+            _best([own[place] for own in figures], better if compares else None)
+            for place, (_, _, better) in enumerate(columns.values())
+        ]
+        for n, (group, own) in enumerate(zip(groups, figures, strict=True)):
+            cells = [
+                Cell(_spread(values, digits), "best" if n == winner else "")
+                for values, (_, digits, _), winner in zip(own, columns.values(), best, strict=True)
+            ]
+            rows.append([task if n == 0 else "", group.label, *cells])
+    return table(caption, ["task", "", *(title for title, _, _ in columns.values())], rows, heads=2)
+
+
+def _any_figures(groups: Sequence[Group], task: str) -> Mapping[str, Any]:
+    return next(own for group in groups if (own := group.runs[0].metrics["tasks"].get(task)) is not None)
+
+
+def _best(column: Sequence[Sequence[float]], better: Any) -> int | None:
+    """Which group has the best mean; `None` if there is nothing to compare, or no better end."""
+    means = {n: sum(values) / len(values) for n, values in enumerate(column) if values}
+    if better is None or len(means) < 2:
+        return None
+    return int(better(means, key=means.__getitem__))
+
+
+def _measures(group: Group, prefix: str, columns: Mapping[str, tuple[str, int]]) -> list[str]:
+    return [_spread(_values(group, prefix + name), digits) for name, (_, digits) in columns.items()]
+
+
+def _values(group: Group, path: str) -> list[float]:
+    """A figure of all runs of a group; none if one lacks it."""
+    found = [_at(run.metrics, path.split(".")) for run in group.runs]
+    return [] if None in found else [float(value) for value in found]
+
+
+def _at(values: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return UNKNOWN
+    mean, spread = mean_and_spread(values)
+    return _number(mean, digits) + (f" ± {_number(spread, digits)}" if spread else "")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values by dotted names."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = _plain(value)
+    return flat
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(own) for own in value) or UNKNOWN
+    return UNKNOWN if value is None or value == {} else str(value)
