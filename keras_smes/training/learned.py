@@ -24,7 +24,9 @@ def weights_by_name(core: keras.Model) -> dict[str, Any]:
 
 def joint_by_name(model: MultiTaskModel) -> dict[str, Any]:
     """Returns the variables of the way losses are joined, as `joint/N`."""
-    return {f"{JOINT}{n}": variable for n, variable in enumerate(model.joint_state.variables)}
+    state = model.joint_state
+    variables = [state.state] if isinstance(state, keras.random.SeedGenerator) else state.variables
+    return {f"{JOINT}{n}": variable for n, variable in enumerate(variables)}
 
 
 def slots_by_name(model: MultiTaskModel) -> dict[str, Any]:
