@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 DATA ?= movielens-100k
 DATA_DIR ?=
 RUN ?= runs/quickstart
+# Two test processes: most of a test's time is Python's, and each needs up to 3 GB.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: venv test test-tensorflow test-jax test-tfrs lint types docs quickstart clean
 
@@ -27,11 +29,11 @@ $(SERVING_RUNTIME)/.installed: | venv
 	-$(BIN)/python -m pip install --quiet --no-deps --target $(@D) tensorflow-cpu==2.20.0 && touch $@
 
 test-tensorflow: venv $(SERVING_RUNTIME)/.installed
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests
+	KERAS_BACKEND=tensorflow $(PYTEST) tests
 
 # What a JAX user runs: the layers, their arithmetic and execution, optimizers and losses.
 test-jax: venv
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_routing.py tests/test_balance.py tests/test_slots.py tests/layers \
+	KERAS_BACKEND=jax $(PYTEST) tests/test_routing.py tests/test_balance.py tests/test_slots.py tests/layers \
 		tests/execution tests/optimizers tests/losses tests/features tests/tasks tests/baselines tests/metrics \
 		tests/diagnostics
 

@@ -20,6 +20,7 @@ TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"]
 TEST = [
     "pytest>=8",
+    "pytest-xdist>=3.5",
     "hypothesis>=6.100",
     "scikit-learn>=1.4",
     "cryptography>=42",
