@@ -21,6 +21,7 @@ PAGES = {
     "serving/TUNING.md": "serving/tuning.md",
     "benchmarks/README.md": "measured/benchmarks.md",
     "experiments/README.md": "measured/experiments.md",
+    "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)")
