@@ -21,6 +21,7 @@ PAGES = {
     "serving/TUNING.md": "serving/tuning.md",
     "benchmarks/README.md": "measured/benchmarks.md",
     "experiments/README.md": "measured/experiments.md",
+    "notebooks/README.md": "notebooks.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
