@@ -1,14 +1,13 @@
 """Parameter servers: weights and tables lie there, workers compute steps, a coordinator hands batches out."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from keras_smes.distribution.cluster import Cluster
-from keras_smes.distribution.engine import Engine, Plan, check_uncompiled
-from keras_smes.distribution.faults import lost_processes
+from keras_smes.distribution.engine import check_uncompiled
+from keras_smes.distribution.loop import LoopEngine
 from keras_smes.distribution.sharded_embedding import ShardedEmbedding
 
 
@@ -21,7 +20,7 @@ def serve_forever(cluster: Cluster) -> None:
     server.join()
 
 
-class ParameterServerEngine(Engine):
+class ParameterServerEngine(LoopEngine):
     """Runs steps on workers that don't wait for each other: a step's weights may miss others' last steps.
 
     Variables are spread over the servers, and each embedding table is cut into shards, which look up and
@@ -34,6 +33,7 @@ class ParameterServerEngine(Engine):
     """
 
     name = "parameter_server"
+    OTHERS = "a parameter server"
 
     def __init__(self, cluster: Cluster, shards: int | None = None) -> None:
         import tensorflow as tf
@@ -42,11 +42,6 @@ class ParameterServerEngine(Engine):
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
         self.strategy = tf.distribute.ParameterServerStrategy(resolver)
         self.coordinator = tf.distribute.coordinator.ClusterCoordinator(self.strategy)
-        self._step: Callable[[Any], None] | None = None
-
-    def scope(self) -> contextlib.AbstractContextManager:
-        scope: contextlib.AbstractContextManager = self.strategy.scope()
-        return scope
 
     def check(self, config: Any) -> None:
         check_uncompiled(self.name, config.training)
@@ -72,34 +67,11 @@ class ParameterServerEngine(Engine):
             own = trained.get_layer(layer.name)
             layer.set_weights([own.get_table()] if isinstance(own, ShardedEmbedding) else own.get_weights())
 
-    def epoch(
-        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
-    ) -> dict[str, float]:
-        with lost_processes("a parameter server"):
-            callbacks.on_train_begin()
-            model.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            step = self._step_of(model)
-            for number, batch in enumerate(plan.epoch(epoch, first), start=1):
-                self.coordinator.schedule(step, args=(batch,))
-                if number % model.steps_per_execution == 0 or number == plan.steps - first:
-                    self.coordinator.join()
-                    callbacks.on_train_batch_end(number - 1)
-            logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-            callbacks.on_epoch_end(epoch, logs)
-            callbacks.on_train_end()
-        return logs
+    def run(self, step: Callable[[Any], None], batch: Any) -> None:
+        self.coordinator.schedule(step, args=(batch,))
 
-    def _step_of(self, model: keras.Model) -> Callable[[Any], None]:
-        import tensorflow as tf
-
-        if self._step is None:
-
-            def step(batch: Any) -> None:
-                self.strategy.run(model.train_step, args=(batch,))
-
-            self._step = tf.function(step, reduce_retracing=True)
-        return self._step
+    def wait(self) -> None:
+        self.coordinator.join()
 
     def describe(self) -> dict[str, Any]:
         return {"engine": self.name, "table_shards": self.shards}

@@ -1,17 +1,17 @@
 """Replicas in step: each has all weights, a piece of each batch, and the sum of all gradients."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_smes.distribution.engine import Engine, Plan, check_uncompiled, copied
+from keras_smes.distribution.engine import Plan, check_uncompiled, copied
 from keras_smes.distribution.faults import lost_processes
+from keras_smes.distribution.loop import LoopEngine
 
 
-class ReplicatedEngine(Engine):
+class ReplicatedEngine(LoopEngine):
     """Runs steps under a synchronous `tf.distribute` strategy, by a loop of ours.
 
     The i-th of n replicas takes rows i, i + n, i + 2n, ... of each batch: pieces differ by one row at most,
@@ -27,11 +27,6 @@ class ReplicatedEngine(Engine):
         self.name, self.strategy, self.place = name, strategy, place
         self.is_chief = place[0] == 0
         self.replicas = strategy.num_replicas_in_sync
-        self._step: Callable[[Any], None] | None = None
-
-    def scope(self) -> contextlib.AbstractContextManager:
-        scope: contextlib.AbstractContextManager = self.strategy.scope()
-        return scope
 
     def to_train(self, core: keras.Model) -> keras.Model:
         return copied(core)
@@ -48,36 +43,7 @@ class ReplicatedEngine(Engine):
                 f"state of their own. Received: loss_balance={training.loss_balance!r}"
             )
 
-    def epoch(
-        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
-    ) -> dict[str, float]:
-        with lost_processes("a worker"):
-            step, batches = self._step_of(model), self._batches(plan, epoch, first)
-            callbacks.on_train_begin()
-            model.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            # A call a step, and no loop in a graph: there, collectives want one shape in all iterations.
-            for number, batch in enumerate(batches, start=1):
-                step(batch)
-                if number % model.steps_per_execution == 0 or number == plan.steps - first:
-                    callbacks.on_train_batch_end(number - 1)
-            logs = {name: float(value) for name, value in model.get_metrics_result().items()}
-            callbacks.on_epoch_end(epoch, logs)
-            callbacks.on_train_end()
-        return logs
-
-    def _step_of(self, model: keras.Model) -> Callable[[Any], None]:
-        import tensorflow as tf
-
-        if self._step is None:
-
-            def step(batch: Any) -> None:
-                self.strategy.run(model.train_step, args=(batch,))
-
-            self._step = tf.function(step, reduce_retracing=True)
-        return self._step
-
-    def _batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
+    def batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
         """Yields the batches, each the pieces of this process' replicas."""
         replicas = _local_replicas(self.strategy)
         pieces = {r: iter(plan.epoch(epoch, first, (r, self.replicas))) for r in replicas}
