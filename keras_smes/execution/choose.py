@@ -44,7 +44,7 @@ def choose(
     XLA
         saved = B * (1 - M / E) * expert_weights    multiplications saved, for each expert
         forward only:    "blocks"  if E >= 2 * M
-        with gradients:  "blocks"  if E >= 16 * M, or E >= 3 * M and saved >= 1e6
+        with gradients:  "blocks"  if E >= 8 * M, or E >= 2 * M and saved >= 1e6
     otherwise "dense"
     ```
 
@@ -69,10 +69,9 @@ def choose(
 
 
 def _blocks_pay(num_experts: int, bound: int, expert_weights: int, batch: int, training: bool) -> bool:
-    if not training:
-        return num_experts >= 2 * bound
     saved = batch * (1 - bound / num_experts) * expert_weights
-    return num_experts >= 16 * bound or (num_experts >= 3 * bound and saved >= 1_000_000)
+    enough = not training or saved >= 1_000_000 or num_experts >= 8 * bound
+    return enough and num_experts >= 2 * bound
 
 
 def run(
