@@ -141,11 +141,10 @@ def _figure(caption: str, content: Markup) -> Markup:
 
 
 def _configuration(groups: Sequence[Group]) -> list[Any]:
-    differing = tables.settings(groups, differing=True) if len(groups) > 1 else None
-    everything = tables.settings(groups, differing=False)
-    assert everything is not None
+    everything = tables.settings(groups)
     if len(groups) == 1:
         return [everything]
+    differing = tables.differing_settings(groups)
     return [differing or "", element("details", element("summary", "All settings"), everything)]
 
 

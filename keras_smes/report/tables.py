@@ -92,30 +92,46 @@ def data(groups: Sequence[Group]) -> Markup:
     )
 
 
-def settings(groups: Sequence[Group], *, differing: bool) -> Markup | None:
-    """The table of configuration keys: those that differ between groups, or all; `None` if there are none."""
-    flat = [
-        _flat({name: own for name, own in group.runs[0].config.items() if name != "seed"}) for group in groups
-    ]
-    keys = list(dict.fromkeys(key for own in flat for key in own))
-    differs = {key for key in keys if len({own.get(key, UNKNOWN) for own in flat}) > 1}
-    rows = [
-        [key, *(Cell(own.get(key, UNKNOWN), "differs" if key in differs else "") for own in flat)]
-        for key in keys
-        if key in differs or not differing
-    ]
-    caption = "Settings that differ" if differing else "All settings"
+def settings(groups: Sequence[Group]) -> Markup:
+    """The table of all configuration keys; what differs between groups stands out."""
     seeds = [", ".join(str(run.config["seed"]) for run in group.runs) for group in groups]
-    rows = rows if differing else [["seed", *seeds], *rows]
-    return table(caption, ["", *(group.label for group in groups)], rows) if rows else None
+    rows = [
+        [key, *(Cell(value, "differs" if _differ(values) else "") for value in values)]
+        for key, values in _settings(groups).items()
+    ]
+    return _by_group("All settings", groups, [["seed", *seeds], *rows])
+
+
+def differing_settings(groups: Sequence[Group]) -> Markup | None:
+    """The table of the configuration keys that differ between groups; `None` if there are none."""
+    rows = [[key, *values] for key, values in _settings(groups).items() if _differ(values)]
+    return _by_group("Settings that differ", groups, rows) if rows else None
 
 
 def environment(groups: Sequence[Group]) -> Markup:
     """The table of versions, machine and source."""
-    flat = [_flat(group.runs[0].metrics["environment"]) for group in groups]
+    values = _side_by_side([group.runs[0].metrics["environment"] for group in groups])
+    return _by_group("Versions, machine and source", groups, [[key, *own] for key, own in values.items()])
+
+
+def _settings(groups: Sequence[Group]) -> dict[str, list[str]]:
+    configs = [group.runs[0].config for group in groups]
+    return _side_by_side([{key: own for key, own in config.items() if key != "seed"} for config in configs])
+
+
+def _side_by_side(nested: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The values of each dotted name, one a mapping."""
+    flat = [_flat(values) for values in nested]
     keys = dict.fromkeys(key for own in flat for key in own)
-    rows = [[key, *(own.get(key, UNKNOWN) for own in flat)] for key in keys]
-    return table("Versions, machine and source", ["", *(group.label for group in groups)], rows)
+    return {key: [own.get(key, UNKNOWN) for own in flat] for key in keys}
+
+
+def _differ(values: Sequence[str]) -> bool:
+    return len(set(values)) > 1
+
+
+def _by_group(caption: str, groups: Sequence[Group], rows: Sequence[Sequence[Any]]) -> Markup:
+    return table(caption, ["", *(group.label for group in groups)], rows)
 
 
 def _of_tasks(
