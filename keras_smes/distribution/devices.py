@@ -1,19 +1,18 @@
 """Several devices on JAX, by `keras.distribution`: batches spread over them, or experts."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_smes.distribution.engine import Engine, Plan, copied
+from keras_smes.distribution.engine import Plan, SpreadEngine
 
 BATCH, EXPERT = "batch", "expert"
 # The stacked weights of an `ExpertPool`, and what optimizers keep of them under such names.
 OF_EXPERTS = r".*[/_](kernel|bias)_\d+(_.*)?"
 
 
-class DeviceEngine(Engine):
+class DeviceEngine(SpreadEngine):
     """Runs steps over several devices of the JAX backend.
 
     Args:
@@ -23,18 +22,8 @@ class DeviceEngine(Engine):
     """
 
     def __init__(self, name: str, distribution: Any, over_experts: bool = False) -> None:
-        self.name, self.distribution, self.over_experts = name, distribution, over_experts
+        self.name, self.spread, self.over_experts = name, distribution, over_experts
         self.replicas = int(distribution.device_mesh.devices.size)
-
-    def scope(self) -> contextlib.AbstractContextManager:
-        scope: contextlib.AbstractContextManager = self.distribution.scope()
-        return scope
-
-    def to_train(self, core: keras.Model) -> keras.Model:
-        return copied(core)
-
-    def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
-        core.set_weights(trained.get_weights())
 
     def check(self, config: Any) -> None:
         balance, num_experts = config.training.loss_balance, config.experts.get("num_experts", 0)

@@ -30,13 +30,6 @@ def check_uncompiled(name: str, training: Any) -> None:
         )
 
 
-def copied(core: keras.Model) -> keras.Model:
-    """Returns a model of the same layers and weights, of variables of its own."""
-    copy: keras.Model = keras.models.clone_model(core)
-    copy.set_weights(core.get_weights())
-    return copy
-
-
 class Engine:
     """Runs the steps of a model on one device.
 
@@ -113,3 +106,25 @@ class Engine:
     def describe(self) -> dict[str, Any]:
         """Returns what a state may be taken up under only, beside the configuration; as JSON values."""
         return {} if self.replicas == 1 else {"engine": self.name, "replicas": self.replicas}
+
+
+class SpreadEngine(Engine):
+    """Trains a copy of a core whose variables are spread over devices: the base of all engines but the first.
+
+    Attributes:
+        spread: The backend's own `tf.distribute.Strategy` or `keras.distribution.Distribution`.
+    """
+
+    spread: Any
+
+    def scope(self) -> contextlib.AbstractContextManager:
+        scope: contextlib.AbstractContextManager = self.spread.scope()
+        return scope
+
+    def to_train(self, core: keras.Model) -> keras.Model:
+        copy: keras.Model = keras.models.clone_model(core)
+        copy.set_weights(core.get_weights())
+        return copy
+
+    def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
+        core.set_weights(trained.get_weights())

@@ -1,29 +1,19 @@
 """The loop of engines under a `tf.distribute` strategy that Keras' `fit` doesn't run."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import keras
 
-from keras_smes.distribution.engine import Engine, Plan
+from keras_smes.distribution.engine import Plan, SpreadEngine
 from keras_smes.distribution.faults import lost_processes
 
 
-class LoopEngine(Engine):
-    """Runs steps under a strategy, with the callbacks that `fit` would call.
+class LoopEngine(SpreadEngine):
+    """Runs steps under a strategy, with the callbacks that `fit` would call."""
 
-    Attributes:
-        strategy: The `tf.distribute.Strategy`.
-    """
-
-    strategy: Any
     OTHERS: ClassVar[str] = "a worker"  # without which it can't go on
     _step: Callable[[Any], None] | None = None
-
-    def scope(self) -> contextlib.AbstractContextManager:
-        scope: contextlib.AbstractContextManager = self.strategy.scope()
-        return scope
 
     def epoch(
         self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
@@ -50,7 +40,7 @@ class LoopEngine(Engine):
         if self._step is None:
 
             def step(batch: Any) -> None:
-                self.strategy.run(model.train_step, args=(batch,))
+                self.spread.run(model.train_step, args=(batch,))
 
             self._step = tf.function(step, reduce_retracing=True)
         return self._step

@@ -40,8 +40,8 @@ class ParameterServerEngine(LoopEngine):
 
         self.shards = shards or len(cluster.addresses["ps"])
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver(rpc_layer="grpc")
-        self.strategy = tf.distribute.ParameterServerStrategy(resolver)
-        self.coordinator = tf.distribute.coordinator.ClusterCoordinator(self.strategy)
+        self.spread = tf.distribute.ParameterServerStrategy(resolver)
+        self.coordinator = tf.distribute.coordinator.ClusterCoordinator(self.spread)
 
     def check(self, config: Any) -> None:
         check_uncompiled(self.name, config.training)

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_smes.distribution.engine import Plan, check_uncompiled, copied
+from keras_smes.distribution.engine import Plan, check_uncompiled
 from keras_smes.distribution.faults import lost_processes
 from keras_smes.distribution.loop import LoopEngine
 
@@ -24,15 +23,9 @@ class ReplicatedEngine(LoopEngine):
     """
 
     def __init__(self, name: str, strategy: Any, place: tuple[int, int] = (0, 1)) -> None:
-        self.name, self.strategy, self.place = name, strategy, place
+        self.name, self.spread, self.place = name, strategy, place
         self.is_chief = place[0] == 0
         self.replicas = strategy.num_replicas_in_sync
-
-    def to_train(self, core: keras.Model) -> keras.Model:
-        return copied(core)
-
-    def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
-        core.set_weights(trained.get_weights())
 
     def check(self, config: Any) -> None:
         training = config.training
@@ -45,10 +38,10 @@ class ReplicatedEngine(LoopEngine):
 
     def batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
         """Yields the batches, each the pieces of this process' replicas."""
-        replicas = _local_replicas(self.strategy)
+        replicas = _local_replicas(self.spread)
         pieces = {r: iter(plan.epoch(epoch, first, (r, self.replicas))) for r in replicas}
         for _ in range(plan.steps - first):
-            yield self.strategy.experimental_distribute_values_from_function(
+            yield self.spread.experimental_distribute_values_from_function(
                 lambda context: next(pieces[context.replica_id_in_sync_group])
             )
 
@@ -64,7 +57,7 @@ class ReplicatedEngine(LoopEngine):
             return dict(arrays)
         import tensorflow as tf
 
-        first = _local_replicas(self.strategy)[0]
+        first = _local_replicas(self.spread)[0]
 
         def of_replica(context: Any) -> dict[str, Any]:
             # A process counts once, however many replicas it has.
@@ -72,8 +65,8 @@ class ReplicatedEngine(LoopEngine):
             return {n: tf.constant(a if counts else np.zeros_like(a)) for n, a in arrays.items()}
 
         with lost_processes("a worker"):
-            parts = self.strategy.experimental_distribute_values_from_function(of_replica)
-            return {n: self.strategy.reduce("SUM", part, axis=None).numpy() for n, part in parts.items()}
+            parts = self.spread.experimental_distribute_values_from_function(of_replica)
+            return {n: self.spread.reduce("SUM", part, axis=None).numpy() for n, part in parts.items()}
 
 
 def _local_replicas(strategy: Any) -> list[int]:
