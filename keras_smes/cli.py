@@ -76,6 +76,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-checkpoints", action="store_true", help="also when the run is finished")
     parser.add_argument("--tensorboard", action="store_true", help="write curves to RUN/tensorboard")
+    parser.add_argument(
+        "--data-service", metavar="grpc://HOST:PORT", help="a tf.data service that makes the batches"
+    )
     parser.set_defaults(run=_train)
 
 
@@ -209,7 +212,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from keras_smes.training import RunConfig, RunOptions, train_run
 
     values = _run_values(arguments)
-    names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard")
+    names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard", "data_service")
     options = RunOptions(**{name: getattr(arguments, name) for name in names})
     out, data_dir = arguments.out, arguments.data_dir
     if arguments.start is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from keras_smes.data.interactions import Interactions
 from keras_smes.diagnostics import Events, RoutingMonitor, has_routing
 from keras_smes.distribution import Engine
+from keras_smes.distribution.loop import LoopEngine
 from keras_smes.features.encoder import preprocessor
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.ranker import build_ranker
@@ -21,6 +22,7 @@ from keras_smes.training.config import RunConfig
 from keras_smes.training.jax_model import JaxMultiTaskModel
 from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.optimizer import build_optimizer
+from keras_smes.training.served import ServedPlan
 from keras_smes.training.session import Session, fingerprint
 from keras_smes.training.state import Progress
 from keras_smes.training.task_losses import TaskLosses, joint_loss
@@ -92,6 +94,7 @@ def fit_ranker(
     outputs: Outputs | None = None,
     engine: Engine | None = None,
     start: Start | None = None,
+    data_service: str | None = None,
 ) -> Fitted:
     """Builds the ranker that `config` names and trains it.
 
@@ -106,6 +109,8 @@ def fit_ranker(
         outputs: `Outputs`. Defaults to `None`, nothing is written.
         engine: The `Engine` that runs the steps, see `build_engine`. Defaults to `None`, one device.
         start: What to go on from. Defaults to `None`, fresh weights.
+        data_service: Address of the dispatcher of a `tf.data` service that makes the batches, see
+            `ServedPlan`. Defaults to `None`, this process makes them.
 
     Returns:
         A `Fitted`: the ranker and how its training went.
@@ -116,7 +121,7 @@ def fit_ranker(
         NonFiniteError: A loss or gradient is not finite.
     """
     prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
-    return fit_prepared(config, prepared, validation, verbose, session, outputs, engine, start)
+    return fit_prepared(config, prepared, validation, verbose, session, outputs, engine, start, data_service)
 
 
 class Prepared(NamedTuple):
@@ -175,6 +180,7 @@ def fit_prepared(
     outputs: Outputs | None = None,
     engine: Engine | None = None,
     start: Start | None = None,
+    data_service: str | None = None,
 ) -> Fitted:
     """As `fit_ranker`, on rows that `prepare` prepared, or `start.prepare`."""
     engine = engine or Engine()
@@ -182,7 +188,7 @@ def fit_prepared(
     _check_choice(config, validation)
     engine.check(config)
     outputs = outputs or Outputs()
-    plan = StepPlan(PackedRows(prepared.parts), config.training.batch_size, config.seed)
+    plan = _plan(config, PackedRows(prepared.parts), engine, data_service)
     ranker, model = new_model(config, prepared, plan.steps, engine, 0 if start is None else start.first_step)
     if start is not None:
         start.apply(prepared, model)
@@ -206,6 +212,18 @@ def fit_prepared(
     progress = trainer.train()
     engine.hand_over(model.core, ranker.get_layer("core"))
     return Fitted(ranker, progress, model, prepared.schema)
+
+
+def _plan(config: RunConfig, rows: PackedRows, engine: Engine, data_service: str | None) -> StepPlan:
+    batch_size = config.training.batch_size
+    if data_service is None:
+        return StepPlan(rows, batch_size, config.seed)
+    if not isinstance(engine, LoopEngine):
+        raise ValueError(
+            "`data_service` needs an engine with a loop of ours: take 'mirrored', which may have one device, "
+            f"'multi_worker' or 'parameter_server'. Received: engine={engine.name!r}"
+        )
+    return ServedPlan(rows, batch_size, config.seed, config.training.epochs, data_service)
 
 
 def _monitor(rows: int, ranker: keras.Model, features: Arrays, outputs: Outputs) -> RoutingMonitor | None:

@@ -44,6 +44,8 @@ class RunOptions:
         checkpoint_minutes: Between two checkpoints within an epoch. Defaults to `5.0`.
         keep_checkpoints: Whether checkpoints stay once the run is finished. Defaults to `False`.
         tensorboard: Whether to write curves for TensorBoard into the run's folder. Defaults to `False`.
+        data_service: `grpc://HOST:PORT`, the dispatcher of a `tf.data` service that makes the batches; needs
+            an engine other than `"single"`, on TensorFlow. Defaults to `None`, each process makes its own.
         verbose: Keras' verbosity. Defaults to `"auto"`.
     """
 
@@ -51,10 +53,15 @@ class RunOptions:
     checkpoint_minutes: float = 5.0
     keep_checkpoints: bool = False
     tensorboard: bool = False
+    data_service: str | None = None
     verbose: int | str = "auto"
 
     def __post_init__(self) -> None:
         check_weight("checkpoint_minutes", self.checkpoint_minutes)
+        if self.data_service is not None and not self.data_service.startswith("grpc://"):
+            raise ValueError(
+                f"`data_service` must be grpc://HOST:PORT. Received: data_service={self.data_service!r}"
+            )
 
 
 def train_run(
@@ -137,7 +144,17 @@ def train_rows(
     verbose = options.verbose if engine.is_chief else 0
     written = Outputs(out / TENSORBOARD if options.tensorboard else None, out / ROUTING)
     outputs = written if engine.is_chief else Outputs()
-    fitted = fit_ranker(config, rows.train, rows.validation, verbose, session, outputs, engine, start)
+    fitted = fit_ranker(
+        config,
+        rows.train,
+        rows.validation,
+        verbose,
+        session,
+        outputs,
+        engine,
+        start,
+        options.data_service,
+    )
     evaluated = evaluate(fitted.ranker, rows.test, engine)
     metrics = {
         "split": dict(rows.description),

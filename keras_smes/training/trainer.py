@@ -52,13 +52,14 @@ class StepPlan:
 
     def epoch(self, epoch: int, first_step: int = 0, piece: tuple[int, int] = (0, 1)) -> Any:
         """Returns the batches of an epoch from a step on, as a `tf.data.Dataset`; or a piece of each."""
-        return self.rows.batches(self.batch_size, self._order(epoch)[first_step * self.batch_size :], piece)
+        return self.rows.batches(self.batch_size, self.order(epoch)[first_step * self.batch_size :], piece)
 
     def batch(self, epoch: int, step: int) -> tuple[dict[str, Any], ...]:
         """Returns one batch."""
-        return self.rows.take(self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size])
+        return self.rows.take(self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size])
 
-    def _order(self, epoch: int) -> np.ndarray:
+    def order(self, epoch: int) -> np.ndarray:
+        """Returns the numbers of the rows in the order that they have in an epoch."""
         return epoch_order(self.rows.num_rows, self.seed, epoch)
 
 
