@@ -14,7 +14,8 @@ from keras_smes.serving.client_calls import Caller, Retry, Steps
 from keras_smes.serving.columns import Array, SignatureSpec, as_columns, signature_spec, with_user
 from keras_smes.serving.dtypes import BY_NUMBER
 from keras_smes.serving.errors import ServingError, grpc
-from keras_smes.serving.protocol import decode, encode_content, encode_fields
+from keras_smes.serving.protocol import decode
+from keras_smes.serving.request_bytes import request_bytes
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 RANK_SIGNATURE: Final = "rank"
@@ -218,11 +219,8 @@ class Requests:
         request = wire.PredictRequest(output_filter=outputs or ())
         target.write(request.model_spec)
         request.model_spec.signature_name = signature
-        encode = encode_fields if self.typed_fields else encode_content
-        for name, column in as_columns(inputs(spec), spec, self.allow_nan).items():
-            encode(column, request.inputs[name])
-        data: bytes = request.SerializeToString()
-        return data
+        columns = as_columns(inputs(spec), spec, self.allow_nan)
+        return request_bytes(request, columns, self.typed_fields)
 
     def _scores(self, target: Target, known: Known, data: bytes) -> dict[str, Array]:
         response = _parsed(wire.PredictResponse(), data)

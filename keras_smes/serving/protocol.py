@@ -13,12 +13,14 @@ from typing import Any, Final
 import numpy as np
 
 from keras_smes.serving.dtypes import BY_DTYPE, BY_NUMBER, STRING, Kind
+from keras_smes.serving.wire import TensorShape
 
 MAX_EXPANDED_BYTES: Final = 1 << 26
 """Bytes that a tensor may grow to beyond the values sent. A message of a few bytes can declare
 terabytes (the last value is repeated); TensorFlow Serving tries to allocate them."""
 
 _MAX_DIMENSIONS: Final = 254
+_USUAL_SHAPE_BYTES: Final = 64
 _MAX_ELEMENTS: Final = 2**63 - 1
 
 
@@ -51,14 +53,21 @@ def decode(proto: Any) -> np.ndarray[Any, Any]:
     shape, count = _shape(proto)
     if count == 0:
         return np.empty(shape, kind.dtype)
-    content = proto.tensor_content
-    flat = _from_content(kind, content, count) if content else _from_field(kind, proto, count)
-    return flat.reshape(shape)
+    if content := proto.tensor_content:
+        return _from_content(kind, content, shape, count)
+    return _from_field(kind, proto, count).reshape(shape)
 
 
 def _shape(proto: Any) -> tuple[tuple[int, ...], int]:
     """The sizes of a tensor, and how many elements that makes."""
-    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    data = proto.tensor_shape.SerializeToString()
+    # The same few shapes come again and again; long ones (dimensions may have names) aren't kept.
+    return _sizes(data) if len(data) <= _USUAL_SHAPE_BYTES else _sizes.__wrapped__(data)
+
+
+@lru_cache(maxsize=1024)
+def _sizes(data: bytes) -> tuple[tuple[int, ...], int]:
+    shape = tuple([dim.size for dim in TensorShape.FromString(data).dim])
     count = 1
     for size in shape:
         count *= size
@@ -70,14 +79,14 @@ def _shape(proto: Any) -> tuple[tuple[int, ...], int]:
     return shape, count
 
 
-def _from_content(kind: Kind, content: bytes, count: int) -> np.ndarray[Any, Any]:
+def _from_content(kind: Kind, content: bytes, shape: tuple[int, ...], count: int) -> np.ndarray[Any, Any]:
     if kind is STRING:
-        return _split_strings(content, count)
+        return _split_strings(content, count).reshape(shape)
     if len(content) != count * kind.dtype.itemsize:
         raise ValueError(f"`tensor_content` must hold {count} values. Received: {len(content)} bytes")
     if kind.name == "bool" and max(content) > 1:
         raise ValueError(f"`tensor_content` of booleans must be zeros and ones. Received: {max(content)}")
-    return np.frombuffer(content, kind.dtype)
+    return np.ndarray(shape, kind.dtype, content)
 
 
 def _split_strings(content: bytes, count: int) -> np.ndarray[Any, Any]:
@@ -172,7 +181,7 @@ def encode_fields(array: Any, proto: Any) -> None:
         # as long.
         values = flat.tobytes()
         tag = proto.DESCRIPTOR.fields_by_name[kind.field].number << 3 | 2
-        proto.MergeFromString(bytes([tag]) + _as_varint(len(values)) + values)
+        proto.MergeFromString(bytes([tag]) + as_varint(len(values)) + values)
     else:
         getattr(proto, kind.field).extend(flat.tolist())
 
@@ -210,7 +219,7 @@ def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
     if kind is None:
         array, kind = _as_sent(array)
     message: Any = type(proto)
-    proto.MergeFromString(_header(message, kind.number, array.shape))
+    proto.MergeFromString(header(message, kind.number, array.shape))
     return array, kind
 
 
@@ -225,7 +234,7 @@ def _as_sent(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Kind]:
 
 
 @lru_cache(maxsize=1024)
-def _header(message: Any, number: int, shape: tuple[int, ...]) -> bytes:
+def header(message: Any, number: int, shape: tuple[int, ...]) -> bytes:
     """Dtype and shape as they lie in a message: many tensors share them, and writing takes long."""
     proto = message(dtype=number)
     proto.tensor_shape.SetInParent()
@@ -239,7 +248,9 @@ def _as_bytes(strings: np.ndarray[Any, Any]) -> list[bytes]:
     return [text.encode() if isinstance(text, str) else bytes(text) for text in strings.tolist()]
 
 
-def _as_varint(value: int) -> bytes:
+@lru_cache(maxsize=1024)
+def as_varint(value: int) -> bytes:
+    """Writes a number as lengths are written in a message: seven bits a byte, the lowest first."""
     data = bytearray()
     while value > 0x7F:
         data.append(value & 0x7F | 0x80)

@@ -32,6 +32,8 @@ __all__ = [
     "PredictRequest",
     "PredictResponse",
     "SignatureDefMap",
+    "Tensor",
+    "TensorShape",
 ]
 
 _PACKAGE: Final = "keras_smes.wire"
@@ -143,6 +145,8 @@ def _add_entry(message: Any, name: str, kind: str) -> str:
 
 _made = _classes()
 SignatureDefMap: Final = _made["SignatureDefMap"]
+Tensor: Final = _made["Tensor"]
+TensorShape: Final = _made["TensorShape"]
 ModelSpec: Final = _made["ModelSpec"]
 PredictRequest: Final = _made["PredictRequest"]
 PredictResponse: Final = _made["PredictResponse"]

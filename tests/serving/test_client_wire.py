@@ -15,6 +15,7 @@ from keras_smes.serving import wire
 from keras_smes.serving.client import Client
 from keras_smes.serving.dtypes import KINDS
 from keras_smes.serving.protocol import decode, encode_content, encode_fields
+from keras_smes.serving.request_bytes import request_bytes
 
 THEIRS = {
     "Any": Any,
@@ -86,6 +87,27 @@ def test_tensors_are_those_of_tensorflow_both_ways(array, encode):
     read = decode(wire.PredictResponse.FromString(answer.SerializeToString()).outputs["y"])
     assert read.dtype == array.dtype
     np.testing.assert_array_equal(read, tf.make_ndarray(theirs))
+
+
+@pytest.mark.parametrize("typed_fields", [False, True])
+@pytest.mark.parametrize("array", list(arrays()), ids=lambda array: str(array.dtype))
+def test_columns_are_those_of_tensorflow(array, typed_fields):
+    """Lengths of one byte and of more, no rows, no dimension, and memory that isn't in a row."""
+    columns = {
+        "x": array,
+        "long name " * 20: np.repeat(array, 300, axis=0),
+        "empty": array[:0],
+        "scalar": array[0, 0, ...],
+        "backwards": array[:, ::-1],
+    }
+    request = wire.PredictRequest(model_spec=wire.ModelSpec(name="m"), output_filter=["y"])
+    data = request_bytes(request, columns, typed_fields)
+    theirs = predict_pb2.PredictRequest.FromString(data)
+    assert (theirs.model_spec.name, list(theirs.output_filter)) == ("m", ["y"])
+    assert set(theirs.inputs) == set(columns)
+    for name, column in columns.items():
+        expected = tf.make_ndarray(tf.make_tensor_proto(column, shape=column.shape))
+        np.testing.assert_array_equal(tf.make_ndarray(theirs.inputs[name]), expected)
 
 
 @pytest.mark.parametrize("typed_fields", [False, True])
