@@ -4,7 +4,8 @@
 
 The server is a process of its own, on the same cores as the client that asks it: its share of them
 is part of what is measured. `in process` is the same C++ session, asked without a server and by turns
-with it, so that both see the same noise.
+with it, so that both see the same noise. `echo` is a server that doesn't look at its requests (see
+`echo.py`): what of the difference is gRPC's and the machine's.
 """
 
 import argparse
@@ -78,15 +79,21 @@ def measured(num_experts, units, seconds):
             client = opened.enter_context(Client(address))
             asks[name] = functools.partial(client.predict, MODEL, columns)
             channel, request = opened.enter_context(open_channel(address)), client.build(MODEL, columns)
-            asks[f"{name}{BUILT}"] = functools.partial(
-                channel.unary_unary(wire.PREDICT), request, timeout=30.0
-            )
+            asks[f"{name}{BUILT}"] = sending(channel, request)
             sends[name] = sender(channel, request, 30.0)
+        command = [sys.executable, Path(__file__).with_name("echo.py"), Path(folder) / "1"]
+        channel = opened.enter_context(open_channel(opened.enter_context(running(command))))
+        asks["echo"] = sending(channel, request)
         figures["client"] = client_costs(client, columns)
         figures["alone"] = alone_in_turn(asks, seconds)
         figures["rows_per_second"] = saturated_together(asks["in process"], sends, seconds)
         figures["half"] = at_half(sends, figures["rows_per_second"], seconds)
     return figures
+
+
+def sending(channel, request):
+    """Sends one and the same request and waits for the answer, in bytes."""
+    return functools.partial(channel.unary_unary(wire.PREDICT), request, timeout=30.0)
 
 
 def export_ranker(folder, num_experts, units):
@@ -163,15 +170,19 @@ def at_half(sends, rows_per_second, seconds):
     }
 
 
-@contextlib.contextmanager
 def server(folder, flags):
-    """Runs the embedded server in a process of its own; gives its address."""
+    """Runs the embedded server."""
     parameters = Path(folder) / "batching.config"
     parameters.write_text(BATCHING)
     if "--enable_batching" in flags:
         flags = [*flags, f"--batching_parameters_file={parameters}"]
     command = [sys.executable, "-m", "keras_smes.serving.server", f"--model_name={MODEL}", "--port=0"]
-    command += [f"--model_base_path={folder}", "--grpc_max_threads=64", *flags]
+    return running([*command, f"--model_base_path={folder}", "--grpc_max_threads=64", *flags])
+
+
+@contextlib.contextmanager
+def running(command):
+    """Runs a server in a process of its own; gives its address."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -203,7 +214,7 @@ def client_costs(client, columns):
 def report(figures):
     rows = []
     for size, found in figures["sizes"].items():
-        rows += [row(size, name, found) for name in found["rows_per_second"]]
+        rows += [row(size, name, found) for name in ("in process", "echo", *SERVERS)]
     print_table(rows, list(rows[-1]))
     costs = found["client"]
     print(
@@ -214,16 +225,16 @@ def report(figures):
 
 def row(size, name, found):
     alone, rates = found["alone"], found["rows_per_second"]
-    half = found["half"].get(name, {})
+    half, rate = found["half"].get(name, {}), rates.get(name)
     session = alone["in process"]["median_ms"]
     return {
         "model": size,
-        "asked": name if name == "in process" else f"server, {name}",
+        "asked": f"server, {name}" if name in SERVERS else name,
         "p50 ms": alone[name]["median_ms"],
         "more ms": alone[name]["median_ms"] - session,
         "request built": alone[name + BUILT]["median_ms"] - session if half else None,
-        "rows/s": rates[name],
-        "of the session's": rates[name] / rates["in process"],
+        "rows/s": rate,
+        "of the session's": rate / rates["in process"] if rate else None,
         "p50 at half": half.get("p50"),
         "p99 at half": half.get("p99"),
         "p99/p50": half["p99"] / half["p50"] if half else None,
