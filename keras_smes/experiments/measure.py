@@ -11,7 +11,7 @@ import numpy as np
 from keras_smes.baselines.cost import executed_multiplications, parameters
 from keras_smes.data import Interactions, Split, load, split_with_statistics
 from keras_smes.data.simulated import oracle
-from keras_smes.diagnostics import Events
+from keras_smes.diagnostics import Events, RoutingProbe, has_routing
 from keras_smes.experiments.config import Experiment
 from keras_smes.features.encoder import preprocessor
 from keras_smes.metrics import auc, gauc, log_loss
@@ -25,6 +25,7 @@ from keras_smes.training.trainer import StepPlan, Trainer
 
 FIGURES = ("auc", "gauc", "logloss", "predicted_over_observed")
 ROUTING = ("union_mean", "union_bound", "load_max_over_mean", "dead_experts", "num_experts", "expert_load")
+LOAD = ("load_max_over_mean", "dead_experts")
 CALLS = 40
 
 
@@ -103,11 +104,13 @@ class Contender:
             candidates: Rows of the request whose latency is measured; `None` measures none.
 
         Returns:
-            JSON values: `tasks` (of each, `FIGURES`), `routing`, `cost` and `speed`.
+            JSON values: `tasks` (of each, `FIGURES`), `routing` (of the test rows, and `train_` of the load
+            on the training rows), `cost` and `speed`.
         """
         clock, test = self.train(seed), self.rows.parts.test
         measured = evaluate_features(self.ranker, self.rows.test_features, test)
         routing = {name: measured["routing"][name] for name in ROUTING if name in measured["routing"]}
+        routing |= load_in_training(self.ranker, self.rows.prepared.parts[0])
         return {
             "tasks": {t: {name: own.get(name) for name in FIGURES} for t, own in measured["tasks"].items()},
             "routing": routing,
@@ -117,6 +120,15 @@ class Contender:
                 "latency_ms": candidates and latency_ms(self.ranker, test, candidates),
             },
         }
+
+
+def load_in_training(ranker: keras.Model, features: Arrays) -> dict[str, float]:
+    """Measures the load on the rows that a ranker was trained on: later rows may shift it."""
+    core = ranker.get_layer("core")
+    if not has_routing(core):
+        return {}
+    (health,) = RoutingProbe(core).measure(features).values()
+    return {f"train_{name}": health[name] for name in LOAD}
 
 
 def cost(ranker: keras.Model, routing: Mapping[str, Any]) -> dict[str, float]:

@@ -76,14 +76,21 @@ def _row(own: Mapping[int, Line], reference: Mapping[int, Line]) -> dict[str, An
 
 
 def _routing(routings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, the worst of `load_max_over_mean` and `dead_experts`, and the first seed's loads."""
+    """Means over seeds, the worst load and most dead experts, and the first seed's loads."""
     if not routings[0]:
         return {}
-    numbers = [{name: value for name, value in r.items() if not isinstance(value, list)} for r in routings]
+    names = [name for name, value in routings[0].items() if all(_is_number(r.get(name)) for r in routings)]
     worst = {
-        f"{name}_worst": max(r[name] for r in routings) for name in ("load_max_over_mean", "dead_experts")
+        f"{name}_worst": max(r[name] for r in routings)
+        for name in names
+        if name.endswith(("load_max_over_mean", "dead_experts"))
     }
-    return {**_means(numbers), **worst, "expert_load": routings[0]["expert_load"]}
+    means = _means([{name: r[name] for name in names} for r in routings])
+    return {**means, **worst, "expert_load": routings[0]["expert_load"]}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -118,22 +118,25 @@ def _routing(results: Results) -> str:
     rows = []
     for label, row in results["rows"].items():
         if own := row["routing"]:
-            load = f"{own['load_max_over_mean']:.2f} ({own['load_max_over_mean_worst']:.2f})"
-            dead = f"{own['dead_experts']:.1f} ({own['dead_experts_worst']})"
-            rows.append(
-                [
-                    label,
-                    f"{own['num_experts']:.0f}",
-                    _number(own["union_mean"], 2),
-                    _number(own["union_bound"], 0),
-                    load,
-                    dead,
-                ]
-            )
+            union = [_number(own["union_mean"], 2), _number(own["union_bound"], 0)]
+            load = [
+                _and_worst(own, f"{prefix}{name}", digits)
+                for prefix in ("", "train_")
+                for name, digits in (("load_max_over_mean", 2), ("dead_experts", 1))
+            ]
+            rows.append([label, _number(own["num_experts"], 0), *union, *load])
     if not rows:
         return ""
     header = ["", "E", "mean \\|U\\|", "bound", "load, max over mean", "dead experts"]
-    return "## Routing, on the test rows\n\nMean over seeds (the worst seed).\n\n" + _table(header, rows)
+    header += ["load, training rows", "dead, training rows"]
+    note = "On the test rows, and the load on the training rows too. Mean over seeds (the worst seed)."
+    return f"## Routing\n\n{note}\n\n" + _table(header, rows)
+
+
+def _and_worst(routing: Mapping[str, float], name: str, digits: int) -> str:
+    if name not in routing:
+        return NONE
+    return f"{routing[name]:,.{digits}f} ({routing[f'{name}_worst']:,.{digits}f})"
 
 
 def _gaps(results: Results) -> str:

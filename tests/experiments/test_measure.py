@@ -1,5 +1,6 @@
 """What a run is measured by."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -8,7 +9,14 @@ pytest.importorskip("polars", reason='needs the extra "data"')
 from sklearn.metrics import roc_auc_score
 
 from keras_smes.experiments import Experiment
-from keras_smes.experiments.measure import Contender, EpochClock, cost, oracle_tasks, read_rows
+from keras_smes.experiments.measure import (
+    Contender,
+    EpochClock,
+    cost,
+    load_in_training,
+    oracle_tasks,
+    read_rows,
+)
 from keras_smes.training import fit_ranker
 
 pytestmark = pytest.mark.tensorflow
@@ -47,6 +55,17 @@ def test_cost_is_of_the_experts_and_their_routers(contender):
     counted = cost(contender.ranker, {"union_mean": 4.5})
     assert counted["multiplications"] == (8 + 1) * 6 * 8 + 4.5 * (8 * 4 + 4 * 3 + 6 * 3)
     assert counted["parameters"] == 8 * 6 * 8 + 8 * (8 * 4 + 4 + 4 * 3 + 3)
+
+
+def test_load_in_training_is_that_of_all_training_rows(rows, contender):
+    core, features = contender.ranker.get_layer("core"), rows.prepared.parts[0]
+    h = keras.Model(core.inputs, core.get_layer("experts").input)(features)
+    pairs_e = np.asarray(core.get_layer("experts").route(h)["union"]).sum(axis=0)
+    assert pairs_e.sum() > len(rows.parts.train)
+    assert load_in_training(contender.ranker, features) == {
+        "train_load_max_over_mean": pytest.approx(pairs_e.max() / pairs_e.mean()),
+        "train_dead_experts": (pairs_e < pairs_e.mean() / 10).sum(),
+    }
 
 
 def test_oracle_against_scikit_learn(rows):

@@ -86,6 +86,18 @@ def test_cost_speed_and_routing(results):
     assert (row["routing"]["load_max_over_mean_worst"], row["routing"]["dead_experts_worst"]) == (2.5, 1)
 
 
+def test_routing_table_shows_the_load_on_training_rows_where_all_runs_have_it():
+    trained = {"train_load_max_over_mean": 1.25, "train_dead_experts": 2}
+    lines = [line("smes", seed, 0.7, 0.7, routing(2.0, seed) | trained) for seed in (0, 1)]
+    assert "| smes | 8 | 3.00 | 5 | 2.00 (2.00) | 0.5 (1.0) | 1.25 (1.25) | 2.0 (2.0) |" in table_of(lines)
+    del lines[1]["routing"]["train_dead_experts"]
+    assert "| 1.25 (1.25) | - |" in table_of(lines)
+
+
+def table_of(lines):
+    return to_markdown(summarize(EXPERIMENT, lines))
+
+
 def test_unfinished_runs_show():
     results = summarize(
         EXPERIMENT, [line("smes", 0, 0.7, 0.7), line("smes", 1, 0.7, 0.7), line("mmoe", 1, 0.6, 0.7)]
