@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+from keras import ops
 
 from keras_smes.features.encoder import encode, preprocessed_inputs, preprocessor, raw_inputs
 from keras_smes.features.schema import FeatureSchema, check_name
@@ -73,7 +74,9 @@ def build_ranker(
             f"`experts` must put out one vector a task, {len(tasks)} of them. "
             f"Received: outputs of shape {tuple(mixed_bto.shape)}"
         )
-    logits = {task.name: _tower(task, tower_units)(mixed_bto[:, t]) for t, task in enumerate(tasks)}
+    # At once: the gradient of a slice is as large as the whole.
+    mixed_tbo = ops.unstack(mixed_bto, len(tasks), axis=1)
+    logits = {task.name: _tower(task, tower_units)(own) for task, own in zip(tasks, mixed_tbo, strict=True)}
     core = keras.Model(inputs, logits, name="core")
     raw = raw_inputs(schema)
     scores = TaskScores(tasks, name="scores")(core(preprocessor(schema)(raw)))
