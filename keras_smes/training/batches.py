@@ -99,14 +99,15 @@ class PackedRows:
         """
         import tensorflow as tf
 
+        order = np.arange(self.num_rows) if order is None else order
+        rows = tf.constant(order)
+
         # Ordering row numbers and gathering a batch at once is far cheaper than shuffling rows.
-        rows = tf.data.Dataset.range(self.num_rows)
-        if order is not None:
-            rows = tf.data.Dataset.from_tensor_slices(order)
-        batches = rows.batch(batch_size)
-        if piece != (0, 1):
-            batches = batches.map(lambda rows_b: rows_b[piece[0] :: piece[1]])
-        return batches.map(self.take, num_parallel_calls=2, deterministic=True).prefetch(AHEAD)
+        def batch(start: Tensor) -> tuple[dict[str, Tensor], ...]:
+            return self.take(rows[start : start + batch_size][piece[0] :: piece[1]])
+
+        starts = tf.data.Dataset.range(0, len(order), batch_size)
+        return starts.map(batch, num_parallel_calls=2, deterministic=True).prefetch(AHEAD)
 
 
 def batches(features: Arrays, labels: Arrays, batch_size: int) -> Any:
