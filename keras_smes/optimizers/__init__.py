@@ -1,7 +1,8 @@
-"""Optimizers whose step costs as much as the rows of a batch, not as the table they are looked up in."""
+"""Optimizers whose step costs as much as the rows of a batch and not as the table, and Adam in one pass."""
 
+from keras_smes.optimizers.fused_adam import FusedAdam
 from keras_smes.optimizers.lazy_adam import LazyAdam
 from keras_smes.optimizers.rowwise_adagrad import RowwiseAdagrad
 from keras_smes.optimizers.split_optimizer import SplitOptimizer
 
-__all__ = ["LazyAdam", "RowwiseAdagrad", "SplitOptimizer"]
+__all__ = ["FusedAdam", "LazyAdam", "RowwiseAdagrad", "SplitOptimizer"]

@@ -1,17 +1,18 @@
 """The optimizer that a configuration names."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_smes.optimizers import LazyAdam, RowwiseAdagrad, SplitOptimizer
+from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad, SplitOptimizer
 from keras_smes.optimizers.rows import values_of
 from keras_smes.training.config import OptimizerConfig
 
 _REST = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
+    "adam": FusedAdam,
+    "adamw": functools.partial(FusedAdam, weight_decay=0.004),
     "adagrad": keras.optimizers.Adagrad,
     "sgd": keras.optimizers.SGD,
 }

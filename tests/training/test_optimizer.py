@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_smes.optimizers import LazyAdam, RowwiseAdagrad, SplitOptimizer
+from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad, SplitOptimizer
 from keras_smes.training import OptimizerConfig
 from keras_smes.training.optimizer import all_finite, build_optimizer, learning_rate
 
@@ -46,7 +46,8 @@ def test_tables_have_their_own_optimizer_and_rate():
     optimizer = build_optimizer(config, 8, model().trainable_variables)
     assert isinstance(optimizer, SplitOptimizer)
     assert isinstance(optimizer.embeddings, RowwiseAdagrad)
-    assert isinstance(optimizer.rest, keras.optimizers.AdamW)
+    assert isinstance(optimizer.rest, FusedAdam)
+    assert optimizer.rest.weight_decay == keras.optimizers.AdamW().weight_decay
     assert float(optimizer.embeddings.learning_rate) == pytest.approx(0.3)
     assert float(optimizer.rest.learning_rate) == pytest.approx(0.1)
 
@@ -54,7 +55,8 @@ def test_tables_have_their_own_optimizer_and_rate():
 def test_usual_optimizers():
     optimizer = build_optimizer(OptimizerConfig(), 8, model().trainable_variables)
     assert isinstance(optimizer.embeddings, LazyAdam)
-    assert isinstance(optimizer.rest, keras.optimizers.Adam)
+    assert isinstance(optimizer.rest, FusedAdam)
+    assert optimizer.rest.weight_decay is None
     assert float(optimizer.embeddings.learning_rate) == pytest.approx(0.002)
 
 
