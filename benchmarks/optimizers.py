@@ -1,12 +1,15 @@
-"""What a training step costs as the embedding table grows.
+"""What a training step costs as the embedding table grows, and what Adam costs on dense weights.
 
     python benchmarks/optimizers.py [--json FILE]
+    python benchmarks/optimizers.py --dense 1000000 6400000
 
 A small ranker, one table of V rows of 16 columns and an MLP, is fitted on batches of 1024 x 10 ids, drawn
 evenly: hardly one is met twice in a large table, which is the hardest case for caches. With `--units` and
 no number there is no MLP: what is left is the look-up and the optimizer. All models exist at once and take
 turns of some steps, so that what else happens on the machine happens to all of them. A time is that from
 the end of one step of `model.fit` to the end of the next; medians are over the steps of all turns.
+
+With `--dense` the step of an optimizer alone is timed, on one matrix of as many weights, no model around it.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +26,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import machine, print_table, summary
+from harness import machine, print_table, summary, time_together
 
-from keras_smes.optimizers import LazyAdam, RowwiseAdagrad
+from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad
 
 BATCH, IDS, WIDTH = 1024, 10, 16
 TURNS = 5  # with batches of their own; then the first come again
@@ -34,6 +38,7 @@ OPTIMIZERS = {
     "LazyAdam": LazyAdam,
     "RowwiseAdagrad": RowwiseAdagrad,
 }
+DENSE = {"keras Adam": keras.optimizers.Adam, "FusedAdam": FusedAdam}
 
 Cell = tuple[str, int]
 
@@ -45,13 +50,34 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="steps a turn (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
+    parser.add_argument("--dense", type=int, nargs="+", help="time dense weights instead, as many as given")
     arguments = parser.parse_args()
-    times = measure(arguments.rows, arguments.units, arguments.steps, arguments.rounds)
-    report = {"machine": machine(), "rows": table(times), **sizes(arguments.units)}
+    if arguments.dense:
+        report = {"machine": machine(), "rows": measure_dense(arguments.dense, 10 * arguments.rounds)}
+    else:
+        times = measure(arguments.rows, arguments.units, arguments.steps, arguments.rounds)
+        report = {"machine": machine(), "rows": table(times), **sizes(arguments.units)}
     print(report["machine"])
     print_table(report["rows"], list(report["rows"][0]))
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def measure_dense(sizes: list[int], repeats: int) -> list[dict[str, Any]]:
+    """Returns one line a number of weights and optimizer: milliseconds, and the median over FusedAdam's."""
+    lines = []
+    for size in sizes:
+        times = time_together({name: dense_step(make(), size) for name, make in DENSE.items()}, repeats)
+        rows = [{"optimizer": name, "weights": size, **summary(own)} for name, own in times.items()]
+        lines += [{**row, "over FusedAdam": row["median_ms"] / rows[-1]["median_ms"]} for row in rows]
+    return lines
+
+
+def dense_step(optimizer: keras.optimizers.Optimizer, size: int) -> Callable[[], None]:
+    weights = keras.Variable(keras.random.normal((size // WIDTH, WIDTH)))
+    gradient = keras.random.normal(weights.shape)
+    optimizer.build([weights])
+    return tf.function(lambda: optimizer.apply([gradient], [weights]), jit_compile=False)
 
 
 def sizes(units: list[int]) -> dict[str, Any]:
