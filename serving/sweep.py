@@ -21,26 +21,46 @@ from pathlib import Path
 
 from keras_smes.serving.client import Client
 from keras_smes.serving.load import open_channel, open_loop, poisson_arrivals, request_of, sender
+from keras_smes.serving.versions import version_directories
 
 MODEL = "swept"
+PARAMETERS = ("batch size", "timeout us", "threads")
+COLUMNS = {
+    **{name: lambda result, name=name: result["latency_ms"][name] for name in ("p50", "p90", "p99", "max")},
+    "lag p99": lambda result: result["send_lag_ms"]["p99"],
+    "answers/s": lambda result: result["answers_per_second"],
+    "not OK": lambda result: result["requests"] - result["codes"].get("OK", 0),
+}
 
 
-def main():
-    arguments = parser().parse_args()
+def main(argv=None):
+    arguments = parsed(argv)
     rows = [json.loads(line) for line in Path(arguments.rows).read_text(encoding="utf-8").splitlines()]
     results = []
-    print(f"{'max_batch_size':>14} {'timeout us':>10} {'threads':>7}", *(f"{name:>9}" for name in COLUMNS))
+    print_row([*PARAMETERS, *COLUMNS])
     for choice in choices(arguments):
         with server(arguments.model_base_path, *choice) as address:
-            result = measured(address, rows, arguments)
-        results.append({**dict(zip(("max_batch_size", "timeout", "threads"), choice, strict=True)), **result})
-        figures = (result["latency_ms"].get(name, result.get(name)) for name in COLUMNS)
-        print(f"{choice[0]:>14} {choice[1]:>10} {choice[2]:>7}", *(f"{figure!s:>9}" for figure in figures))
+            result = {**dict(zip(PARAMETERS, choice, strict=True)), **measured(address, rows, arguments)}
+        print_row([*choice, *(found(result) for found in COLUMNS.values())])
+        results.append(result)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-COLUMNS = ("p50", "p90", "p99", "max", "answers_per_second", "refused")
+def print_row(cells):
+    print(*(f"{cell!s:>10}" for cell in cells), flush=True)
+
+
+def parsed(argv):
+    """The arguments; refuses those that would start servers in vain."""
+    made = parser()
+    arguments = made.parse_args(argv)
+    if not version_directories(arguments.model_base_path):
+        made.error(f"--model_base_path holds no version: {arguments.model_base_path}")
+    small = [size for size in arguments.batch_sizes if 0 < size < arguments.candidates]
+    if small:
+        made.error(f"--batch-sizes must take a request of {arguments.candidates} rows whole: {small}")
+    return arguments
 
 
 def parser():
@@ -50,6 +70,7 @@ def parser():
     made.add_argument("--candidates", type=int, default=500, metavar="N", help="rows of a request")
     made.add_argument("--rate", type=float, required=True, metavar="R", help="requests a second")
     made.add_argument("--seconds", type=float, default=10.0, metavar="S", help="for each choice")
+    made.add_argument("--warmup", type=float, default=2.0, metavar="S", help="before it counts")
     made.add_argument("--batch-sizes", type=int, nargs="+", default=[0, 1000], help="0: no batching")
     made.add_argument("--timeouts", type=int, nargs="+", default=[0, 1000], help="microseconds")
     made.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count()])
@@ -69,7 +90,7 @@ def server(base_path, max_batch_size, timeout, threads):
     """Runs the embedded server in a process of its own; gives its address."""
     command = [sys.executable, "-m", "keras_smes.serving.server", f"--model_name={MODEL}", "--port=0"]
     command += [f"--model_base_path={base_path}", "--grpc_max_threads=64"]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w+", encoding="utf-8") as log:
         if max_batch_size:
             parameters = Path(folder) / "batching.config"
             parameters.write_text(
@@ -79,27 +100,29 @@ def server(base_path, max_batch_size, timeout, threads):
                 "max_enqueued_batches { value: 100 }\n"
             )
             command += ["--enable_batching", f"--batching_parameters_file={parameters}"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
-            yield address_of(process)
+            yield address_of(process, log)
         finally:
             process.terminate()
             process.wait(60)
 
 
-def address_of(process):
+def address_of(process, log):
     for line in process.stdout:
         if found := re.search(r"gRPC ModelServer at .*:([0-9]+) ", line):
             return f"127.0.0.1:{found[1]}"
-    raise SystemExit(f"the server didn't start: exit code {process.wait()}")
+    process.wait()
+    log.seek(0)
+    raise SystemExit(f"the server didn't start, exit code {process.returncode}:\n{log.read()}")
 
 
 def measured(address, rows, arguments):
     with Client(address) as client, open_channel(address) as channel:
         send = sender(channel, request_of(client, MODEL, rows, arguments.candidates), timeout=30.0)
-        open_loop(send, poisson_arrivals(arguments.rate, 2.0, seed=1))
-        result = open_loop(send, poisson_arrivals(arguments.rate, arguments.seconds)).summary()
-    return {**result, "refused": result["requests"] - result["codes"].get("OK", 0)}
+        open_loop(send, poisson_arrivals(arguments.rate, arguments.warmup, seed=1))
+        record = open_loop(send, poisson_arrivals(arguments.rate, arguments.seconds))
+    return record.summary(arguments.candidates)
 
 
 if __name__ == "__main__":
