@@ -23,16 +23,21 @@ def build_engine(config: DistributionConfig) -> Engine:
         ValueError: The engine needs another Keras backend, more devices than there are, or a `TF_CONFIG`
             that isn't there.
     """
-    cluster = Cluster.from_environment()
-    name = config.engine
-    if name == "auto":
-        name = "single" if cluster is None else cluster.engine
+    cluster, name = Cluster.from_environment(), engine_name(config)
     if name == "single":
         return Engine()
     _check_backend(name)
     if name in ("multi_worker", "parameter_server"):
         return _OF_CLUSTER[name](_checked(cluster, name), config)
     return _OF_DEVICES[name](config)
+
+
+def engine_name(config: DistributionConfig) -> str:
+    """Returns the name of the engine that a configuration or `TF_CONFIG` names."""
+    if config.engine != "auto":
+        return config.engine
+    cluster = Cluster.from_environment()
+    return "single" if cluster is None else cluster.engine
 
 
 def _mirrored(config: DistributionConfig) -> Engine:

@@ -37,11 +37,13 @@ class Engine:
         name: Its name in a `DistributionConfig`.
         replicas: How many replicas share a batch.
         is_chief: Whether this process writes checkpoints and results.
+        keeps_shapes: Whether weights and the optimizer's slots have the shapes of one device.
     """
 
     name = "single"
     replicas = 1
     is_chief = True
+    keeps_shapes = True
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Returns the context in which the trained model, its metrics and its optimizer are made."""

@@ -34,6 +34,7 @@ class ParameterServerEngine(LoopEngine):
 
     name = "parameter_server"
     OTHERS = "a parameter server"
+    keeps_shapes = False
 
     def __init__(self, cluster: Cluster, shards: int | None = None) -> None:
         import tensorflow as tf

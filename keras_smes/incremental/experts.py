@@ -63,17 +63,19 @@ def closed_columns(
     from the old ones of task t in proportion; so s is unchanged up to a factor between 1 - max_t q[b,t] and
     1, and only old experts nearer to each other than that can trade places. c makes q small: on average
     over `h_bd`, a new expert's logit is at least `depth` below the log of the old ones' summed exponentials.
+    Routers have no bias, so q is larger for instances of small h: up to 0.015 was seen at a depth of 16, and
+    2 of 360,000 rows that chose otherwise (none at 20). With q = 0 probabilities and choices keep their bits.
 
-    Training opens a new expert: the balance loss raises the probability of whatever has no load. Deeper down
-    its gradient would be lost.
+    Training opens a new expert: the balance loss raises the probability of whatever has no load, by a
+    gradient in proportion to that probability. So q can't be 0, and no depth promises that no row changes.
 
     Args:
         kernel_dte: `[D, T, E]`, the router's kernel; the new experts' columns are overwritten.
         before: Experts so far, the first ones.
         h_bd: `[B, D]`, encoded instances.
         generator: Of the noise, by which new experts differ.
-        depth: Number of at least 0. Defaults to `16.0`: q is about 1e-7 a new expert, the
-            resolution of float32.
+        depth: Number of at least 0. Defaults to `16.0`: for an average instance q is about 1e-7 a new
+            expert, the resolution of float32.
 
     Example:
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_smes.data import Interactions, Split, load, split, with_histories, with_statistics
+from keras_smes.distribution.choose import engine_name
 from keras_smes.incremental.export import export_if_good
 from keras_smes.incremental.gate import QualityGate
 from keras_smes.incremental.report import write_report
@@ -107,8 +108,14 @@ def validate_progressively(
         (the figures), `stale` (those of the first model, never trained again), `seconds` and `export`.
 
     Raises:
-        ValueError: Fewer than two days; a day in `out` is of another configuration.
+        ValueError: Fewer than two days; a day in `out` is of another configuration; an engine of several
+            processes.
     """
+    if (name := engine_name(config.distribution)) in ("multi_worker", "parameter_server"):
+        raise ValueError(
+            "Day by day needs an engine of one process: take 'single' or 'mirrored', or a day at a time by "
+            f"`keras-smes train --from`. Received: engine={name!r}"
+        )
     if config.training.validation is not None:
         raise ValueError("`training.validation` must be left out: the next day is. Received: one")
     out = Path(out)

@@ -8,11 +8,12 @@ from typing import Any
 
 from keras_smes.baselines import model_options
 from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.distribution import build_engine
 from keras_smes.incremental.tasks import weigh_tasks
 from keras_smes.incremental.warm_start import WarmStart
 from keras_smes.tasks import BinaryTask
 from keras_smes.training.config import RunConfig, merged
-from keras_smes.training.runs import RunOptions, RunRows, hold_out, train_rows
+from keras_smes.training.runs import RunOptions, RunRows, hold_out, load_config, train_rows
 
 
 def continue_run(
@@ -40,17 +41,19 @@ def continue_run(
 
     Raises:
         FileNotFoundError: `run` is not the folder of a finished run.
-        ValueError: `out` is that folder; features or tasks of the run are missing; fewer experts.
+        ValueError: `out` is that folder; features or tasks of the run are missing; fewer experts; the engine
+            is `"parameter_server"`.
     """
     if Path(run).resolve() == Path(out).resolve():
         raise ValueError(f"`out` must be another folder than that of the run. Received: out={out}")
+    config = RunConfig.from_dict(merged(load_config(run).to_dict(), changes or {}))
+    engine = build_engine(config.distribution)  # first of all: workers meet before TensorFlow runs anything
     start = WarmStart.read(run)
-    config = RunConfig.from_dict(merged(start.config.to_dict(), changes or {}))
     config, interactions = grown(config, start, load(config.data, data_dir, **config.data_options))
     parts = split_with_statistics(interactions)
     train, validation = hold_out(config, interactions, parts)
     rows = RunRows(train.between(from_date, None), validation, parts.test, parts.description)
-    return train_rows(config, rows, out, options, dataclasses.replace(start, seen=train))
+    return train_rows(config, rows, out, options, dataclasses.replace(start, seen=train), engine)
 
 
 def grown(config: RunConfig, start: WarmStart, interactions: Interactions) -> tuple[RunConfig, Interactions]:

@@ -96,7 +96,8 @@ class WarmStart:
         for name in (SCHEMA, TRAINING):
             if not (run / name).is_file():
                 raise FileNotFoundError(
-                    f"`run` must hold {name}, as a run of one device does: train it again. Received: {run}"
+                    f"`run` must hold {name}, as all runs do but those of parameter servers: train it again. "
+                    f"Received: {run}"
                 )
         schema = FeatureSchema.from_config(json.loads((run / SCHEMA).read_text(encoding="utf-8")))
         with np.load(run / TRAINING, allow_pickle=False) as file:

@@ -120,6 +120,8 @@ def fit_ranker(
             epochs are to be chosen without validation rows; a state of another configuration or other rows.
         NonFiniteError: A loss or gradient is not finite.
     """
+    engine = engine or Engine()
+    _check_start(start, engine)
     prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
     return fit_prepared(config, prepared, validation, verbose, session, outputs, engine, start, data_service)
 
@@ -184,7 +186,6 @@ def fit_prepared(
 ) -> Fitted:
     """As `fit_ranker`, on rows that `prepare` prepared, or `start.prepare`."""
     engine = engine or Engine()
-    _check_start(start, engine)
     _check_choice(config, validation)
     engine.check(config)
     outputs = outputs or Outputs()
@@ -313,9 +314,10 @@ def _chooses(config: RunConfig) -> bool:
 
 
 def _check_start(start: Start | None, engine: Engine) -> None:
-    if start is not None and engine.name != Engine.name:
+    if start is not None and not engine.keeps_shapes:
         raise ValueError(
-            f"Going on from a run needs engine {Engine.name!r}. Received: engine={engine.name!r}"
+            f"A run can't go on with engine {engine.name!r}, which cuts tables into shards: take another, "
+            f"such as 'multi_worker'. Received: engine={engine.name!r}"
         )
 
 

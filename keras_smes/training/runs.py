@@ -120,6 +120,7 @@ def train_rows(
     out: str | Path,
     options: RunOptions | None = None,
     start: Start | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """As `train_run`, on rows that are read and cut already.
 
@@ -130,13 +131,14 @@ def train_rows(
         options: `RunOptions`. Defaults to `None`, their defaults.
         start: What to go on from; it is described in `metrics.json` as `start`. Defaults to `None`, fresh
             weights.
+        engine: The `Engine` that runs the steps. Defaults to `None`, that of the configuration.
 
     Returns:
         What is in `metrics.json`.
     """
     options = options or RunOptions()
     out = Path(out)
-    engine = build_engine(config.distribution)
+    engine = engine or build_engine(config.distribution)
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
     if options.fresh and engine.is_chief:
@@ -166,8 +168,9 @@ def train_rows(
         "environment": describe_environment(),
         **({} if start is None else {"start": start.describe()}),
     }
+    state = learned(fitted.model) if engine.keeps_shapes else None  # all processes read, one writes
     if engine.is_chief:
-        _write_run(out, fitted, config, metrics, rows.test, with_training=engine.name == Engine.name)
+        _write_run(out, fitted, config, metrics, rows.test, state)
         if not options.keep_checkpoints:
             session.checkpoints.clear()
     return metrics
@@ -234,16 +237,15 @@ def _write_run(
     config: RunConfig,
     metrics: Mapping[str, Any],
     test: Interactions,
-    with_training: bool,
+    state: Mapping[str, Any] | None,
 ) -> None:
     """Each file is there whole or not at all; `metrics.json`, the last one, says that all are."""
     out.mkdir(parents=True, exist_ok=True)
     partial = out / f"partial-{MODEL}"  # Keras goes by the ending
     fitted.ranker.save(partial)
     partial.replace(out / MODEL)
-    if with_training:  # the optimizer's variables that are distributed lie elsewhere
-        arrays: dict[str, Any] = learned(fitted.model)
-        write_whole(out / TRAINING, lambda file: np.savez(file, **arrays))
+    if state is not None:
+        write_whole(out / TRAINING, lambda file: np.savez(file, **state))
     write_json(out / SCHEMA, fitted.schema.to_config())
     write_json(out / CONFIG, config.to_dict())
     write_rows(out / ROWS, test.columns(), SAMPLE)
@@ -256,14 +258,19 @@ def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
     Raises:
         FileNotFoundError: The folder is not that of a finished run.
     """
+    config = load_config(run)
+    return keras.models.load_model(Path(run) / MODEL, compile=False), config
+
+
+def load_config(run: str | Path) -> RunConfig:
+    """Reads the configuration of a run, as `load_run` does."""
     run = Path(run)
     for name in (CONFIG, MODEL):
         if not (run / name).is_file():
             raise FileNotFoundError(
                 f"`run` must be the folder of a finished run. Received: {run} without {name}"
             )
-    config = RunConfig.from_dict(json.loads((run / CONFIG).read_text()))
-    return keras.models.load_model(run / MODEL, compile=False), config
+    return RunConfig.from_dict(json.loads((run / CONFIG).read_text()))
 
 
 def evaluate_run(

@@ -37,7 +37,7 @@ def fitted(scope, weights):
         model.set_weights(weights)
     before = model.get_weights()
     rng = np.random.default_rng(1)
-    h, click, like = (rng.normal(size=(96, n)).astype("float32") for n in (6, 1, 1))
+    h, click, like = (rng.normal(size=(90, n)).astype("float32") for n in (6, 1, 1))
     history = model.fit(h, {"click": click, "like": like}, batch_size=16, epochs=3, shuffle=False, verbose=0)
     return before, [np.array(keras.ops.convert_to_numpy(v)) for v in model.trainable_variables], history
 

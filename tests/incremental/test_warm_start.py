@@ -13,6 +13,7 @@ from keras_smes.incremental import WarmStart, continue_run
 from keras_smes.incremental.experts import closed_columns
 from keras_smes.incremental.mixture import mixture_sources
 from keras_smes.incremental.tasks import grow_tasks, grown_task_weights
+from keras_smes.layers import PrivateExpertGate, SharedSubsetRouter
 from keras_smes.tasks import BinaryTask, RegressionTask
 from keras_smes.training import OptimizerConfig, RunConfig, evaluate_run
 from keras_smes.training.batches import PackedRows
@@ -173,6 +174,26 @@ def test_no_h_chooses_a_closed_expert():
         np.testing.assert_array_equal(closed[:, :, :4], kernel[:, :, :4])
         logits = np.einsum("bd,dte->bte", h, closed)
         assert (logits[:, :, 4:] <= logits[:, :, :4].min(axis=2, keepdims=True) + 1e-9).all()
+
+
+def test_experts_without_any_probability_change_no_bit():
+    """What is left to change choices is the new experts' probability, and no order of summing up."""
+    rng = np.random.default_rng(6)
+    old, h = rng.normal(size=(16, 3, 16)), rng.exponential(size=(20_000, 16)).astype("float32")
+    wide = np.concatenate([old, np.zeros((16, 3, 4))], axis=2)
+    closed = closed_columns(wide, 16, h, rng, depth=10_000.0)
+
+    def routed(kernel):
+        router = SharedSubsetRouter(3, kernel.shape[2], num_shared=2)
+        router.build(h.shape)
+        router.kernel.assign(kernel)
+        return {name: np.array(values) for name, values in PrivateExpertGate(1)(router(h)).items()}
+
+    before, after = routed(old), routed(closed)
+    assert not after["probabilities"][:, :, 16:].any()
+    for name in ("shared_experts", "private_experts", "slot_weights"):
+        np.testing.assert_array_equal(after[name], before[name])
+    np.testing.assert_array_equal(after["probabilities"][:, :, :16], before["probabilities"])
 
 
 def test_training_opens_new_experts(run, tmp_path, log, day):
