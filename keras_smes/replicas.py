@@ -4,7 +4,8 @@ Losses under replicas keep one contract, Keras' own: their mean over replicas is
 On JAX a batch is whole however it is spread over devices: there is one replica.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -51,9 +52,24 @@ def with_global_value(loss: Tensor) -> Tensor:
     return loss + ops.stop_gradient(mean_over_replicas(ops.stop_gradient(loss)) - loss)
 
 
-def of_this_replica(tensors: list[Tensor], own: Tensor) -> list[Tensor]:
-    """Returns those tensors that were made where `own` was, in this replica."""
-    return tensors if _context() is None else [tensor for tensor in tensors if tensor.device == own.device]
+@contextlib.contextmanager
+def own_losses(layer: keras.layers.Layer) -> Iterator[None]:
+    """Keeps what this replica's layers have added as losses while replicas wait for each other within.
+
+    Replicas in one process are traced in turns, which change where they sum up, and Keras has one list of
+    losses a layer for all of them: the next replica's call empties it, and then it has that one's.
+
+    Args:
+        layer: The layer that sums up; it stands for all of the model that is being called.
+    """
+    if _context() is None:
+        yield
+        return
+    layers = [layer, *layer._get_call_context().entry_layer._flatten_layers()]
+    kept = [list(each._losses) for each in layers]
+    yield
+    for each, losses in zip(layers, kept, strict=True):
+        each._losses[:] = losses
 
 
 def run_if(condition: Tensor, act: Callable[..., Tensor], *arguments: Any) -> Tensor:

@@ -8,7 +8,7 @@ import keras
 from keras_smes.balance import global_balance_loss
 from keras_smes.checks import check_weight
 from keras_smes.layers.masks import mask_all, row_mask
-from keras_smes.replicas import of_this_replica
+from keras_smes.replicas import own_losses
 
 Tensor = Any
 
@@ -60,9 +60,8 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         self, routing: Mapping[str, Tensor], mask: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
         if training and self.weight > 0:
-            loss = self.weight * self.imbalance(routing, row_mask(mask))
-            # Replicas in one process are traced in turns, and Keras has one list of losses for all.
-            self._losses[:] = of_this_replica(self._losses, loss)
+            with own_losses(self):
+                loss = self.weight * self.imbalance(routing, row_mask(mask))
             self.add_loss(loss)
         return dict(routing)
 

@@ -23,7 +23,12 @@ two = strategy.experimental_local_results
 
 def build():
     h = keras.Input((6,))
-    y = SMES(2, 4, 1, 1, (8, 3), balance_weight=0.5, name="experts")(h)
+    # Losses of other layers before, between and after those of two mixtures.
+    x = keras.layers.Dense(6, activity_regularizer="l2")(h)
+    x = SMES(2, 4, 1, 1, (8, 5), balance_weight=0.5)(x)[:, 0]
+    x = keras.layers.Dense(6, activity_regularizer="l2")(x)
+    y = SMES(2, 4, 1, 1, (8, 3), balance_weight=0.5)(x)
+    y = keras.layers.ActivityRegularization(l2=0.1)(y)
     heads = {name: keras.layers.Dense(1, name=name)(y[:, n]) for n, name in enumerate(("click", "like"))}
     model = keras.Model(h, heads)
     model.compile(keras.optimizers.SGD(0.5), loss={name: "mse" for name in heads})
@@ -95,6 +100,7 @@ def found(tmp_path_factory):
 
 
 def test_fit_on_two_devices_balances_the_whole_batch(found):
+    """The loss of all layers is that of the whole batch, in values and gradients."""
     assert found["moved"] > 0.1
     assert found["difference"] < 1e-5
     ours, theirs = found["losses"]
