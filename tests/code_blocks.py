@@ -107,6 +107,9 @@ def check_pip(words):
 def check_script(words):
     if words[1] == "-m":
         return
+    if words[1] == "-c":
+        ast.parse(words[2])
+        return
     source = (ROOT / words[1]).read_text(encoding="utf-8")
     for option in (word for word in words if word.startswith("--")):
         assert f'"{option}"' in source, words

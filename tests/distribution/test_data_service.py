@@ -1,7 +1,10 @@
 """A tf.data service of real processes: the batches of a plan, to the bit, whoever makes them."""
 
+import socket
+
 import numpy as np
 import pytest
+from code_blocks import ROOT, commands
 from distributed_runs import assert_same_outcome, command, write_config
 from processes import TRAIN, TWO_CPUS, Process, free_ports, killed_at_the_end, wait_until
 
@@ -14,29 +17,28 @@ from keras_smes.training.trainer import StepPlan
 
 pytestmark = pytest.mark.tensorflow
 
-# As the guide of several machines has them.
-SERVICE = "import sys; from tensorflow import data; service = data.experimental.service; "
-DISPATCHER = "server = service.DispatchServer(service.DispatcherConfig(port=int(sys.argv[1])))"
-WORKER = (
-    "server = service.WorkerServer(service.WorkerConfig(sys.argv[1], worker_address=sys.argv[2], "
-    "port=int(sys.argv[2].split(':')[1])))"
-)
-UP = "\nprint('up', flush=True)\nserver.join()"
+GUIDE = ROOT / "docs" / "guides" / "machines.md"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    """The address of a dispatcher with two workers."""
+    """The address of a dispatcher with two workers, started as the guide of several machines does."""
     logs = tmp_path_factory.mktemp("service")
+    dispatcher, worker = (words[2] for words in commands(GUIDE.read_text()) if words[:2] == ["python", "-c"])
     port, *ports = free_ports(3)
-    processes = {"dispatcher": Process(SERVICE + DISPATCHER + UP, (port,), logs / "dispatcher")}
+    processes = {port: Process(dispatcher, (port,), logs / "dispatcher")}
     for own in ports:
         arguments = (f"localhost:{port}", f"localhost:{own}")
-        processes[own] = Process(SERVICE + WORKER + UP, arguments, logs / f"worker{own}")
+        processes[own] = Process(worker, arguments, logs / f"worker{own}")
     with killed_at_the_end(processes):
-        for name, process in processes.items():
-            wait_until(lambda process=process: "up" in process.output.splitlines(), name)
+        for number in processes:
+            wait_until(lambda number=number: listens(number), f"port {number}")
         yield f"grpc://localhost:{port}"
+
+
+def listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
