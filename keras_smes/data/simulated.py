@@ -4,9 +4,9 @@ Users and videos have latent factors in a few groups. All tasks of a group look 
 with weights of its own, so that a sparse task can learn from a dense one of its group; tasks of different
 groups share nothing but rows. A model sees ids and noisy readings of the factors.
 
-With segments of users and categories of videos, each pair of them is a context in which other factors of
-a user go with other factors of a video: there is a function to be learned for each context and group, and
-a model of little capacity can't hold them all.
+With segments of users and categories of videos, each pair of them is a context in which factors weigh as in
+no other: there is a function to be learned for each context and group, and a model of little capacity
+can't hold them all.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ _GAP_MS = 30_000  # between two impressions of a session, on average
 _START_MS = 1_650_844_800_000  # 2022-04-25 00:00 UTC
 _DAY_MS = 86_400_000
 _CALIBRATION_ROWS = 200_000
-_BLOCK_ROWS = 100_000  # a rotation a row is large
+_BLOCK_ROWS = 100_000  # weights of its own for each row are large
 
 
 def simulate(
@@ -56,12 +56,14 @@ def simulate(
 
     The label of task t in group g, for user u, video v and tab c, is 1 with probability
 
-        p = sigmoid(a_t + user_g + video_g + strength * sum_k w_tk (R_gj x_gu)_k (1 + s_gck) y_gvk)
+        p = sigmoid(a_t + user_g + video_g + strength * sum_k w_tk z_k)
 
-    with user and video factors x and y, the tab's stretch s and the rotation R of the context j shared by
-    the group, weights w of the task around 1, and a_t such that the mean of p is the task's rate. The
-    context is the pair of the user's segment and the video's category, both features; where there is but
-    one context, nothing is rotated.
+        z_k = x_guk (1 + s_gck) y_gvk               with one context
+        z_k = c_gjk x_guk + d_gjk y_gvk             with several
+
+    with user and video factors x and y, the tab's stretch s and the weights c and d of the context j shared
+    by the group, weights w of the task around 1, and a_t such that the mean of p is the task's rate. The
+    context is the pair of the user's segment and the video's category, both features.
 
     Args:
         rows: Impressions. Defaults to `100_000`.
@@ -186,7 +188,7 @@ class _World:
     user_biases: Floats
     video_biases: Floats
     weights: Floats
-    rotations: Floats | None  # [segments, categories, factors, factors]
+    contexts: Floats | None  # [segments, categories, 2, factors], of the user's and the video's factors
 
 
 def _draw_world(
@@ -199,12 +201,13 @@ def _draw_world(
         user_biases=0.5 * rng.standard_normal(users, np.float32),
         video_biases=0.5 * rng.standard_normal(videos, np.float32),
         weights=(1 + 0.5 * rng.standard_normal((tasks, factors), np.float32)) / np.sqrt(factors),
-        rotations=_rotations(rng, contexts, factors) if max(contexts) > 1 else None,
+        contexts=_draw_contexts(rng, contexts, factors) if max(contexts) > 1 else None,
     )
 
 
-def _rotations(rng: np.random.Generator, contexts: Sequence[int], factors: int) -> Floats:
-    return np.linalg.qr(rng.standard_normal((*contexts, factors, factors)))[0].astype(np.float32)
+def _draw_contexts(rng: np.random.Generator, contexts: Sequence[int], factors: int) -> Floats:
+    weights: Floats = rng.standard_normal((*contexts, 2, factors)).astype(np.float32) / np.sqrt(2)
+    return weights
 
 
 def _readings(
@@ -243,10 +246,12 @@ def _scores(world: _World, frame: pl.DataFrame, strength: float) -> Floats:
     """Returns the score of each task, but for its intercept, `[rows, tasks]`."""
     names = ("user_id", "video_id", "tab", "segment", "category")
     user, video, tab, segment, category = (frame[name].to_numpy() for name in names)
-    factors = world.users[user]
-    if world.rotations is not None:
-        factors = np.matmul(world.rotations[segment, category], factors[:, :, None])[:, :, 0]
-    affinities = factors * world.videos[video] * (1 + world.tabs[tab])
+    of_user, of_video = world.users[user], world.videos[video]
+    if world.contexts is None:
+        affinities = of_user * of_video * (1 + world.tabs[tab])
+    else:
+        weights = world.contexts[segment, category]
+        affinities = weights[:, 0] * of_user + weights[:, 1] * of_video
     biases = world.user_biases[user] + world.video_biases[video]
     return strength * (affinities @ world.weights.T) + biases[:, None]
 

@@ -141,22 +141,22 @@ def test_users_have_a_segment_and_videos_a_category(in_contexts: Interactions) -
     assert "segment" not in simulate(rows=10).schema.names
 
 
-def affinities(data: Interactions, rows: np.ndarray) -> np.ndarray:
-    """Products of each user factor with each video factor, `[rows, 16]`, as seen without noise."""
+def readings(data: Interactions, rows: np.ndarray) -> np.ndarray:
+    """The factors of the user and of the video, `[rows, 8]`, as seen without noise."""
     columns = data.columns()
-    user, video = (np.stack([columns[f"{side}_a_{k}"] for k in range(4)], 1) for side in ("user", "video"))
-    return (user[rows][:, :, None] * video[rows][:, None, :]).reshape(-1, 16)
+    names = [f"{side}_a_{k}" for side in ("user", "video") for k in range(4)]
+    return np.stack([columns[name][rows] for name in names], axis=1)
 
 
-def test_what_goes_with_what_depends_on_the_context(in_contexts: Interactions) -> None:
-    # Within a context the logit is nearly linear in the products of factors: what is fitted in one
+def test_what_factors_weigh_depends_on_the_context(in_contexts: Interactions) -> None:
+    # Within a context the logit is nearly linear in the factors, biases aside: what is fitted in one
     # context explains that context, and not another, which is explained as well by its own.
     frame, truth = in_contexts.frame, oracle(in_contexts)
     planes: dict[tuple[int, int], list[np.ndarray]] = {}
     shares = {}
     for context in ((0, 0), (0, 1), (1, 0)):
         rows = np.flatnonzero((frame["segment"] == context[0]) & (frame["category"] == context[1]))
-        inputs = affinities(in_contexts, rows)
+        inputs = readings(in_contexts, rows)
         logits = [np.log(truth[task][rows] / (1 - truth[task][rows])) for task in ("x", "y")]
         planes[context] = [np.linalg.lstsq(inputs, values, rcond=None)[0] for values in logits]
         for other, fitted in planes.items():
