@@ -91,8 +91,11 @@ def test_means_are_those_of_the_values(path):
         ("kuairand_main", "smes", "long_view_gauc", "0.6415"),
         ("kuairand_main", "smes", "mean_auc", "0.7757"),
         ("kuairand_main", "mmoe, equal multiplications", "mean_auc", "0.7766"),
-        ("simulated_capacity", "smes", "mean_auc", "0.9115"),
-        ("simulated_capacity", "mmoe, equal parameters", "mean_auc", "0.9181"),
+        ("scaling", "E 128", "mean_auc", "0.9104"),
+        ("simulated_capacity", "smes", "mean_auc", "0.9359"),
+        ("simulated_capacity", "shared_bottom, equal multiplications", "mean_auc", "0.9297"),
+        ("simulated_capacity", "mmoe, equal multiplications", "mean_auc", "0.9274"),
+        ("simulated_capacity", "mmoe, equal parameters", "mean_auc", "0.9351"),
     ],
 )
 def test_readme_quotes_the_results(name, label, metric, text):
