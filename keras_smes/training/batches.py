@@ -74,10 +74,11 @@ class PackedRows:
                 for dtype, places in self._places.items()
             }
 
-    def take(self, rows_b: Tensor) -> tuple[dict[str, Tensor], ...]:
-        """Returns the rows of these numbers, as a tuple of dicts as it was given."""
+    def take(self, rows_b: Tensor, piece: tuple[int, int] = (0, 1)) -> tuple[dict[str, Tensor], ...]:
+        """Returns the rows of these numbers, or a piece of them, as a tuple of dicts as it was given."""
         import tensorflow as tf
 
+        rows_b = rows_b[piece[0] :: piece[1]]
         taken: tuple[dict[str, Tensor], ...] = tuple({} for _ in range(self.parts))
         for dtype, places in self._places.items():
             widths = [math.prod(shape) for _, shape in places]
@@ -104,7 +105,7 @@ class PackedRows:
 
         # Ordering row numbers and gathering a batch at once is far cheaper than shuffling rows.
         def batch(start: Tensor) -> tuple[dict[str, Tensor], ...]:
-            return self.take(rows[start : start + batch_size][piece[0] :: piece[1]])
+            return self.take(rows[start : start + batch_size], piece)
 
         starts = tf.data.Dataset.range(0, len(order), batch_size)
         return starts.map(batch, num_parallel_calls=2, deterministic=True).prefetch(AHEAD)

@@ -58,7 +58,7 @@ class ServedPlan(StepPlan):
         def made(number: Any) -> tuple[Any, Batch]:
             start = number % self.steps * self.batch_size
             rows_b = orders[number // self.steps, start : start + self.batch_size]
-            return number, self.rows.take(rows_b[piece[0] :: piece[1]])
+            return number, self.rows.take(rows_b, piece)
 
         return tf.data.Dataset.range(first, self.epochs * self.steps).map(made, num_parallel_calls=2)
 
