@@ -390,6 +390,17 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
             f"expert load: maximum over mean {_figure(routing['load_max_over_mean'], 2)}, "
             f"dead experts {routing['dead_experts']}"
         )
+    if unusual := metrics["unusual"]["test"]:
+        print(f"\nunusual values of test rows: {_most_frequent(unusual)}")
+
+
+def _most_frequent(unusual: Mapping[str, Mapping[str, int]], shown: int = 6) -> str:
+    counts = [
+        (count, f"{name} {count} {kind}") for name, own in unusual.items() for kind, count in own.items()
+    ]
+    texts = [text for _, text in sorted(counts, key=lambda item: -item[0])]
+    more = len(texts) - shown
+    return ", ".join(texts[:shown]) + (f", and {more} more counts in the metrics" if more > 0 else "")
 
 
 def _figure(value: float | None, digits: int = 4) -> str:

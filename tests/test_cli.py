@@ -79,6 +79,20 @@ def test_evaluate_on_the_same_rows_gives_the_same_figures(run, capsys):
     assert "GAUC" in capsys.readouterr().out
 
 
+def test_train_and_evaluate_count_what_is_unusual(run, capsys):
+    from keras_smes.data import simulate, split
+
+    parts = split(simulate(**CONFIG["data_options"]))
+    seen = parts.train.frame["user_id"].unique()
+    strangers = int((~parts.test.frame["user_id"].is_in(seen)).sum())
+    first_day = int((parts.train.frame["date"] == parts.train.frame["date"].min()).sum())
+    unusual = json.loads((run / "metrics.json").read_text())["unusual"]
+    assert unusual["test"] == {"user_id": {"unknown": strangers}}
+    assert unusual["train"]["user_click_logodds"] == {"missing": first_day}
+    assert main(["evaluate", str(run)]) == 0
+    assert f"unusual values of test rows: user_id {strangers} unknown\n" in capsys.readouterr().out
+
+
 def test_evaluate_on_dates(run):
     split = json.loads((run / "metrics.json").read_text())["split"]
     last = split["test"]["last_date"]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from keras_smes.training.learned import (
     weights_by_name,
 )
 from keras_smes.training.model import MultiTaskModel
-from keras_smes.training.runs import MODEL, SCHEMA, TRAINING, load_run
+from keras_smes.training.runs import MODEL, SCHEMA, TRAINING, load_run, load_schema
 
 SAMPLE = 4096  # rows by which new experts are placed
 _NOTHING = np.empty(0)
@@ -99,7 +98,7 @@ class WarmStart:
                     f"`run` must hold {name}, as all runs do but those of parameter servers: train it again. "
                     f"Received: {run}"
                 )
-        schema = FeatureSchema.from_config(json.loads((run / SCHEMA).read_text(encoding="utf-8")))
+        schema = load_schema(run)
         with np.load(run / TRAINING, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         files = [hashlib.sha256((run / name).read_bytes()).hexdigest() for name in (MODEL, TRAINING)]

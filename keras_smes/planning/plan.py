@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_smes.features.schema import FeatureSchema
 from keras_smes.planning.arithmetic import (
     multiplications,
     request_multiplications,
@@ -24,7 +23,7 @@ from keras_smes.planning.traffic import (
 )
 from keras_smes.planning.workload import Workload
 from keras_smes.training.config import RunConfig, read_values
-from keras_smes.training.runs import CONFIG, METRICS, SCHEMA
+from keras_smes.training.runs import CONFIG, METRICS, load_schema
 
 GB = 1e9
 
@@ -133,11 +132,9 @@ def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
     """
     path = Path(path)
     if path.is_dir():
-        schema, metrics = (
-            json.loads((path / name).read_text(encoding="utf-8")) for name in (SCHEMA, METRICS)
-        )
+        metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
         config = RunConfig.read(path / CONFIG)
-        return Workload.of_run(FeatureSchema.from_config(schema), config, len(metrics["tasks"])), Cluster()
+        return Workload.of_run(load_schema(path), config, len(metrics["tasks"])), Cluster()
     values = read_values(path)
     known = {"model": Workload, "cluster": Cluster}
     if "model" not in values or set(values) - set(known):

@@ -21,6 +21,7 @@ from keras_smes.baselines.cost import executed_multiplications
 from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, date_range, load, split, split_with_statistics
 from keras_smes.distribution import Engine, build_engine
+from keras_smes.features.schema import Counts, FeatureSchema
 from keras_smes.training.checkpoints import write_whole
 from keras_smes.training.config import RunConfig
 from keras_smes.training.environment import describe_environment
@@ -82,10 +83,11 @@ def train_run(
         options: `RunOptions`. Defaults to `None`, their defaults.
 
     Returns:
-        What is in `metrics.json`: `split`, `tasks`, `routing`, `instance`, `history` (the figures by epoch),
-        `parameters` (of `all` layers, and of the `experts` with their routers or gates), `multiplications` of
-        those an instance, `training` (the epochs run, the one selected, the seconds and the rows a second
-        that training took) and `environment`.
+        What is in `metrics.json`: `split`, `unusual` (of the `train` and the `test` rows, see
+        `unusual_values`), `tasks`, `routing`, `instance`, `history` (the figures by epoch), `parameters` (of
+        `all` layers, and of the `experts` with their routers or gates), `multiplications` of those an
+        instance, `training` (the epochs run, the one selected, the seconds and the rows a second that
+        training took) and `environment`.
 
     Raises:
         ValueError: The folder holds an unfinished run of another configuration, whose differing keys are
@@ -160,6 +162,10 @@ def train_rows(
     evaluated = evaluate(fitted.ranker, rows.test, engine)
     metrics = {
         "split": dict(rows.description),
+        "unusual": {
+            "train": unusual_values(fitted.schema, rows.train),
+            "test": unusual_values(fitted.schema, rows.test),
+        },
         **evaluated,
         "history": fitted.history,
         "parameters": _count_parameters(fitted.ranker),
@@ -206,6 +212,25 @@ def _check_unchosen(config: RunConfig) -> None:
             "`training.select` and `training.early_stopping` need `training.validation`: rows held out of "
             "training, since the test rows must decide nothing. Received: validation=None"
         )
+
+
+def unusual_values(schema: FeatureSchema, rows: Interactions) -> dict[str, Counts]:
+    """Counts the values of rows that a ranker answers by a rule, and not as they are.
+
+    Args:
+        schema: The fitted schema.
+        rows: The rows.
+
+    Returns:
+        What `schema.prepare_columns` counts, such as `missing`, `unknown` and `infinite`, but for zeros and
+        features that have none.
+    """
+    counts = schema.check_columns(rows.columns())
+    odd = {
+        name: {kind: count for kind, count in own.items() if count and kind != "rows"}
+        for name, own in counts.items()
+    }
+    return {name: own for name, own in odd.items() if own}
 
 
 def _count_parameters(ranker: keras.Model) -> dict[str, int]:
@@ -273,6 +298,11 @@ def load_config(run: str | Path) -> RunConfig:
     return RunConfig.from_dict(json.loads((run / CONFIG).read_text()))
 
 
+def load_schema(run: str | Path) -> FeatureSchema:
+    """Reads the fitted features of a run."""
+    return FeatureSchema.from_config(json.loads((Path(run) / SCHEMA).read_text(encoding="utf-8")))
+
+
 def evaluate_run(
     run: str | Path,
     data_dir: str | Path | None = None,
@@ -288,13 +318,14 @@ def evaluate_run(
         last: Last date. Defaults to `None`, the last one present.
 
     Returns:
-        What `metrics.json` holds: `split`, `tasks`, `routing`, `instance`.
+        What `metrics.json` holds: `split`, `unusual` (of the test rows), `tasks`, `routing`, `instance`.
     """
     ranker, config = load_run(run)
     parts = split_with_statistics(
         load(config.data, data_dir, **config.data_options), test_from=first, test_until=last
     )
-    return {"split": dict(parts.description), **evaluate(ranker, parts.test)}
+    unusual = {"test": unusual_values(load_schema(run), parts.test)}
+    return {"split": dict(parts.description), "unusual": unusual, **evaluate(ranker, parts.test)}
 
 
 def write_json(path: Path, values: Any) -> None:
