@@ -87,6 +87,7 @@ def load_kuairand(
     history: int = 0,
     extra_features: Sequence[str] = (),
     allow_leaks: bool = False,
+    left_out: Sequence[str] = (),
 ) -> Interactions:
     """Reads the standard log of KuaiRand with the features of its users and videos, into memory.
 
@@ -106,6 +107,8 @@ def load_kuairand(
             outcomes, and any column of `video_features_statistic_*.csv`. All but the first two leak.
             Defaults to none.
         allow_leaks: Whether features that leak are taken nonetheless. Defaults to `False`.
+        left_out: Features that the model isn't given, such as `("video_id", "author_id")` where a log is too
+            small to learn embeddings of them. Statistics by their columns stay. Defaults to none.
 
     Returns:
         Interactions to be split at 2022-05-04 where the log holds rows on both sides of it.
@@ -119,7 +122,7 @@ def load_kuairand(
     >>> data = load_kuairand("pure", "KuaiRand-Pure")
     >>> parts = split_with_statistics(data)
     """
-    release = open_release(variant, folder, tasks, history, extra_features, allow_leaks)
+    release = open_release(variant, folder, tasks, history, extra_features, allow_leaks, left_out)
     log, counts = deduplicate(pl.concat(read_table(path, LOG) for path in release.logs))
     features = {table: _read_features(table) for table in release.tables}
     frame, unmatched = join_features(log, features)
@@ -171,7 +174,8 @@ class Release:
         """The columns of the rows that are asked for, each once."""
         labels = [column for task in self.tasks for column in task.columns]
         labels += [history.label for history in self.histories]
-        return list(dict.fromkeys(("time_ms", "date", *self.schema.names, *labels)))
+        keys = [column for key in STATISTICS for column in key.columns]
+        return list(dict.fromkeys(("time_ms", "date", *self.schema.names, *keys, *labels)))
 
     def interactions(
         self, frame: pl.DataFrame, counts: Mapping[str, int], dates: pl.Series | None = None
@@ -201,6 +205,7 @@ def open_release(
     history: int,
     extra_features: Sequence[str],
     allow_leaks: bool,
+    left_out: Sequence[str],
 ) -> Release:
     """Finds the files of a release and checks what is wanted of them; as for `load_kuairand`."""
     check_count("history", history, minimum=0)
@@ -225,7 +230,7 @@ def open_release(
         tables=tuple(tables),
         tasks=_tasks(tasks),
         histories=(watched,) if history else (),
-        schema=_schema(extra_features),
+        schema=_without(_schema(extra_features), left_out),
         allow_leaks=allow_leaks,
     )
 
@@ -317,6 +322,12 @@ def _schema(extra_features: Sequence[str]) -> FeatureSchema:
         *(Number(name, log=True, side=_side(name)) for name in numbers),
     ]
     return FeatureSchema(tuple(features))
+
+
+def _without(schema: FeatureSchema, left_out: Sequence[str]) -> FeatureSchema:
+    if unknown := [name for name in left_out if name not in schema.names]:
+        raise ValueError(f"`left_out` must name features of {schema.names}. Received: unknown={unknown}")
+    return FeatureSchema(tuple(feature for feature in schema.features if feature.name not in left_out))
 
 
 def _side(name: str) -> str:

@@ -39,12 +39,13 @@ def store_kuairand(
     allow_leaks: bool = False,
     part_rows: int = PART_ROWS,
     verbose: int = 1,
+    left_out: Sequence[str] = (),
 ) -> StoredInteractions:
     """Reads KuaiRand as `load_kuairand` does, into files instead of memory.
 
     The files are made on the first call and used again as long as the release's files have the same
-    sizes and times of change, and the options that decide on the files are the same (not `tasks` and
-    `history`: those are chosen when rows are read).
+    sizes and times of change, and the options that decide on the files are the same (not `tasks`,
+    `history` and `left_out`: those are chosen when rows are read).
 
     Args:
         variant: `"pure"`, `"1k"` or `"27k"`.
@@ -58,6 +59,7 @@ def store_kuairand(
         part_rows: Rows of a part, about. More take more memory, fewer make more files. Defaults to
             `200_000`.
         verbose: `0` shows no progress, `1` a bar for each step. Defaults to `1`.
+        left_out: As for `load_kuairand`.
 
     Returns:
         The rows, without statistics and histories: see `store_past`.
@@ -71,7 +73,7 @@ def store_kuairand(
     >>> parts = split_with_past(store_kuairand("27k", "KuaiRand-27K"))
     """
     check_count("part_rows", part_rows)
-    release = open_release(variant, folder, tasks, history, extra_features, allow_leaks)
+    release = open_release(variant, folder, tasks, history, extra_features, allow_leaks, left_out)
     files = [*release.logs, *(path for table in release.tables for path in table.paths)]
     columns = [[column.name for column in table.columns] for table in release.tables]
     recipe = {"format": FORMAT, "files": fingerprints(files), "columns": columns, "part_rows": part_rows}

@@ -126,17 +126,16 @@ def chosen(
 
 def _roles_with(interactions: Interactions, keys: Sequence[KeyGroup], tasks: Sequence[str]) -> dict[str, Any]:
     features: list[Feature] = [
-        Number(name, side=_side(interactions.schema, key))
-        for key in keys
-        for name in statistic_names(key, tasks)
+        Number(name, side=_side(interactions, key)) for key in keys for name in statistic_names(key, tasks)
     ]
     schema = FeatureSchema((*interactions.schema.features, *features))
     return {"schema": schema, "statistics": ()}
 
 
-def _side(schema: FeatureSchema, key: KeyGroup) -> str:
+def _side(interactions: Interactions, key: KeyGroup) -> str:
     """A statistic is the same for all candidates of a request if its whole key is."""
-    sides = {feature.name: feature.side for feature in schema.features}
+    sides = {feature.name: feature.side for feature in interactions.schema.features}
+    sides[interactions.user] = "user"  # also where the model isn't given it
     return "user" if all(sides.get(column) == "user" for column in key.columns) else "candidate"
 
 

@@ -104,6 +104,26 @@ def test_columns_that_do_not_leak_can_be_added(write_release: Write) -> None:
     assert data.columns()["duration_ms"].tolist() == [10000, 20000, 10000]
 
 
+def test_left_out_are_features_and_neither_their_statistics_nor_sides(write_release: Write) -> None:
+    folder, ids = write_release(), ["user_id", "video_id", "author_id"]
+    whole, fewer = (
+        split_with_statistics(load_kuairand("pure", folder, **options), test_from=datetime.date(2022, 5, 5))
+        for options in ({}, {"left_out": ids})
+    )
+    columns = whole.test.columns()
+    assert [*ids, *fewer.test.columns()] == list(columns)
+    for name, values in fewer.test.columns().items():
+        np.testing.assert_array_equal(values, columns[name])
+    kept = [feature for feature in whole.test.schema.features if feature.name not in ids]
+    assert list(fewer.test.schema.features) == kept
+    assert fewer.test.user_ids().tolist() == [8]
+
+
+def test_left_out_must_be_features(write_release: Write) -> None:
+    with pytest.raises(ValueError, match=r"`left_out` must name features .*unknown=\['is_click'\]"):
+        load_kuairand("pure", write_release(), left_out=["tab", "is_click"])
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

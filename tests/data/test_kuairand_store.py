@@ -46,7 +46,10 @@ def same(stored: StoredInteractions, loaded: Interactions) -> None:
         assert getattr(read, field) == getattr(loaded, field)
 
 
-@pytest.mark.parametrize("options", [{}, {"tasks": ["follow", "watch_seconds"], "history": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"tasks": ["follow", "watch_seconds"], "history": 3}, {"left_out": ["video_id", "author_id"]}],
+)
 def test_rows_are_those_in_memory(release: Path, tmp_path: Path, options: dict[str, object]) -> None:
     stored, loaded = store(release, tmp_path, **options), load_kuairand("pure", release, **options)
     assert len(stored.parts) > 10
@@ -65,6 +68,14 @@ def test_past_is_that_in_memory(release: Path, tmp_path: Path, cut: dict[str, da
     same(parts.train, expected.train)
     same(parts.test, expected.test)
     assert parts.frozen_from == expected.frozen_from
+
+
+def test_past_of_ids_that_are_no_features_is_that_in_memory(release: Path, tmp_path: Path) -> None:
+    left_out = ["user_id", "video_id", "author_id"]
+    parts = split_with_past(store(release, tmp_path, left_out=left_out), verbose=0)
+    expected = split_with_statistics(load_kuairand("pure", release, left_out=left_out))
+    same(parts.train, expected.train)
+    same(parts.test, expected.test)
 
 
 def test_real_rows_and_their_past_are_those_in_memory(
@@ -93,6 +104,7 @@ def test_files_are_made_once(release: Path, tmp_path: Path, monkeypatch: pytest.
     again = store_past(store(release, tmp_path), verbose=0)
     assert (again.folder, again.layers) == (first.folder, first.layers)
     assert store(release, tmp_path, tasks=["like"], history=2).folder == first.folder
+    assert store(release, tmp_path, left_out=["author_id"]).folder == first.folder
     with pytest.raises(TypeError):
         store_past(store(release, tmp_path), datetime.date(2022, 5, 1), verbose=0)
 
