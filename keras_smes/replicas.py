@@ -72,6 +72,18 @@ def own_losses(layer: keras.layers.Layer) -> Iterator[None]:
         each._losses[:] = losses
 
 
+def add_to(variable: Any, amount: Any) -> None:
+    """Adds to a Keras variable in one operation, so that workers that don't wait for each other lose nothing.
+
+    Keras reads, adds, and then writes: what another has added in between is gone.
+    """
+    amount = ops.cast(amount, variable.dtype)
+    if keras.backend.backend() == "tensorflow":
+        variable.value.assign_add(amount)
+    else:
+        variable.assign_add(amount)
+
+
 def run_if(condition: Tensor, act: Callable[..., Tensor], *arguments: Any) -> Tensor:
     """Returns `act(*arguments)`, a bool that all replicas agree on, or false without calling it.
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_smes.distribution.cluster import Cluster
-from keras_smes.distribution.engine import check_uncompiled
+from keras_smes.distribution.engine import Plan, check_uncompiled
 from keras_smes.distribution.loop import LoopEngine
 from keras_smes.distribution.sharded_embedding import ShardedEmbedding
 
@@ -67,6 +67,14 @@ class ParameterServerEngine(LoopEngine):
         for layer in core.layers:
             own = trained.get_layer(layer.name)
             layer.set_weights([own.get_table()] if isinstance(own, ShardedEmbedding) else own.get_weights())
+
+    def epoch(
+        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+    ) -> dict[str, float]:
+        logs = super().epoch(model, plan, epoch, first, callbacks)
+        # A step is done again, and counted again, if its worker was lost at the end of it.
+        model.steps_done.assign((epoch + 1) * plan.steps)
+        return logs
 
     def run(self, step: Callable[[Any], None], batch: Any) -> None:
         self.coordinator.schedule(step, args=(batch,))

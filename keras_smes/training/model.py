@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.replicas import num_replicas, run_if, sum_over_replicas, with_global_value
+from keras_smes.replicas import add_to, num_replicas, run_if, sum_over_replicas, with_global_value
 from keras_smes.training.optimizer import all_finite
 from keras_smes.training.task_losses import JointLoss, StepLosses, TaskLosses, sum_of
 
@@ -90,7 +90,7 @@ class MultiTaskModel(keras.Model):
 
         def apply(gradients: list[Any]) -> Tensor:
             self.optimizer.apply(gradients, variables)
-            self.steps_done.assign_add(1)
+            add_to(self.steps_done, 1)
             return tf.constant(True)
 
         self.is_broken.assign(~run_if(is_good, apply, gradients))
@@ -98,10 +98,17 @@ class MultiTaskModel(keras.Model):
     def _means(self, losses: Mapping[str, Tensor], total: Tensor, counted: Any) -> dict[str, Tensor]:
         """Updates the epoch's means: of a task over the rows that counted, of the total over all."""
         for task, mean in zip(self.task_losses.tasks, self.task_means, strict=True):
-            mean.update_state(losses[task.name], sample_weight=ops.sum(counted[task.name]))
+            _add_to_mean(mean, losses[task.name], ops.sum(counted[task.name]))
         rows = ops.shape(counted[self.task_losses.tasks[0].name])[0]
         for metric in self.metrics:
             if metric.name == "loss":
-                metric.update_state(total, sample_weight=rows)
+                _add_to_mean(metric, total, rows)
         results: dict[str, Tensor] = self.get_metrics_result()
         return results
+
+
+def _add_to_mean(mean: keras.metrics.Mean, value: Tensor, weight: Tensor) -> None:
+    """`mean.update_state`, of which workers that don't wait for each other lose nothing."""
+    weight = ops.cast(weight, mean.dtype)
+    add_to(mean.total, ops.cast(value, mean.dtype) * weight)
+    add_to(mean.count, weight)
