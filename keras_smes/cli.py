@@ -395,10 +395,9 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
 
 
 def _most_frequent(unusual: Mapping[str, Mapping[str, int]], shown: int = 6) -> str:
-    counts = [
-        (count, f"{name} {count} {kind}") for name, own in unusual.items() for kind, count in own.items()
-    ]
-    texts = [text for _, text in sorted(counts, key=lambda item: -item[0])]
+    counts = [(name, count, kind) for name, own in unusual.items() for kind, count in own.items()]
+    counts.sort(key=lambda entry: -entry[1])
+    texts = [f"{name} {count} {kind}" for name, count, kind in counts]
     more = len(texts) - shown
     return ", ".join(texts[:shown]) + (f", and {more} more counts in the metrics" if more > 0 else "")
 

@@ -83,7 +83,7 @@ class SplitOptimizer(keras.optimizers.Optimizer):
             own = [(grad, variable) for grad, variable in pairs if self.is_embedding(variable) is takes]
             if own:
                 optimizer.apply([grad for grad, _ in own], [variable for _, variable in own])
-        self._iterations.assign_add(1)
+        self.assign_add(self._iterations, 1)
 
     @property
     def variables(self) -> list[Any]:

@@ -159,13 +159,22 @@ def train_rows(
         start,
         options.data_service,
     )
+    metrics = _measure(fitted, rows, engine, start)
+    state = learned(fitted.model) if engine.keeps_shapes else None  # all processes read, one writes
+    if engine.is_chief:
+        _write_run(out, fitted, config, metrics, rows.test, state)
+        if not options.keep_checkpoints:
+            session.checkpoints.clear()
+    return metrics
+
+
+def _measure(fitted: Fitted, rows: RunRows, engine: Engine, start: Start | None) -> dict[str, Any]:
+    """What `metrics.json` holds."""
     evaluated = evaluate(fitted.ranker, rows.test, engine)
-    metrics = {
+    parts = {"train": rows.train, "test": rows.test}
+    return {
         "split": dict(rows.description),
-        "unusual": {
-            "train": unusual_values(fitted.schema, rows.train),
-            "test": unusual_values(fitted.schema, rows.test),
-        },
+        "unusual": {part: unusual_values(fitted.schema, own) for part, own in parts.items()},
         **evaluated,
         "history": fitted.history,
         "parameters": _count_parameters(fitted.ranker),
@@ -174,12 +183,6 @@ def train_rows(
         "environment": describe_environment(),
         **({} if start is None else {"start": start.describe()}),
     }
-    state = learned(fitted.model) if engine.keeps_shapes else None  # all processes read, one writes
-    if engine.is_chief:
-        _write_run(out, fitted, config, metrics, rows.test, state)
-        if not options.keep_checkpoints:
-            session.checkpoints.clear()
-    return metrics
 
 
 def hold_out(
