@@ -21,7 +21,16 @@ from typing import Any
 import keras
 import numpy as np
 from harness import limits, machine, print_table, summary, time_together
-from subjects import Case, PlainPair, build_layer, compile_forward, compile_train, experts_of, layer_of
+from subjects import (
+    ROUTING,
+    Case,
+    PlainPair,
+    build_layer,
+    compile_forward,
+    compile_train,
+    experts_of,
+    layer_of,
+)
 
 from keras_smes.execution import choose
 
@@ -83,7 +92,8 @@ def measure(case: Case, about: dict[str, Any], arguments: argparse.Namespace) ->
     rows: list[dict[str, Any]] = []
     for routing in arguments.routing:
         smes, inputs = build_layer(case, routing)
-        chosen = {name: keras.ops.convert_to_tensor(t) for name, t in smes.route(inputs).items()}
+        routed = smes.route(inputs)
+        chosen = {name: keras.ops.convert_to_tensor(routed[name]) for name in ROUTING}
         union = keras.ops.convert_to_numpy(chosen["union"])
         for jit in arguments.jit if keras.backend.backend() == "tensorflow" else [1]:
             for scope in arguments.scope:

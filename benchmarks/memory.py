@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from harness import machine, print_table
-from subjects import Case, build_layer, experts_of
+from subjects import ROUTING, Case, build_layer, experts_of
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 CASES = (
@@ -29,7 +29,6 @@ CASES = (
     Case(16384, 128, (128, 64), 32, 6, 2, 1),
 )
 COLUMNS = ("batch", "width", "units", "experts", "execution", "pass", "pairs", "needed_mb", "results_mb")
-READ = ("weights", "slot_weights", "union", "executed")
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def measure(case: Case) -> list[dict[str, Any]]:
     """Returns a row for each way of execution and pass."""
     smes, inputs = build_layer(case, "uniform")
     routing = smes.route(inputs)
-    arguments = [inputs, *(routing[name] for name in READ)]
+    arguments = [inputs, *(routing[name] for name in ROUTING)]
     pairs = int(np.asarray(routing["union"]).sum())
     needed = pairs * (case.width + sum(case.units)) * 4 / 1e6
     rows = []
@@ -65,7 +64,7 @@ def _passes(smes: Any, execution: str) -> dict[str, Callable[..., list[Any]]]:
     call = experts_of(smes, execution)
 
     def forward(inputs: Any, *routing: Any) -> list[Any]:
-        return [call(inputs, dict(zip(READ, routing, strict=True)))]
+        return [call(inputs, dict(zip(ROUTING, routing, strict=True)))]
 
     def train(inputs: Any, *routing: Any) -> list[Any]:
         weights = [variable.value for variable in smes.experts.trainable_variables]

@@ -12,6 +12,9 @@ from keras_smes import SMES
 
 Tensor = Any
 
+MIXING = ("weights", "slot_weights")  # `dense` reads the first, the sparse ways the second
+ROUTING = (*MIXING, "union", "executed")  # all that experts read
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -104,7 +107,7 @@ def compile_train(
         with tf.GradientTape() as tape:
             tape.watch(_floats(args))
             output = call(*args)
-        return tape.gradient(output, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tape.gradient(output, watched)  # none of what this way of execution doesn't read
 
     return _tensorflow_function(gradients, arguments, jit)
 
@@ -115,16 +118,21 @@ def _tensorflow_function(call: Callable[..., Any], arguments: Sequence[Any], jit
     # The batch is unknown, as in training and serving.
     specs = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), list(arguments))
     compiled = tf.function(call, input_signature=specs, jit_compile=jit, autograph=False)
-    return lambda: compiled(*arguments)
+    concrete = compiled.get_concrete_function()  # or Python matches arguments and signature at each call
+    return lambda: concrete(*arguments)
 
 
 def _floats(arguments: Sequence[Any]) -> list[Tensor]:
     """The differentiable ones: h, and the mixing weights where routing is given."""
-    return [a["weights"] if isinstance(a, dict) else a for a in arguments]
+    return [t for a in arguments for t in ([a[m] for m in MIXING] if isinstance(a, dict) else [a])]
 
 
 def _replace_floats(arguments: Sequence[Any], floats: Sequence[Tensor]) -> list[Any]:
-    return [{**a, "weights": f} if isinstance(a, dict) else f for a, f in zip(arguments, floats, strict=True)]
+    rest = iter(floats)
+    return [
+        {**a, **{name: next(rest) for name in MIXING}} if isinstance(a, dict) else next(rest)
+        for a in arguments
+    ]
 
 
 def _with_weights(layer: Any, weights: Sequence[Tensor], call: Callable[..., Tensor], args: Any) -> Tensor:

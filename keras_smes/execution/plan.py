@@ -38,9 +38,11 @@ def pack(executed_bm: Tensor, num_experts: int) -> Plan:
     Returns:
         The `Plan`.
     """
-    expert_s = tf.reshape(executed_bm, [-1])
-    slot_s = tf.range(tf.size(expert_s))
+    instance_b = tf.range(tf.shape(executed_bm)[0])
+    # Spread, not divided from the slot: both lists are made at once, and a division of integers is slow.
+    instance_bm = tf.broadcast_to(instance_b[:, None], tf.shape(executed_bm))
+    slot_bm = tf.reshape(tf.range(tf.size(executed_bm)), tf.shape(executed_bm))
     # Whatever is partitioned keeps its order, and slots come instance by instance.
-    *slots_e, empty_s = tf.dynamic_partition(slot_s, expert_s, num_experts + 1)
-    *instances_e, _ = tf.dynamic_partition(slot_s // executed_bm.shape[1], expert_s, num_experts + 1)
+    *slots_e, empty_s = tf.dynamic_partition(slot_bm, executed_bm, num_experts + 1)
+    *instances_e, _ = tf.dynamic_partition(instance_bm, executed_bm, num_experts + 1)
     return Plan(instances_e, slots_e, empty_s, executed_bm.shape[1])
