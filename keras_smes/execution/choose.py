@@ -11,7 +11,7 @@ Tensor = Any
 EXECUTIONS = ("auto", "dense", "grouped", "blocks")
 UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
 READING = 10  # rows for which a weight is multiplied in the time that reading it from memory takes
-EXPERT_OVERHEAD = 400_000  # multiplications in the time that `grouped` takes to handle one expert
+EXPERT_OVERHEAD = 160_000  # multiplications in the time that `grouped` takes to handle one expert
 DENSE_OVERHEAD = 4_000_000  # the same for what `dense` handles beside its multiplications
 
 
@@ -40,7 +40,7 @@ def choose(
     TensorFlow graph
         all   = E * (B + 10)                        rows that dense multiplies, and weights that it reads
         pairs = B * M + 10 * min(E, B * M)          the same of the chosen pairs, at most
-        "grouped"  if (all - pairs) * expert_weights + 4e6 >= 4e5 * E
+        "grouped"  if (all - pairs) * expert_weights + 4e6 >= 1.6e5 * E
     XLA
         saved = B * (1 - M / E) * expert_weights    multiplications saved, for each expert
         forward only:    "blocks"  if E >= 2 * M

@@ -283,12 +283,13 @@ def test_runs_under_xla(way):
     [
         ((64, 8, 262_144), False, False, "grouped"),
         ((64, 8, 262_144), True, True, "blocks"),
-        ((12, 12, 262_144), False, False, "dense"),  # all experts are chosen: 4e6 < 12 * 4e5
+        ((30, 30, 262_144), False, False, "dense"),  # all experts are chosen: 4e6 < 30 * 1.6e5
+        ((12, 12, 262_144), False, False, "grouped"),
         ((12, 11, 262_144), False, False, "grouped"),
         ((12, 7, 262_144), True, False, "dense"),
-        # One instance: (80 * 11 - 5 - 10 * 5) * 24,576 + 4e6 = 24.3e6 < 80 * 4e5, but not for larger experts.
-        ((80, 5, 24_576, 1), False, False, "dense"),
-        ((80, 5, 262_144, 1), False, False, "grouped"),
+        # One instance: (80 * 11 - 5 - 10 * 5) * 6,144 + 4e6 = 9.1e6 < 80 * 1.6e5, but not for larger experts.
+        ((80, 5, 6_144, 1), False, False, "dense"),
+        ((80, 5, 24_576, 1), False, False, "grouped"),
         ((80, 5, 24_576, 1), True, False, "blocks"),
         ((40, 5, 24_576, 1), True, True, "blocks"),
         ((20, 5, 24_576, 1), True, True, "dense"),
