@@ -1,6 +1,6 @@
 """Times the SMES layer: each way of execution beside `dense`, the ideal and the machine's limits.
 
-    python benchmarks/layer.py [--grid reference|serving|scale|crossover] [--json FILE]
+    python benchmarks/layer.py [--grid reference|serving|scale|crossover|small] [--json FILE]
 
 The figures of a row come from one process and one run, the contestants timed in turn. Quote ratios:
 
@@ -49,6 +49,9 @@ GRIDS: dict[str, tuple[Case, ...]] = {
     "crossover": tuple(
         Case(b, 128, (128, 64), e, 4, 1, 1) for b in (1, 16, 128, 1024) for e in (5, 10, 15, 20, 40, 80)
     ),
+    "small": tuple(
+        Case(b, 64, (32, 16), e, 4, 1, 1) for b in (1, 16, 128, 1024) for e in (5, 10, 15, 20, 40, 80)
+    ),
 }
 MOST_DENSE_WORK = 300e9  # multiply-adds; beyond, dense is left out: it would take seconds a pass
 COLUMNS = [
@@ -67,7 +70,7 @@ def main() -> None:
     print(json.dumps(about, indent=2), flush=True)
     rows = [row for case in GRIDS[arguments.grid] for row in measure(case, about, arguments)]
     print_table(rows, COLUMNS)
-    if arguments.grid == "crossover":
+    if arguments.grid in ("crossover", "small"):
         print_crossover(rows)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")

@@ -33,8 +33,8 @@ def choose(
     """Picks the way of execution for `execution="auto"`.
 
     Sparse ways win where they save much work, and lose where so little is left that the handling of E
-    experts outweighs it. The rule was read off `python benchmarks/layer.py --grid crossover`, on a CPU, where
-    reading a weight from memory takes as long as multiplying it with ten rows:
+    experts outweighs it. The rule was read off the grids `crossover` and `small` of `benchmarks/layer.py`, on
+    a CPU, where reading a weight from memory takes as long as multiplying it with ten rows:
 
     ```
     TensorFlow graph
@@ -44,7 +44,7 @@ def choose(
     XLA
         saved = B * (1 - M / E) * expert_weights    multiplications saved, for each expert
         forward only:    "blocks"  if E >= 2 * M
-        with gradients:  "blocks"  if E >= 8 * M, or E >= 2 * M and saved >= 1e6
+        with gradients:  "blocks"  if E >= 8 * M, or E >= 2 * M and saved >= 2.2e6
     otherwise "dense"
     ```
 
@@ -70,7 +70,7 @@ def choose(
 
 def _blocks_pay(num_experts: int, bound: int, expert_weights: int, batch: int, training: bool) -> bool:
     saved = batch * (1 - bound / num_experts) * expert_weights
-    enough = not training or saved >= 1_000_000 or num_experts >= 8 * bound
+    enough = not training or saved >= 2_200_000 or num_experts >= 8 * bound
     return enough and num_experts >= 2 * bound
 
 
