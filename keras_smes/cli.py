@@ -361,6 +361,8 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _read_rows(path: str) -> list[dict[str, Any]]:
+    if path != "-" and not Path(path).exists():
+        raise FileNotFoundError(f"`--rows` must be a file, or - for standard input. Received: {path}")
     text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     rows = []
     for number, line in enumerate(text.splitlines(), start=1):

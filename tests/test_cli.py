@@ -143,7 +143,11 @@ def test_predict_names_a_bad_row(address, capsys, tmp_path, line, message):
         (["train", "--data", "simulated", "--out", "x", "--epochs", "0"], "epochs=0"),
         (["evaluate", "nowhere"], "nowhere"),
         (["export", "nowhere", "--to", "x"], "nowhere"),
-        (["predict", "--address", "127.0.0.1:1", "--model", "m", "--rows", "nowhere"], "nowhere"),
+        (
+            ["predict", "--address", "127.0.0.1:1", "--model", "m", "--rows", "nowhere"],
+            "`--rows` must be a file, or -",
+        ),
+        (["experiment", "nowhere.yaml"], "must be a JSON or YAML file. Received: nowhere.yaml"),
         (["predict", "--address", "127.0.0.1:1", "--model", "m", "--rows", os.devnull], "127.0.0.1:1"),
     ],
 )

@@ -227,10 +227,13 @@ def read_values(path: str | Path) -> dict[str, Any]:
     """Reads a mapping from a JSON file, or from YAML if its name ends in `.yaml` or `.yml`.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: The file isn't what its name says, or holds no mapping.
         ImportError: YAML, and PyYAML isn't installed.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"A configuration must be a JSON or YAML file. Received: {path}")
     text = path.read_text(encoding="utf-8")
     values = _load_yaml(path, text) if path.suffix in (".yaml", ".yml") else _load_json(path, text)
     if not isinstance(values, dict):
