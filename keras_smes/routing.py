@@ -16,8 +16,6 @@ from keras import ops
 
 Tensor = Any
 
-FEW = 4  # up to here, taking picks one after the other is faster than all at once
-
 
 def union_bound(num_experts: int, num_shared: int, num_private: Sequence[int]) -> int:
     """Most experts that one instance can execute: `min(E, K_s + sum_t K_a[t])`."""
@@ -31,15 +29,7 @@ def joint_score(probabilities_bte: Tensor, task_weights_t: Tensor) -> Tensor:
 
 def top_k(scores: Tensor, k: int) -> Tensor:
     """Indices of the `k` highest scores on the last axis, int32, best first; ties go to the lower index."""
-    if k > FEW:
-        return ops.cast(ops.top_k(scores, k)[1], "int32")
-    expert_e = ops.arange(scores.shape[-1], dtype="int32")
-    picks = [ops.zeros_like(scores[..., :0], dtype="int32")]
-    for _ in range(k):
-        if len(picks) > 1:
-            scores = ops.where(ops.equal(expert_e, picks[-1]), -float("inf"), scores)
-        picks.append(ops.cast(ops.top_k(scores, 1)[1], "int32"))
-    return ops.concatenate(picks, axis=-1)
+    return ops.cast(ops.top_k(scores, k)[1], "int32")
 
 
 def among(experts: Tensor, picks: Tensor) -> Tensor:

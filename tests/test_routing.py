@@ -41,7 +41,7 @@ def test_top_k_takes_the_best_and_of_equals_the_lower_index(scores, k):
 
 
 @pytest.mark.parametrize("num_experts", [1, 2, 9, 33])
-@pytest.mark.parametrize("value", [0.0, 0.3, -1e30])
+@pytest.mark.parametrize("value", [0.0, 0.3, -1e30, -np.inf])
 def test_of_equal_scores_top_k_takes_the_lowest_indices(num_experts, value):
     scores = np.full((2, 3, num_experts), value, np.float32)
     for k in {0, 1, num_experts // 2, num_experts}:
