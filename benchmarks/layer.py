@@ -40,18 +40,22 @@ REFERENCE = (
     Case(4096, 128, (128, 64), 32, 6, 2, 1),
     Case(64, 256, (512, 256), 64, 6, 2, 1),
 )
+
+
+def _crossing(width: int, units: tuple[int, ...]) -> tuple[Case, ...]:
+    """Sizes around the point from which on sparse ways win."""
+    sizes = ((batch, experts) for batch in (1, 16, 128, 1024) for experts in (5, 10, 15, 20, 40, 80))
+    return tuple(Case(batch, width, units, experts, 4, 1, 1) for batch, experts in sizes)
+
+
 GRIDS: dict[str, tuple[Case, ...]] = {
     "reference": REFERENCE,
     "serving": tuple(Case(b, 256, (512, 256), e, 6, 2, 1) for b in (1, 64, 500) for e in (64, 256)),
     "scale": tuple(
         Case(512, 256, (512, 256), e, 6, 2, 1) for e in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
     ),
-    "crossover": tuple(
-        Case(b, 128, (128, 64), e, 4, 1, 1) for b in (1, 16, 128, 1024) for e in (5, 10, 15, 20, 40, 80)
-    ),
-    "small": tuple(
-        Case(b, 64, (32, 16), e, 4, 1, 1) for b in (1, 16, 128, 1024) for e in (5, 10, 15, 20, 40, 80)
-    ),
+    "crossover": _crossing(128, (128, 64)),
+    "small": _crossing(64, (32, 16)),
 }
 MOST_DENSE_WORK = 300e9  # multiply-adds; beyond, dense is left out: it would take seconds a pass
 COLUMNS = [

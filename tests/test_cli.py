@@ -145,7 +145,7 @@ def test_predict_names_a_bad_row(address, capsys, tmp_path, line, message):
         (["export", "nowhere", "--to", "x"], "nowhere"),
         (
             ["predict", "--address", "127.0.0.1:1", "--model", "m", "--rows", "nowhere"],
-            "`--rows` must be a file, or -",
+            "`--rows` must be a file, or - for standard input. Received: nowhere",
         ),
         (["experiment", "nowhere.yaml"], "must be a JSON or YAML file. Received: nowhere.yaml"),
         (["predict", "--address", "127.0.0.1:1", "--model", "m", "--rows", os.devnull], "127.0.0.1:1"),

@@ -232,7 +232,7 @@ def read_values(path: str | Path) -> dict[str, Any]:
         ImportError: YAML, and PyYAML isn't installed.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"A configuration must be a JSON or YAML file. Received: {path}")
     text = path.read_text(encoding="utf-8")
     values = _load_yaml(path, text) if path.suffix in (".yaml", ".yml") else _load_json(path, text)
