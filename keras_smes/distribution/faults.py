@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 
 class LostProcessError(ConnectionError):
@@ -13,10 +14,15 @@ class LostProcessError(ConnectionError):
     """
 
     def __init__(self, whose: str, received: str) -> None:
+        self._given = whose, received
         super().__init__(
             f"The connection to {whose} was lost. Start all processes again by the same command: they go on "
             f"from the last checkpoint. Received: {received}"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is unpickled from `args`, and those are not what `__init__` takes here.
+        return type(self), self._given, self.__dict__
 
 
 @contextlib.contextmanager

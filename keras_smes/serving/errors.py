@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 INSTALL_HINT = 'Serving needs packages that are not installed: pip install "keras_smes[serving]"'
 
 # The other modules take grpc from here, so that its absence is told in one place.
@@ -14,6 +16,8 @@ __all__ = ["INSTALL_HINT", "TEXT_LIMIT", "ServingError", "grpc", "status_code", 
 
 TEXT_LIMIT = 1024
 """Bytes of an error text that TensorFlow Serving sends; the rest is cut."""
+
+_CUT: Final = "...TRUNCATED"
 
 
 class ServingError(Exception):
@@ -36,6 +40,10 @@ class ServingError(Exception):
         self.message = truncated(message)
         super().__init__(f"{code.name}: {self.message}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is unpickled from `args`, and those are not what `__init__` takes here.
+        return type(self), (self.code, self.message), self.__dict__
+
 
 def truncated(text: str) -> str:
     """Cuts a status text to what TensorFlow Serving sends of it.
@@ -44,7 +52,8 @@ def truncated(text: str) -> str:
         text: str. The whole text.
 
     Returns:
-        str. The text itself, or its first 1024 bytes and `...TRUNCATED`.
+        str. The text itself, or its first 1024 bytes and `...TRUNCATED`. A text that was cut already
+        stays as it is.
 
     Example:
 
@@ -52,10 +61,10 @@ def truncated(text: str) -> str:
     truncated("x" * 2000)[-12:]  # "...TRUNCATED"
     ```
     """
-    data = text.encode("utf-8", errors="replace")
+    data = text.removesuffix(_CUT).encode("utf-8", errors="replace")
     if len(data) <= TEXT_LIMIT:
         return text
-    return data[:TEXT_LIMIT].decode("utf-8", errors="ignore") + "...TRUNCATED"
+    return data[:TEXT_LIMIT].decode("utf-8", errors="ignore") + _CUT
 
 
 def status_code(number: int) -> grpc.StatusCode:

@@ -25,13 +25,17 @@ class NonFiniteError(FloatingPointError):
     """
 
     def __init__(self, epoch: int, batch: int, found: Mapping[str, Sequence[str]]) -> None:
-        self.epoch, self.batch = epoch, batch
+        self.epoch, self.batch, self._found = epoch, batch, dict(found)
         self.tasks, self.features = tuple(found["tasks"]), tuple(found["features"])
         self.weights, self.gradients = tuple(found["weights"]), tuple(found["gradients"])
         told = "; ".join(f"{name}: {', '.join(values)}" for name, values in found.items() if values)
         super().__init__(
             f"Training stopped in epoch {epoch}, batch {batch}: a loss or gradient is not finite. {told}"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is unpickled from `args`, and those are not what `__init__` takes here.
+        return type(self), (self.epoch, self.batch, self._found), self.__dict__
 
 
 def diagnose(model: MultiTaskModel, data: tuple[Any, ...], epoch: int, batch: int) -> NonFiniteError:
