@@ -11,6 +11,7 @@ from keras_smes.data.stored import StoredInteractions
 from keras_smes.features.categories import Embedded, Vocabulary
 from keras_smes.features.schema import Feature, FeatureSchema, Number
 from keras_smes.features.tables import tables
+from keras_smes.moments import nonzero_std
 
 SAMPLE = 1_000_000  # values of which the quantiles of buckets are taken
 _COMPACT_ROWS = 4_000_000
@@ -84,7 +85,7 @@ class _Moments:
         assert isinstance(feature, Number)
         count, mean, squares = self._moments
         std = math.sqrt(squares / count) if count else 1.0
-        return dataclasses.replace(feature, mean=mean, std=std or 1.0)
+        return dataclasses.replace(feature, mean=mean, std=nonzero_std(mean, std))
 
 
 def _merged(moments: tuple[int, float, float], values: np.ndarray) -> tuple[int, float, float]:

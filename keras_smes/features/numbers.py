@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_smes.features.feature import Counts, Feature
+from keras_smes.moments import nonzero_std
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Number(Feature):
         name: Name of the column and of the served tensor.
         log: Whether `log1p(max(x, 0))` comes before standardising. Defaults to `False`.
         mean: Mean after the logarithm. `None`, the default, takes it from the rows given to `fit`.
-        std: Standard deviation after the logarithm, positive. `None` as for `mean`.
+        std: Standard deviation after the logarithm, positive; 1 for a column that is constant up to the
+            rounding of float32. `None` as for `mean`.
         buckets: Boundaries in rising order, rounded to float32; or their number plus one, and `fit` takes
             quantiles of the rows as boundaries, fewer where quantiles coincide. `None`, the default,
             standardises instead.
@@ -107,7 +109,8 @@ class Number(Feature):
             finite = np.log1p(np.maximum(finite, 0))
         if finite.size == 0:
             return dataclasses.replace(self, mean=0.0, std=1.0)
-        return dataclasses.replace(self, mean=float(finite.mean()), std=float(finite.std()) or 1.0)
+        mean, std = float(finite.mean()), float(finite.std())
+        return dataclasses.replace(self, mean=mean, std=nonzero_std(mean, std))
 
     def _with_quantiles(self, finite: np.ndarray) -> "Number":
         assert isinstance(self.buckets, int)

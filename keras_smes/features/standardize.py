@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.moments import nonzero_std
+
 Tensor = Any
 
 
@@ -18,7 +20,8 @@ class Standardize(keras.layers.Layer):
     Args:
         log: List of N booleans: which numbers go through the logarithm.
         mean: List of N means, after the logarithm.
-        std: List of N standard deviations, after the logarithm.
+        std: List of N standard deviations, after the logarithm. One that is only the rounding of its mean in
+            float32 counts as 1.
 
     Call arguments:
         inputs: `[B, N]` floats.
@@ -44,7 +47,8 @@ class Standardize(keras.layers.Layer):
         # The unknown is replaced before the arithmetic, so that no NaN enters a gradient either.
         values = ops.where(known, inputs, 0.0)
         values = ops.where(ops.convert_to_tensor(self.log), ops.log1p(ops.maximum(values, 0.0)), values)
-        mean, std = (ops.convert_to_tensor(moment, dtype=values.dtype) for moment in (self.mean, self.std))
+        scale = [nonzero_std(mean, std) for mean, std in zip(self.mean, self.std, strict=True)]
+        mean, std = (ops.convert_to_tensor(moment, dtype=values.dtype) for moment in (self.mean, scale))
         return ops.where(known, (values - mean) / std, 0.0)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

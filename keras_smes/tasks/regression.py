@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_smes.checks import check_number, check_positive
+from keras_smes.moments import nonzero_std
 from keras_smes.tasks.task import Labels, Task
 
 Tensor = Any
@@ -42,7 +43,8 @@ class RegressionTask(Task):
             huge labels don't rule: twice Huber's loss. Defaults to `None`, squared error everywhere.
         mean: Mean of the transformed labels. Defaults to `None`: `fit` takes it from the training rows; 0
             until then.
-        std: Their standard deviation. Defaults to `None`: `fit` takes it; 1 until then.
+        std: Their standard deviation. Defaults to `None`: `fit` takes it, 1 if the labels are constant up to
+            the rounding of float32; 1 until then.
 
     Raises:
         ValueError: An unknown `transform`, a `huber` or `std` that is not positive, a `mean` not finite.
@@ -84,7 +86,7 @@ class RegressionTask(Task):
             raise ValueError(f"Task {self.name!r} needs rows that count. Received: none of {self.columns}")
         transformed_n = np.log1p(labels_n) if self.transform == "log1p" else labels_n
         mean = float(transformed_n.mean()) if self.mean is None else self.mean
-        std = float(transformed_n.std()) or 1.0  # labels all alike have no scale
+        std = nonzero_std(float(transformed_n.mean()), float(transformed_n.std()))
         return dataclasses.replace(self, mean=mean, std=std if self.std is None else self.std)
 
     def score(self, logits: Tensor) -> Tensor:
@@ -117,4 +119,4 @@ class RegressionTask(Task):
 
     @property
     def _std(self) -> float:
-        return 1.0 if self.std is None else self.std
+        return 1.0 if self.std is None else nonzero_std(self._mean, self.std)
