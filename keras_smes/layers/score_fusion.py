@@ -1,5 +1,6 @@
 """From the scores of many tasks to the one score that candidates are ordered by."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ class ScoreFusion(keras.layers.Layer):
 
     ```
     product:  fused = prod_t (a[t] + b[t] * s[t])^c[t]
-    sum:      fused = sum_t b[t] * s[t]^c[t]
+    sum:      fused = sum_t b[t] * sign(s[t]) * |s[t]|^c[t]
     ```
 
     with weights b, exponents c and offsets a. Nothing is learned: how much a like is worth beside a click is
@@ -34,7 +35,11 @@ class ScoreFusion(keras.layers.Layer):
     In a product without offsets a weight only scales the result, and the exponents rule; an offset of 1 keeps
     a score near 0 from ruling all others. The product is a sum of logarithms, bounded to [-80, 80], and a
     base under 1e-30, a negative one too, counts as 1e-30: no value is infinite or NaN, and the order is kept
-    within these bounds.
+    within these bounds. Scores that may be negative, as those of a regression, need an offset above them in
+    size.
+
+    A sum takes scores of either sign, and keeps their order where the exponent is positive. Where it isn't,
+    a score under 1e-30, a negative one too, counts as 1e-30. Powers are bounded to exp(80).
 
     Args:
         weights: Dict from the name of a task to its weight b, a finite number; for a product at least 0.
@@ -102,7 +107,7 @@ class ScoreFusion(keras.layers.Layer):
             np.asarray(values, np.float32) for values in (self._weight_t, self._exponent_t, self._offset_t)
         )
         if self.method == "sum":
-            return ops.sum(weight_t * ops.power(ops.maximum(score_bt, SMALLEST), exponent_t), axis=1)
+            return ops.sum(weight_t * _signed_power(score_bt, exponent_t), axis=1)
         log_bt = ops.log(ops.maximum(offset_t + weight_t * score_bt, SMALLEST))
         return ops.exp(ops.clip(ops.sum(exponent_t * log_bt, axis=1), -LARGEST_LOG, LARGEST_LOG))
 
@@ -120,3 +125,12 @@ class ScoreFusion(keras.layers.Layer):
             "offsets": dict(zip(self.tasks, self._offset_t, strict=True)) if product else 0.0,
             "method": self.method,
         }
+
+
+def _signed_power(score_bt: Tensor, exponent_t: np.ndarray) -> Tensor:
+    """Returns `sign(s) * |s|^c`, which rises with s for every c above 0, and is s itself for 1."""
+    rises_t = exponent_t > 0
+    base_bt = ops.maximum(ops.where(rises_t, ops.abs(score_bt), score_bt), SMALLEST)
+    power_bt = ops.where(rises_t, ops.sign(score_bt), 1.0) * ops.power(base_bt, exponent_t)
+    power_bt = ops.where(exponent_t == 1, score_bt, power_bt)
+    return ops.clip(power_bt, -math.exp(LARGEST_LOG), math.exp(LARGEST_LOG))

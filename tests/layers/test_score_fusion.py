@@ -24,6 +24,21 @@ def test_sum_by_hand():
     assert_close(evaluate(fuse, SCORES), [0.25, 0.04 - 0.6, -1.6], 1e-6)
 
 
+def test_a_sum_keeps_the_order_of_negative_scores():
+    scores = {"click": np.full(3, 0.5, "float32"), "margin": np.float32([-5, -1, 2])}
+    weights = {"click": 1.0, "margin": 1.0}
+    assert_close(evaluate(ScoreFusion(weights, method="sum"), scores), [-4.5, -0.5, 2.5], 1e-6)
+    squared = ScoreFusion(weights, exponents={"click": 1.0, "margin": 2.0}, method="sum")
+    assert_close(evaluate(squared, scores), [-24.5, -0.5, 4.5], 1e-6)
+    against = ScoreFusion({"click": 1.0, "margin": -2.0}, method="sum")
+    assert_close(evaluate(against, scores), [10.5, 2.5, -3.5], 1e-6)
+
+
+def test_a_plain_sum_is_exact_for_scores_of_any_size():
+    scores = np.float32([-1e-33, -2e-34, 0, 2e-34, 1e-33, 1e30])
+    np.testing.assert_array_equal(evaluate(ScoreFusion({"a": 1.0}, method="sum"), {"a": scores}), scores)
+
+
 def test_the_plain_product_is_that_of_probabilities():
     assert_close(evaluate(ScoreFusion({"click": 1.0, "like": 1.0}), SCORES), [0, 0.06, 0], 1e-6)
 
@@ -43,7 +58,7 @@ def test_a_negative_exponent_counts_against():
 @given(
     st.tuples(st.floats(0, 5, width=32), st.floats(0, 5, width=32)),
     st.tuples(st.floats(0, 3, width=32), st.floats(0, 3, width=32)),
-    st.lists(st.floats(0, 1, width=32), min_size=2, max_size=6),
+    st.lists(st.floats(-9, 9, width=32), min_size=2, max_size=6),
     st.floats(0, 1, width=32),
 )
 def test_the_fused_score_rises_with_each_score(method, weights, exponents, click, like):
@@ -60,10 +75,10 @@ def test_the_fused_score_rises_with_each_score(method, weights, exponents, click
 
 @pytest.mark.parametrize("method", ["product", "sum"])
 def test_no_score_gives_nan_or_infinity(method):
-    extremes = np.float32([0, -1, 1e-38, 1e30])
-    for exponent in (0.0, 0.3, 1.0, -1.0):
+    extremes = np.float32([0, -1, 1e-38, 1e30, -1e30])
+    for exponent in (0.0, 0.3, 1.0, 2.0, -1.0, -3.0):
         fuse = ScoreFusion({"a": 1.0, "b": 1.0}, exponents=exponent, method=method)
-        scores = {"a": np.repeat(extremes, 4), "b": np.tile(extremes, 4)}
+        scores = {"a": np.repeat(extremes, 5), "b": np.tile(extremes, 5)}
         assert np.isfinite(evaluate(fuse, scores)).all()
 
 
@@ -71,7 +86,7 @@ def test_no_score_gives_nan_or_infinity(method):
 def test_a_score_of_0_has_a_finite_gradient(method):
     for exponent in (0.0, 0.3, 1.0, 2.0):
         fuse = ScoreFusion({"a": 1.0, "b": 1.0}, exponents=exponent, method=method)
-        lowest = np.float32([0, 1e-38, 1e-3])
+        lowest = np.float32([0, 1e-38, 1e-3, -1e-38, -1e-3])
         (slope,) = gradients(lambda x, fuse=fuse: ops.sum(fuse({"a": x[0], "b": x[0]})), [lowest])
         assert np.isfinite(slope).all()
 
