@@ -74,7 +74,8 @@ class Number(Feature):
     def _checked_default(self) -> float:
         default = super()._checked_default()
         self._check(not math.isinf(default), "`default` must not be infinite", default=self.default)
-        return default
+        # One NaN for all: containers compare by identity first, so schemas with it are equal.
+        return math.nan if math.isnan(default) else default
 
     @property
     def boundaries(self) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 
+import numpy as np
 import pytest
 
 from keras_smes.features.schema import (
@@ -60,6 +61,8 @@ def test_a_missing_default_number_comes_back():
     schema = FeatureSchema((Number("age", default=math.nan),))
     assert math.isnan(FeatureSchema.from_yaml(schema.to_yaml())["age"].default)
     assert math.isnan(FeatureSchema.from_config(json.loads(json.dumps(schema.to_config())))["age"].default)
+    assert FeatureSchema.from_yaml(schema.to_yaml()) == schema
+    assert FeatureSchema((Number("age", default=np.float32("nan")),)) == schema
 
 
 def test_yaml_by_hand_from_text_and_file(tmp_path):

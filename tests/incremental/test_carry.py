@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +45,16 @@ def test_new_ids_come_behind_the_known_ones():
     assert grown["video_id"].vocabulary == grown["watched"].vocabulary == (7, 3, 9, 1, 5)
     assert grown["age"].mean == 0.0  # weights were learned for numbers so scaled
     assert count_new(schema((7, 3, 9)), grown) == {"videos": 2}
+
+
+def test_a_missing_number_as_default_is_the_same_in_both_schemas():
+    def declared():
+        return FeatureSchema((Number("age", default=float("nan")), IntegerCategory("id", default=3)))
+
+    columns = {"age": np.array([1.0, 2.0]), "id": np.array([1, 2])}
+    old = FeatureSchema.from_config(json.loads(json.dumps(declared().fit(columns).to_config())))
+    grown = grow_schema(old, declared().fit({"age": np.array([9.0]), "id": np.array([5])}))
+    assert (grown["age"].mean, grown["id"].vocabulary) == (1.5, (1, 2, 5))
 
 
 def test_rows_go_by_value_whatever_the_order():
