@@ -2,11 +2,11 @@
 
 An `Experiment` is read from a YAML file; `run_experiment` does its runs, one line of `runs.jsonl` each, and
 goes on where it stopped; `summarize` makes of them what `results.json`, `README.md` and the figures show.
-`bootstrap` holds the statistics.
+`intervals` holds the statistics.
 """
 
-from keras_smes.experiments.bootstrap import Difference, paired_difference
 from keras_smes.experiments.config import Experiment, Planned
+from keras_smes.experiments.intervals import Difference, paired_difference
 from keras_smes.experiments.run import run_experiment, write_report
 from keras_smes.experiments.summary import summarize
 from keras_smes.experiments.table import to_markdown

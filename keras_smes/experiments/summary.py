@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_smes.experiments.bootstrap import mean_and_spread, paired_difference
 from keras_smes.experiments.config import Experiment
+from keras_smes.experiments.intervals import mean_and_spread, paired_difference
 
 MEAN_AUC = "mean_auc"
 Line = Mapping[str, Any]

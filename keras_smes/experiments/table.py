@@ -84,7 +84,11 @@ def _differences(results: Results) -> str:
     if not rows:
         return ""
     title = f"## Difference to {reference}, x 1000"
-    note = f"Mean over paired seeds, 95 % bootstrap interval if several; + is better than {reference}."
+    note = (
+        f"Mean over paired seeds [its 95 % t interval, if there are several]; + is better than {reference}. "
+        "A difference whose interval holds 0 is not statistically significant; of true differences of 0, one "
+        "interval in twenty leaves 0 out."
+    )
     return f"{title}\n\n{note}\n\n" + _table(["", "pairs", *names], rows)
 
 
@@ -173,9 +177,10 @@ def _mean_and_spread(metric: Mapping[str, Any] | None) -> str:
 def _difference(difference: Mapping[str, Any] | None) -> str:
     if difference is None:
         return NONE
-    mean, low, high = (f"{1e3 * difference[name]:+.2f}" for name in ("mean", "low", "high"))
-    # One pair says nothing of its spread.
-    return mean if difference["pairs"] == 1 else f"{mean} [{low}, {high}]"
+    mean = f"{1e3 * difference['mean']:+.2f}"
+    if difference["low"] is None:
+        return mean
+    return f"{mean} [{1e3 * difference['low']:+.2f}, {1e3 * difference['high']:+.2f}]"
 
 
 def _with_ratio(value: float, reference: float | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_smes.experiments.bootstrap import mean_and_spread
+from keras_smes.experiments.intervals import mean_and_spread
 from keras_smes.report.collect import Group, same_test_rows
 from keras_smes.report.html import Cell, Markup, table
 

@@ -74,7 +74,10 @@ def test_means_and_spreads(results):
 def test_differences_are_paired_by_seed(results):
     difference = results["rows"]["smes"]["difference"]["click_auc"]
     assert difference["mean"] == pytest.approx(0.06)  # 0.05 and 0.07
-    assert (difference["low"], difference["high"]) == pytest.approx((0.05, 0.07))
+    # The standard error is 0.01, and t of one degree of freedom 12.706.
+    assert (difference["low"], difference["high"]) == pytest.approx(
+        (0.06 - 0.12706, 0.06 + 0.12706), abs=1e-5
+    )
     assert results["rows"]["mmoe"]["difference"] == {}
 
 
@@ -103,14 +106,16 @@ def test_unfinished_runs_show():
         EXPERIMENT, [line("smes", 0, 0.7, 0.7), line("smes", 1, 0.7, 0.7), line("mmoe", 1, 0.6, 0.7)]
     )
     assert not results["is_complete"]
-    assert results["rows"]["smes"]["difference"]["click_auc"]["pairs"] == 1
+    difference = results["rows"]["smes"]["difference"]["click_auc"]
+    assert (difference["pairs"], difference["low"], difference["high"]) == (1, None, None)
+    assert "| smes | 1 | +50.00 | +100.00 | +0.00 |" in to_markdown(results)  # a mean without an interval
     assert "not all runs are finished" in to_markdown(results)
 
 
 def test_markdown_shows_the_values(results):
     text = to_markdown(results)
     assert "| smes | 2 | 0.6850 ± 0.0566 | 0.7700 ± 0.0283 |" in text
-    assert "| smes | 2 | +30.00 [-15.00, +75.00] | +60.00 [+50.00, +70.00] |" in text
+    assert "| smes | 2 | +30.00 [-541.78, +601.78] | +60.00 [-67.06, +187.06] |" in text
     # From 0.77 to 0.71 of 0.9: the reference is behind, by 0.06 of 0.13.
     assert "| smes | -46% | 0% |" in text
     assert "not all runs" not in text
