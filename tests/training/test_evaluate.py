@@ -9,8 +9,10 @@ import pytest
 
 from keras_smes import SMES, BinaryTask, OrdinalTask, RegressionTask, WeightedLogisticTask, build_ranker
 from keras_smes.data import simulate, split
+from keras_smes.distribution import Engine
 from keras_smes.training import evaluate
 from keras_smes.training.batches import preprocess
+from keras_smes.training.evaluate import score
 
 pytestmark = pytest.mark.tensorflow
 
@@ -73,6 +75,22 @@ def figures(ranker, parts):
     return evaluate(ranker, parts.test)["tasks"]
 
 
+@pytest.fixture(scope="module")
+def scores(ranker, parts):
+    """The very scores that `figures` are of: in batches of another size they differ by an ulp."""
+    logits = score(ranker.get_layer("core"), preprocess(ranker, parts.test.columns()), Engine())
+    return {task: np.asarray(values) for task, values in ranker.get_layer("scores")(logits).items()}
+
+
+def test_scores_are_those_of_the_ranker(ranker, parts, scores):
+    import tensorflow as tf
+
+    columns = {name: tf.constant(values) for name, values in parts.test.columns().items()}
+    predicted = ranker.predict(columns, verbose=0)
+    for task, values in predicted.items():
+        np.testing.assert_allclose(scores[task], values, rtol=1e-5, atol=1e-6)
+
+
 def known(parts, task):
     """The labels that count, of training and of test rows."""
     frames = [parts.train.frame, parts.test.frame]
@@ -112,12 +130,8 @@ def test_odds_of_watch_time_sum_to_the_watch_time(ranker, parts):
     assert odds.mean() == pytest.approx(rows.labels()["seconds"].mean(), rel=0.1)
 
 
-def test_figures_are_those_of_scikit_learn_on_the_rows_that_count(ranker, figures, parts):
+def test_figures_are_those_of_scikit_learn_on_the_rows_that_count(figures, scores, parts):
     metrics = pytest.importorskip("sklearn.metrics")
-    import tensorflow as tf
-
-    columns = {name: tf.constant(values) for name, values in parts.test.columns().items()}
-    scores = ranker.predict(columns, verbose=0)
     frame = parts.test.frame
     clicked = (frame["click"] == 1).to_numpy()
     rated = frame["stars"].is_not_null().to_numpy()
@@ -143,10 +157,8 @@ def test_figures_are_those_of_scikit_learn_on_the_rows_that_count(ranker, figure
     assert predicted / observed == pytest.approx(figures["buy"]["predicted_over_observed"])
 
 
-def test_numbers_are_ranked_as_all_pairs_say(ranker, figures, parts):
-    columns = parts.test.columns()
-    logits = ranker.get_layer("core").predict(preprocess(ranker, columns), verbose=0)
-    scores = np.asarray(ranker.get_layer("scores")(logits)["stars"])
+def test_numbers_are_ranked_as_all_pairs_say(figures, scores, parts):
+    scores = scores["stars"]
     stars = parts.test.frame["stars"].to_numpy()
     rated = ~np.isnan(stars)
     more = stars[rated, None] > stars[None, rated]
