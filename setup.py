@@ -53,7 +53,6 @@ setup(
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
@@ -62,7 +61,7 @@ setup(
     ],
     packages=find_packages(include=["keras_smes", "keras_smes.*"]),
     package_data={"keras_smes": ["py.typed", "export/serving_ops.txt", "report/page.*"]},
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=["tensorflow>=2.18", "keras>=3.9", "numpy>=1.26"],
     extras_require={
         "data": DATA,

@@ -9,7 +9,7 @@ import polars as pl
 
 from keras_smes.checks import check_count
 
-FIRST = datetime.datetime(2022, 4, 22, 16, tzinfo=datetime.timezone.utc)  # midnight in Shanghai
+FIRST = datetime.datetime(2022, 4, 22, 16, tzinfo=datetime.UTC)  # midnight in Shanghai
 
 _EVENTS = ("is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view")
 _USER_NUMBERS = ("register_days", "follow_user_num", "fans_user_num", "friend_user_num")

@@ -106,7 +106,7 @@ def _convert(release: Release, out: Path, part_rows: int, verbose: int) -> dict[
         rows, added = _rows_of(log.collect(engine="streaming").sort(_LINE).drop(_LINE), tables)
         for name, count in added.items():
             counts[name] = counts.get(name, 0) + count
-        moment = datetime.datetime.fromtimestamp(first / 1000, datetime.timezone.utc)
+        moment = datetime.datetime.fromtimestamp(first / 1000, datetime.UTC)
         name = f"{number:06d}-{moment:%Y-%m-%dT%H%M}.parquet"
         rows.write_parquet(out / ROWS / name)
         dates = rows.group_by("date").len().sort("date").rows()

@@ -119,7 +119,7 @@ class Authority:
         self.certificate = self._signed(self.key, "authority", authority=True)
 
     def _signed(self, key, name: str, authority: bool = False) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         issuer = subject if authority else self.certificate.subject
         hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
