@@ -36,8 +36,9 @@ class QualityGate:
 
     Args:
         metric: A `MetricOfTask`.
-        at_least: The worst value that will do: the least of an AUC, the most of a log loss. Defaults to
-            `None`, any.
+        at_least: The worst value that will do: the least of an AUC, the most of a log loss, and for
+            `predicted_over_observed`, of which 1 is best, the farthest from 1 on either side: 1.05 stands for
+            0.95 to 1.05. Defaults to `None`, any.
         within: By how much the value may be worse than that of the version exported before, asked for the
             same rows. Without such a version this is met. Defaults to `None`, any.
 

@@ -1,30 +1,31 @@
 """The tables of the page: what came out, how experts are used, what it costs, how it was made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_smes.experiments.intervals import mean_and_spread
 from keras_smes.report.collect import Group, same_test_rows
 from keras_smes.report.html import Cell, Markup, table
+from keras_smes.training.choice import gain_of
 
 UNKNOWN = "–"
-# Of tasks that are events and of those that are numbers: title, decimals, and which is the better end.
+# Of tasks that are events and of those that are numbers: title and decimals.
 OF_EVENTS = {
-    "auc": ("AUC", 4, max),
-    "gauc": ("GAUC", 4, max),
-    "logloss": ("log loss", 4, min),
-    "predicted_over_observed": ("predicted / observed", 3, None),
-    "calibration_error": ("calibration error", 4, min),
-    "positives": ("positives", 0, None),
-    "rows": ("rows", 0, None),
+    "auc": ("AUC", 4),
+    "gauc": ("GAUC", 4),
+    "logloss": ("log loss", 4),
+    "predicted_over_observed": ("predicted / observed", 3),
+    "calibration_error": ("calibration error", 4),
+    "positives": ("positives", 0),
+    "rows": ("rows", 0),
 }
 OF_NUMBERS = {
-    "mae": ("MAE", 4, min),
-    "rmse": ("RMSE", 4, min),
-    "xauc": ("XAUC", 4, max),
-    "gxauc": ("GXAUC", 4, max),
-    "predicted_over_observed": ("predicted / observed", 3, None),
-    "rows": ("rows", 0, None),
+    "mae": ("MAE", 4),
+    "rmse": ("RMSE", 4),
+    "xauc": ("XAUC", 4),
+    "gxauc": ("GXAUC", 4),
+    "predicted_over_observed": ("predicted / observed", 3),
+    "rows": ("rows", 0),
 }
 OF_ROUTING = {
     "num_experts": ("experts E", 0),
@@ -141,28 +142,28 @@ def _of_tasks(
     for task in tasks:
         figures = [[_values(group, f"tasks.{task}.{name}") for name in columns] for group in groups]
         best = [
-            _best([own[place] for own in figures], better if compares else None)
-            for place, (_, _, better) in enumerate(columns.values())
+            _best([own[place] for own in figures], gain_of(name)) if compares else None
+            for place, name in enumerate(columns)
         ]
         for n, (group, own) in enumerate(zip(groups, figures, strict=True)):
             cells = [
                 Cell(_spread(values, digits), "best" if n == winner else "")
-                for values, (_, digits, _), winner in zip(own, columns.values(), best, strict=True)
+                for values, (_, digits), winner in zip(own, columns.values(), best, strict=True)
             ]
             rows.append([task if n == 0 else "", group.label, *cells])
-    return table(caption, ["task", "", *(title for title, _, _ in columns.values())], rows, heads=2)
+    return table(caption, ["task", "", *(title for title, _ in columns.values())], rows, heads=2)
 
 
 def _any_figures(groups: Sequence[Group], task: str) -> Mapping[str, Any]:
     return next(own for group in groups if (own := group.runs[0].metrics["tasks"].get(task)) is not None)
 
 
-def _best(column: Sequence[Sequence[float]], better: Any) -> int | None:
-    """Which group has the best mean; `None` if there is nothing to compare, or no better end."""
-    means = {n: sum(values) / len(values) for n, values in enumerate(column) if values}
-    if better is None or len(means) < 2:
+def _best(column: Sequence[Sequence[float]], gain: Callable[[float], float] | None) -> int | None:
+    """Which group has the best mean; `None` if there is nothing to compare, or no order."""
+    if gain is None:
         return None
-    return int(better(means, key=means.__getitem__))
+    gains = {n: gain(sum(values) / len(values)) for n, values in enumerate(column) if values}
+    return max(gains, key=gains.__getitem__) if len(gains) > 1 else None
 
 
 def _measures(group: Group, prefix: str, columns: Mapping[str, tuple[str, int]]) -> list[str]:

@@ -1,15 +1,41 @@
 """Which epoch is the best, and when there is no more to wait for: by one metric of one task."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_smes.checks import check_count, check_weight
 
 Figures = Mapping[str, Mapping[str, Any]]
-# Of these, more is better; of all others (losses, errors) less is.
-RISING = frozenset({"auc", "gauc", "xauc", "gxauc", "ndcg"})
-RISING_PREFIX = "auc_at_"  # the figures of an ordinal task's thresholds
+MORE, LESS, NEAR_ONE = "more", "less", "near 1"
+ORDERS: Mapping[str, str] = {
+    **dict.fromkeys(("auc", "gauc", "xauc", "gxauc", "ndcg"), MORE),
+    **dict.fromkeys(("logloss", "calibration_error", "mae", "rmse"), LESS),
+    "predicted_over_observed": NEAR_ONE,
+}
+_AT_THRESHOLD = "auc_at_"  # an ordinal task's AUC at a threshold
+_GAINS: Mapping[str, Callable[[float], float]] = {
+    MORE: lambda value: value,
+    LESS: lambda value: -value,
+    NEAR_ONE: lambda value: -abs(value - 1),
+}
+
+
+def gain_of(metric: str) -> Callable[[float], float] | None:
+    """Returns the function of a metric's value that is higher for a better value; `None` without an order.
+
+    Args:
+        metric: Name of the metric. Of AUCs more is better, of losses and errors less, and of
+            `"predicted_over_observed"` the value nearer to 1; counts have no order.
+
+    Example:
+
+    >>> gain = gain_of("predicted_over_observed")
+    >>> gain(0.9) > gain(1.5) > gain(0.01)
+    True
+    """
+    order = MORE if metric.startswith(_AT_THRESHOLD) else ORDERS.get(metric)
+    return None if order is None else _GAINS[order]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,12 +44,22 @@ class MetricOfTask:
 
     Args:
         task: Name of the task.
-        metric: Name of the metric, as `evaluate` gives it: `"auc"`, `"gauc"`, `"logloss"`, ... Defaults
-            to `"auc"`.
+        metric: Name of the metric, as `evaluate` gives it: `"auc"`, `"gauc"`, `"logloss"`,
+            `"predicted_over_observed"` (1 is best), ... Defaults to `"auc"`.
+
+    Raises:
+        ValueError: The metric has no order, as a count of rows has none.
     """
 
     task: str
     metric: str = "auc"
+
+    def __post_init__(self) -> None:
+        if gain_of(self.metric) is None:
+            raise ValueError(
+                f"`metric` must be one that says which value is better: {list(ORDERS)}, or auc_at_ with a "
+                f"threshold. Received: metric={self.metric!r}"
+            )
 
     def of(self, figures: Figures) -> float:
         """Returns the value, out of `{task: {metric: value}}`.
@@ -47,9 +83,9 @@ class MetricOfTask:
         """Whether `new` is better than `old` by more than `by`; anything is better than `None`."""
         if old is None:
             return True
-        rises = self.metric in RISING or self.metric.startswith(RISING_PREFIX)
-        sign = 1 if rises else -1
-        return sign * (new - old) > by
+        gain = gain_of(self.metric)
+        assert gain is not None  # __post_init__ rejects the others
+        return gain(new) - gain(old) > by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +103,7 @@ class EarlyStopping(MetricOfTask):
     min_delta: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_count("patience", self.patience)
         check_weight("min_delta", self.min_delta)
 

@@ -13,6 +13,7 @@ from keras_smes.incremental.gate import figures_of_newest
 from keras_smes.training import MetricOfTask
 
 AUC, LOSS = MetricOfTask("click", "auc"), MetricOfTask("click", "logloss")
+RATIO = MetricOfTask("click", "predicted_over_observed")
 
 
 def figures(**values):
@@ -33,6 +34,22 @@ def figures(**values):
         (QualityGate(AUC, within=0.0), {"auc": 0.1}, None, True),
         (QualityGate(AUC, at_least=0.7, within=0.1), {"auc": 0.69}, {"auc": 0.5}, False),
         (QualityGate(AUC, at_least=0.5, within=0.1), {"auc": 0.69}, {"auc": 0.9}, False),
+        (QualityGate(RATIO, at_least=1.25), {"predicted_over_observed": 0.01}, None, False),
+        (QualityGate(RATIO, at_least=1.25), {"predicted_over_observed": 1.26}, None, False),
+        (QualityGate(RATIO, at_least=1.25), {"predicted_over_observed": 0.75}, None, True),
+        (QualityGate(RATIO, at_least=0.75), {"predicted_over_observed": 1.25}, None, True),
+        (
+            QualityGate(RATIO, within=0.25),
+            {"predicted_over_observed": 0.5},
+            {"predicted_over_observed": 1.125},
+            False,
+        ),
+        (
+            QualityGate(RATIO, within=0.25),
+            {"predicted_over_observed": 0.75},
+            {"predicted_over_observed": 1.125},
+            True,
+        ),
         (QualityGate(AUC, at_least=0.5), {"auc": None}, None, False),
         (QualityGate(AUC, at_least=0.5), {"logloss": 0.1}, None, False),
     ],
@@ -87,5 +104,8 @@ def test_the_command_says_which_and_exits_so(run, tmp_path, capsys):
     assert (models / "1").is_dir()
     assert main(["export", str(run), "--to", str(models), "--within", "0.1"]) == 2
     assert "go with `--gate`" in capsys.readouterr().err
+    options[-1] = "positives"
+    assert main([*options, "--at-least", "1"]) == 2
+    assert "metric='positives'" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):
         export_run(tmp_path / "nowhere", models)
