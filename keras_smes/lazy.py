@@ -86,7 +86,7 @@ class _Watch(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        watched = name == self._trigger or name.rpartition(".")[0] == self._package
+        watched = name == self._trigger or name.startswith(f"{self._package}.")
         if not watched or name in self._passing:
             return None
         self._passing.add(name)

@@ -3,8 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
 
 # What the extras of setup.py bring: none of it may be needed to import the library.
 EXTRAS = [
@@ -122,3 +125,38 @@ build_ranker(schema, tasks=["a", "b"], experts=SMES(2, 4, 1, 1, (3,))).save({str
 def test_saved_models_load_whatever_was_imported_first(saved_ranker, imports):
     load = f"print(keras.models.load_model({str(saved_ranker)!r}))"
     assert "keras_smes.layers.smes" in modules_after(f"{imports}; {load}", "tensorflow")
+
+
+# Each module in a child of one process that has imported what takes long. Keras itself is forgotten there, so
+# that a child imports it as a fresh interpreter would, at whatever place of the package comes first to it.
+IMPORTS_EACH_FIRST = """
+import importlib, os, sys, traceback
+import keras, numpy, polars, tensorflow
+failed = []
+for name in sys.argv[1:]:
+    if (child := os.fork()) == 0:
+        try:
+            for module in [m for m in sys.modules if m.partition(".")[0] == "keras"]:
+                if not module.startswith("keras.src"):
+                    del sys.modules[module]
+            importlib.import_module(name)
+            assert "keras_smes.layers.smes" in sys.modules or "keras" not in sys.modules, "not registered"
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    failed += [name] if os.waitpid(child, 0)[1] else []
+print("failed:", *failed)
+"""
+
+
+def test_every_module_can_be_imported_first():
+    files = sorted((ROOT / "keras_smes").rglob("*.py"))
+    parts = [file.relative_to(ROOT).with_suffix("").parts for file in files]
+    names = [".".join(p[:-1] if p[-1] == "__init__" else p) for p in parts if p[-1] != "__main__"]
+    names.remove("keras_smes.tfrs")  # needs another environment, see `test_tfrs_says_what_it_needs`
+    assert len(names) > 200
+    command = [sys.executable, "-c", IMPORTS_EACH_FIRST, *names]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "failed:", done.stderr
