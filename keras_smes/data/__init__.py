@@ -32,19 +32,12 @@ except ImportError as error:
 
 from keras_smes.data.causality import check_causal
 from keras_smes.data.history import with_histories
-from keras_smes.data.interactions import (
-    History,
-    Interactions,
-    KeyGroup,
-    Split,
-    SplitDates,
-    date_range,
-    split,
-)
+from keras_smes.data.interactions import Interactions, Split, date_range, split
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_made_up import write_made_up_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
 from keras_smes.data.movielens import load_movielens_100k
+from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.simulated import oracle, simulate
 from keras_smes.data.statistics import split_with_statistics, statistic_names, with_statistics
 from keras_smes.data.stored import StoredInteractions, StoredSplit

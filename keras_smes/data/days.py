@@ -10,6 +10,7 @@ import datetime
 
 import polars as pl
 
+from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions
 
 # Columns that live only while something is computed from the past.
@@ -31,6 +32,7 @@ def known_and_as_of(
     known = pl.max_horizontal(interactions.date, day)
     as_of = pl.min_horizontal(interactions.date, day)
     if frozen_from is not None:
+        frozen_from = as_day("frozen_from", frozen_from)
         frozen = pl.min_horizontal(as_of, pl.lit(frozen_from))
         as_of = pl.when(pl.col(interactions.date) >= frozen_from).then(frozen).otherwise(as_of)
     return known.alias(KNOWN), as_of.alias(AS_OF)

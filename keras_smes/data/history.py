@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
-from keras_smes.data.interactions import History, Interactions
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.roles import History
 from keras_smes.features.categories import Category
 from keras_smes.features.schema import FeatureSchema, Sequence
 
@@ -22,7 +23,8 @@ def with_histories(interactions: Interactions, frozen_from: datetime.date | None
     """Adds the behaviour sequences of `interactions.histories` to the rows and to the schema.
 
     A row of user u gets the items of the last `length` rows of u that are positive and strictly before
-    the day of the row, the newest last. Its feature shares the embedding table of the item's.
+    the day of the row, the newest last. Its feature shares the embedding table of the item's. A row whose
+    user is null has an empty list, and is in nobody's.
 
     Args:
         interactions: Rows to add to; both training and test rows, since the former are the latter's past.
@@ -32,7 +34,7 @@ def with_histories(interactions: Interactions, frozen_from: datetime.date | None
         New interactions with the same rows, a list column for each history, and no `histories` left to add.
 
     Raises:
-        ValueError: If an item is no category of the schema.
+        ValueError: If an item is no category of the schema, or dates and times are of other days.
 
     Example:
 
@@ -41,6 +43,7 @@ def with_histories(interactions: Interactions, frozen_from: datetime.date | None
     """
     if not interactions.histories:
         return interactions
+    interactions.check_same_days()
     roles = _roles_with(interactions)
     frame = interactions.frame.with_columns(*known_and_as_of(interactions, frozen_from))
     for history in interactions.histories:
@@ -93,6 +96,7 @@ def latest_items(rows: pl.LazyFrame, interactions: Interactions, history: Histor
         The column of the user, `AS_OF`, and `history.name`; pairs without any item are left out.
     """
     user = interactions.user
+    rows = rows.filter(pl.col(user).is_not_null())
     positive = rows.filter(pl.col(history.label) == 1, pl.col(history.item).is_not_null())
     events = positive.select(user, KNOWN, interactions.time, history.item).collect(engine="streaming")
     asked = rows.select(user, AS_OF).unique().collect(engine="streaming")

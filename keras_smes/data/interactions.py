@@ -3,80 +3,33 @@
 import dataclasses
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_count, check_positive
+from keras_smes.checks import check_positive
+from keras_smes.data.column_types import (
+    Conversions,
+    as_dates,
+    as_day_or_none,
+    as_labels,
+    as_times,
+    as_users,
+    check_same_days,
+    check_time_zone,
+    check_unit,
+    conversion_of,
+    ids_to_numpy,
+    to_inputs,
+    to_normal_form,
+    to_numpy,
+)
 from keras_smes.data.leaks import OUTCOME, refuse_leaks
-from keras_smes.features.padding import pad
-from keras_smes.features.schema import MISSING_INTEGER, MISSING_STRING, Feature, FeatureSchema, check_name
-from keras_smes.features.sequences import MultiValued
+from keras_smes.data.roles import History, KeyGroup, SplitDates
+from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import BinaryTask, Task, as_tasks
-
-
-@dataclasses.dataclass(frozen=True)
-class KeyGroup:
-    """A combination of columns whose past is worth counting, such as a user in a tab.
-
-    Args:
-        name: Prefix of the statistics' names: `user_tab` gives `user_tab_impressions`.
-        columns: The columns whose values together are one key; a null is a value of its own.
-        smoothing: How many impressions the prior rate weighs. Defaults to `20.0`.
-        towards: Name of an earlier group whose rate is the prior, as `user` for `user_tab`. `None`,
-            the default, takes the rate of all rows of the same past.
-    """
-
-    name: str
-    columns: tuple[str, ...]
-    smoothing: float = 20.0
-    towards: str | None = None
-
-    def __post_init__(self) -> None:
-        check_name("name", self.name)
-        if not self.columns:
-            raise ValueError(f"`columns` must not be empty. Received: columns={self.columns}")
-        if not self.smoothing > 0:
-            raise ValueError(f"`smoothing` must be positive. Received: smoothing={self.smoothing}")
-
-
-@dataclasses.dataclass(frozen=True)
-class History:
-    """What each user did last, as a list a row: the items of the latest earlier rows with a positive label.
-
-    Args:
-        name: Name of the feature that it gives, such as `history_video_id`.
-        item: Column of the items, a category of the schema, whose embedding table the history shares.
-        label: Label column, 0 or 1: only rows where it is 1 count.
-        length: Most items a row has; the latest are kept, the newest last. Defaults to `50`.
-        pooling: `"mean"`, `"sum"`, or `"attention"` from the row's own item. Defaults to `"mean"`.
-    """
-
-    name: str
-    item: str
-    label: str
-    length: int = 50
-    pooling: str = "mean"
-
-    def __post_init__(self) -> None:
-        check_name("name", self.name)
-        check_count("length", self.length)
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitDates:
-    """The dates at which a data set is usually cut, all of them inclusive.
-
-    Args:
-        train_until: Last date of the training rows.
-        test_from: First date of the test rows.
-        test_until: Last date of the test rows. Defaults to `None`, the last one present.
-    """
-
-    train_until: datetime.date
-    test_from: datetime.date
-    test_until: datetime.date | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +39,12 @@ class Interactions:
     Args:
         name: Name of the data set.
         frame: The rows, sorted by `time`.
-        user: Column of the user, by whom GAUC groups.
-        time: Int64 column of the moment of the impression, milliseconds since 1970 (UTC).
-        date: Date column by which splits are made.
+        user: Column of the user, by whom GAUC groups: integers or strings. Rows of a null user count in all
+            but what is taken within users.
+        time: Column of the moment of the impression: whole milliseconds since 1970 (UTC), or timestamps of
+            type Datetime, which without a time zone are taken as UTC. Becomes Int64 milliseconds.
+        date: Column of the day by which splits are made: of type Date, or Datetime, of which the day counts
+            (with a time zone, the day in `time_zone`). Becomes Date.
         tasks: What is to be predicted, each task from label columns of the frame; a plain name is a
             `BinaryTask`. A label that is null or NaN is unknown.
         schema: Raw features, not fitted.
@@ -103,6 +59,11 @@ class Interactions:
         rates: Label columns whose rates are taken in `statistics`. Defaults to `None`, those of binary tasks.
         half_life: Days after which a row counts half in `statistics`. Defaults to `None`, it always counts
             whole.
+
+    Raises:
+        ValueError: A column is missing, has a type or a value that its role can't have (ids may be floats if
+            each is whole; dates and times have no nulls), times are not in milliseconds, or rows are not
+            sorted by time; names the column and the first such value.
     """
 
     name: str
@@ -134,8 +95,29 @@ class Interactions:
             raise ValueError(f"`frame` lacks columns of {self.name}. Received: missing={missing}")
         labels = {*self.label_columns, *(history.label for history in self.histories)}
         refuse_leaks("schema", {n: OUTCOME for n in self.schema.names if n in labels}, self.allow_leaks)
+        object.__setattr__(self, "frame", to_normal_form(self.frame, self.conversions()))
         if not self.frame[self.time].is_sorted():
             raise ValueError(f"`frame` must be sorted by {self.time!r}. Received: {self.name} out of order")
+        check_unit(self.frame[self.time], self.frame[self.date])
+        if self.statistics or self.histories:
+            self.check_same_days()
+
+    def conversions(self) -> Conversions:
+        """Yields each column that has a type by its role, with what makes its normal form."""
+        if self.time == self.date:
+            raise ValueError(
+                f"`date` must be another column than `time`, such as its day. Received: date={self.date!r}"
+            )
+        yield self.time, as_times
+        yield self.date, partial(as_dates, time_zone=check_time_zone("time_zone", self.time_zone))
+        yield self.user, as_users
+        watched = (history.label for history in self.histories)
+        yield from ((name, as_labels) for name in (*self.label_columns, *self.event_columns, *watched))
+        yield from ((feature.name, conversion_of(feature)) for feature in self.schema.features)
+
+    def check_same_days(self) -> None:
+        """Stops if `time` and `date` are of other days, so that no row would know anything of the past."""
+        check_same_days(self.frame[self.time], self.frame[self.date])
 
     def __len__(self) -> int:
         return self.frame.height
@@ -148,7 +130,7 @@ class Interactions:
         """
         columns: dict[str, np.ndarray] = {}
         for feature in self.schema.features:
-            columns |= _raw_inputs(feature, self.frame[feature.name])
+            columns |= to_inputs(feature, self.frame[feature.name])
         return columns
 
     def labels(self) -> dict[str, np.ndarray]:
@@ -159,7 +141,7 @@ class Interactions:
         Raises:
             ValueError: A task can't have a label that is there; names the task, the row and the value.
         """
-        columns = {name: _to_numpy(self.frame[name], "float32") for name in self.label_columns}
+        columns = {name: to_numpy(self.frame[name], "float32") for name in self.label_columns}
         for task in self.tasks:
             task.check(columns)
         return columns
@@ -182,8 +164,8 @@ class Interactions:
         return tuple(dict.fromkeys(task.label for task in self.tasks if isinstance(task, BinaryTask)))
 
     def user_ids(self) -> np.ndarray:
-        """Returns the user of each row."""
-        return self.frame[self.user].to_numpy()
+        """Returns the user of each row, `None` where it is null."""
+        return ids_to_numpy(self.frame[self.user])
 
     def between(
         self, first: datetime.date | None = None, last: datetime.date | None = None
@@ -194,6 +176,7 @@ class Interactions:
             ValueError: If no row is dated so.
         """
         first_present, last_present = date_range(self)
+        first, last = as_day_or_none("first", first), as_day_or_none("last", last)
         kept = self.frame.filter(pl.col(self.date).is_between(first or first_present, last or last_present))
         if kept.is_empty():
             raise ValueError(
@@ -203,33 +186,12 @@ class Interactions:
         return dataclasses.replace(self, frame=kept)
 
 
-def _raw_inputs(feature: Feature, values: pl.Series) -> dict[str, np.ndarray]:
-    if not isinstance(feature, MultiValued):
-        return {feature.name: _to_numpy(values, feature.dtype)}
-    lengths = values.list.len().fill_null(0).to_numpy()
-    flat = _to_numpy(values.filter(lengths > 0).explode(), feature.dtype)
-    padding = MISSING_STRING if feature.dtype == "string" else 0
-    padded, kept = pad(flat, lengths.astype(np.int64), feature.max_length, feature.keep, padding)
-    return {feature.name: padded, feature.length_name: kept}
-
-
-def _to_numpy(values: pl.Series, dtype: str) -> np.ndarray:
-    if dtype == "int64":
-        return values.cast(pl.Int64).fill_null(MISSING_INTEGER).to_numpy()
-    if dtype == "float32":
-        return values.cast(pl.Float32).fill_null(float("nan")).to_numpy()
-    return values.cast(pl.String).fill_null(MISSING_STRING).to_numpy()
-
-
 def date_range(interactions: Interactions) -> tuple[datetime.date, datetime.date]:
     """Returns the first and the last date present."""
     dates = interactions.frame[interactions.date]
     if dates.is_empty():
         raise ValueError(f"`interactions` must have rows. Received: {interactions.name} without any")
-    first, last = dates.min(), dates.max()
-    assert isinstance(first, datetime.date)
-    assert isinstance(last, datetime.date)
-    return first, last
+    return cast(datetime.date, dates.min()), cast(datetime.date, dates.max())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -296,6 +258,10 @@ def complete_dates(
 ) -> SplitDates:
     """Returns the dates of a split of which some are given, or refuses those that make none."""
     day = datetime.timedelta(days=1)
+    train_until, test_from = (
+        as_day_or_none("train_until", train_until),
+        as_day_or_none("test_from", test_from),
+    )
     if train_until is None and test_from is None:
         raise ValueError(
             f"`test_until` needs `train_until` or `test_from`. Received: test_until={test_until}"
@@ -341,7 +307,7 @@ def _describe(part: Interactions) -> dict[str, Any]:
     times = part.frame[part.time]
     return {
         "rows": len(part),
-        "users": part.frame[part.user].n_unique(),
+        "users": part.frame[part.user].drop_nulls().n_unique(),
         "first_date": first.isoformat(),
         "last_date": last.isoformat(),
         "first_time_ms": times[0],

@@ -19,7 +19,8 @@ from pathlib import Path
 import polars as pl
 
 from keras_smes.data.cache import cache_folder
-from keras_smes.data.interactions import Interactions, KeyGroup
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.roles import KeyGroup
 from keras_smes.data.tables import Column, check_unique, drop_duplicates, read_table
 from keras_smes.features.schema import (
     FeatureSchema,

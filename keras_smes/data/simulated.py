@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from keras_smes.checks import check_counts, check_weight
-from keras_smes.data.interactions import Interactions, KeyGroup
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.roles import KeyGroup
 from keras_smes.features.schema import Feature, FeatureSchema, IntegerCategory, Number, check_name
 from keras_smes.tasks import as_tasks
 

@@ -14,7 +14,8 @@ import polars as pl
 
 from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
 from keras_smes.data.history import with_histories
-from keras_smes.data.interactions import Interactions, KeyGroup, Split, split
+from keras_smes.data.interactions import Interactions, Split, split
+from keras_smes.data.roles import KeyGroup
 from keras_smes.features.schema import Feature, FeatureSchema, Number
 
 # Columns that live only while statistics are computed.
@@ -57,7 +58,7 @@ def with_statistics(
         New interactions with the same rows, and no `statistics` left to add.
 
     Raises:
-        ValueError: If a key's `towards` names no earlier key.
+        ValueError: If a key's `towards` names no earlier key, or dates and times are of other days.
 
     Example:
 
@@ -67,6 +68,7 @@ def with_statistics(
     keys, tasks = chosen(interactions, keys, tasks)
     if not keys:
         return interactions
+    interactions.check_same_days()
     frame = interactions.frame.with_columns(*known_and_as_of(interactions, frozen_from))
     half_life = interactions.half_life
     added = statistics_of_rows(

@@ -12,7 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from keras_smes.data.interactions import Interactions, SplitDates, complete_dates
+from keras_smes.data.column_types import as_day, as_day_or_none, scan_in_normal_form
+from keras_smes.data.interactions import Interactions, complete_dates
+from keras_smes.data.roles import SplitDates
 
 ROWS = "rows"
 
@@ -28,6 +30,13 @@ class Part:
 
     name: str
     rows: Mapping[datetime.date, int]
+
+    def __post_init__(self) -> None:
+        days: dict[datetime.date, int] = {}
+        for moment, count in self.rows.items():
+            day = as_day("rows", moment)
+            days[day] = days.get(day, 0) + count
+        object.__setattr__(self, "rows", days)
 
     def __len__(self) -> int:
         return sum(self.rows.values())
@@ -81,7 +90,7 @@ class StoredInteractions:
         return (self.first is None or day >= self.first) and (self.last is None or day <= self.last)
 
     def scan(self, parts: Iterable[Part] | None = None, columns: Sequence[str] | None = None) -> pl.LazyFrame:
-        """Returns the rows that count, not yet read, in order of time.
+        """Returns the rows that count, not yet read, in order of time and with columns in normal form.
 
         Args:
             parts: Of which parts. Defaults to `None`, all.
@@ -90,11 +99,13 @@ class StoredInteractions:
         names = [part.name for part in (self.parts if parts is None else parts)]
         layers = [pl.scan_parquet([self.folder / layer / name for name in names]) for layer in self.layers]
         rows = layers[0] if len(layers) == 1 else pl.concat(layers, how="horizontal")
+        rows = scan_in_normal_form(rows, self.roles.conversions())
         date = pl.col(self.roles.date)
+        # A row without a date is no row of other days: whoever reads it stops.
         if self.first is not None:
-            rows = rows.filter(date >= self.first)
+            rows = rows.filter((date >= self.first) | date.is_null())
         if self.last is not None:
-            rows = rows.filter(date <= self.last)
+            rows = rows.filter((date <= self.last) | date.is_null())
         return rows.select(self.roles.frame.columns if columns is None else columns)
 
     def read(self, parts: Iterable[Part] | None = None) -> Interactions:
@@ -125,6 +136,7 @@ class StoredInteractions:
             ValueError: If no row is dated so.
         """
         present = self.dates()
+        first, last = as_day_or_none("first", first), as_day_or_none("last", last)
         since, until = max(first or present[0], present[0]), min(last or present[1], present[1])
         kept = dataclasses.replace(self, first=since, last=until)
         kept = dataclasses.replace(kept, parts=tuple(part for part in self.parts if kept.count(part)))

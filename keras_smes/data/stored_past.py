@@ -14,10 +14,11 @@ from pathlib import Path
 import polars as pl
 
 from keras_smes.data.cache import cached
+from keras_smes.data.column_types import as_dates, check_same_days, check_unit
 from keras_smes.data.days import AS_OF, known_and_as_of
 from keras_smes.data.history import join_items, latest_items, with_histories
-from keras_smes.data.interactions import History
 from keras_smes.data.progress import track
+from keras_smes.data.roles import History
 from keras_smes.data.statistics import EVERYTHING, chosen, count_past, statistics_of_rows, with_statistics
 from keras_smes.data.stored import Part, StoredInteractions, StoredSplit
 
@@ -185,7 +186,11 @@ def _rows(
     verbose: int,
 ) -> Iterator[tuple[Part, pl.DataFrame]]:
     for part in track(stored.parts, label, verbose):
-        yield part, _scan(stored, tables, frozen_from, [part]).collect()
+        rows = _scan(stored, tables, frozen_from, [part]).collect()
+        times, days = rows[stored.roles.time], as_dates(rows[stored.roles.date])
+        check_unit(times, days)
+        check_same_days(times, days)
+        yield part, rows
 
 
 def _shares(
