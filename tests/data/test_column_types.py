@@ -17,7 +17,7 @@ from keras_smes.data.stored import Part, StoredInteractions
 from keras_smes.data.stored_past import split_with_past
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, Number, StringCategory, Tags
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 HOURS = 240
 START = datetime.datetime(2026, 1, 1, tzinfo=UTC)
 MOMENTS = [START + datetime.timedelta(hours=hour) for hour in range(HOURS)]
