@@ -138,13 +138,18 @@ class BatchScheduler:
             self._queues[key] = queue
             self._changed.notify()
 
-    def close(self) -> None:
-        """Ends the threads, once nothing waits any more."""
+    def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
+        """Ends the threads, once nothing waits any more.
+
+        Args:
+            timeout: float, seconds. Batches that take longer aren't waited for. Defaults to no limit.
+        """
+        deadline = time.monotonic() + timeout
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
         while (found := self._next()) is not None:

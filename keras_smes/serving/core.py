@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -135,10 +136,15 @@ class ServerCore:
             raise ServingError(grpc.StatusCode.NOT_FOUND, text)
         return states
 
-    def close(self) -> None:
-        """Stops looking at the file system and unloads everything."""
-        self._poll.stop()
-        self._manager.close()
+    def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
+        """Stops looking at the file system and unloads everything.
+
+        Args:
+            timeout: float, seconds. What takes longer isn't waited for. Defaults to no limit.
+        """
+        deadline = time.monotonic() + timeout
+        self._poll.stop(timeout)
+        self._manager.close(max(0.0, deadline - time.monotonic()))
 
     def _labelled(self, name: str, label: str) -> int:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -40,7 +41,7 @@ class GrpcServer:
     ```python
     server = GrpcServer(flags, api, metrics)
     port = server.start("127.0.0.1", 0)
-    server.stop(grace=30)
+    server.stop(grace=30).wait()
     ```
     """
 
@@ -77,14 +78,18 @@ class GrpcServer:
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         return port
 
-    def stop(self, grace: float) -> None:
-        """Refuses new requests and lets those under way finish.
+    def stop(self, grace: float) -> threading.Event:
+        """Rejects new requests and lets those under way finish; returns at once.
 
         Args:
             grace: float, seconds. Requests that take longer are cancelled.
+
+        Returns:
+            `threading.Event`. Set when all is over.
         """
         self._health.enter_graceful_shutdown()
-        self._server.stop(grace).wait()
+        stopped: threading.Event = self._server.stop(grace)
+        return stopped
 
     def _listen(self, addresses: Iterable[str]) -> int:
         """Binds the addresses; returns the port of the first."""

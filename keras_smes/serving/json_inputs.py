@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from keras_smes.serving.dtypes import dtype_name
 from keras_smes.serving.errors import ServingError
 from keras_smes.serving.examples import refuse
+from keras_smes.serving.json_documents import decode_document
 from keras_smes.serving.json_tensors import b64_value, shown, tensor
 from keras_smes.serving.session import Array
+
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
@@ -35,10 +39,10 @@ def parse_body(body: bytes) -> dict[str, Any]:
         refuse("JSON Parse error: The document is empty")
     try:
         text = body.decode()
-        start = len(text) - len(text.lstrip())
-        document, _ = json.JSONDecoder().raw_decode(text, start)
-        if "\\u" in text:
-            json.dumps(document, ensure_ascii=False).encode()  # half a character can't go on from here
+        document = decode_document(text)
+        if _SURROGATE.search(text):
+            for piece in json.JSONEncoder(ensure_ascii=False).iterencode(document):
+                piece.encode()  # half a character can't go on from here
     except json.JSONDecodeError as error:
         refuse(f"JSON Parse error: {error.msg} at offset: {error.pos}")
     except UnicodeEncodeError:

@@ -16,6 +16,8 @@ from keras_smes.serving.examples import refuse
 from keras_smes.serving.session import Array
 
 _SHOWN: Final = 256
+_MOST_DIMENSIONS: Final = 64  # of an array of NumPy
+_PART: Final = 2**16
 _INTEGERS: Final = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 _NAMES: Final = {"float32": "float", "float64": "double"}
 
@@ -43,6 +45,8 @@ def tensor(value: Any, dtype: str) -> Array:
     while isinstance(first, list):
         shape.append(len(first))
         first = first[0] if first else None
+    if len(shape) > _MOST_DIMENSIONS:
+        refuse(f"Lists must be nested at most {_MOST_DIMENSIONS} deep. Received: {len(shape)} deep")
     flat: list[Any] = []
     _flatten(value, 0, shape, flat)
     leaf = _leaf(dtype)
@@ -150,6 +154,12 @@ def _bytes(value: Any) -> bytes:
 
 
 def _numbers(values: list[Any], dtype: str) -> Array:
+    # In parts, between which other threads run.
+    parts = [_part(values[start : start + _PART], dtype) for start in range(0, len(values), _PART)]
+    return np.concatenate(parts) if parts else _part(values, dtype)
+
+
+def _part(values: list[Any], dtype: str) -> Array:
     target = numpy_dtype(dtype)
     if target.kind in "iu" and values:
         bounds = np.iinfo(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,14 @@ class ServableLoader:
             raise
         return servable
 
-    def close(self) -> None:
-        """Ends the threads that batches run on. Nothing loaded may be in use any more."""
+    def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
+        """Ends the threads that batches run on. Nothing loaded may be in use any more.
+
+        Args:
+            timeout: float, seconds. Batches that take longer aren't waited for. Defaults to no limit.
+        """
         if self._scheduler is not None:
-            self._scheduler.close()
+            self._scheduler.close(timeout)
 
     def _runner(self, directory: Path) -> Runner:
         options = self._batching

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,18 +125,32 @@ class Manager:
                 if version.state is State.UNLOADING:
                     self._changed.notify_all()
 
-    def close(self) -> None:
-        """Unloads everything, once the requests under way are done."""
+    def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
+        """Unloads everything, once the requests under way are done.
+
+        Args:
+            timeout: float, seconds. Loads and requests that take longer aren't waited for. Defaults to no
+                limit.
+        """
+        deadline = time.monotonic() + timeout
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._loads.shutdown(cancel_futures=True)
+        self._loads.shutdown(wait=False, cancel_futures=True)
         with self._changed:
+            self._wait_until_none_is(deadline, State.LOADING)
             for name, versions in self._models.items():
                 for number, version in versions.items():
                     if version.state is State.AVAILABLE:
                         self._start_unload(name, number, version)
-        self._unloads.shutdown()
+            self._wait_until_none_is(deadline, State.UNLOADING)
+        self._unloads.shutdown(wait=False)
+
+    def _wait_until_none_is(self, deadline: float, state: State) -> None:
+        def none_is() -> bool:
+            return all(v.state is not state for versions in self._models.values() for v in versions.values())
+
+        self._changed.wait_for(none_is, max(0.0, deadline - time.monotonic()))
 
     def _available(self, name: str, number: int | None) -> tuple[int, Version]:
         versions = self._models.get(name, {})
@@ -179,6 +194,7 @@ class Manager:
             if status.state is State.AVAILABLE:
                 _LOG.info("Version %d of model %s is available", number, name)
             self._forget_ended(name)
+            self._changed.notify_all()
             if not self._closing:
                 self._advance(name)
 
@@ -211,6 +227,7 @@ class Manager:
             self._set(name, number, version, State.END)
             wanted_again = version.aspired and not self._closing
             del self._models[name][number]
+            self._changed.notify_all()
             if wanted_again:
                 self._models[name][number] = Version(version.directory)
                 self._board.publish(name, number, Status(State.START))

@@ -1,4 +1,4 @@
-"""The messages and stubs of TensorFlow Serving's API: the one place they are imported from.
+"""The messages of TensorFlow Serving's API: the one place they are imported from.
 
 They come from the package `tensorflow-serving-api`, which imports TensorFlow. Whoever wants them
 from elsewhere (a private descriptor pool, say) changes this file alone.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from keras_smes.serving.errors import INSTALL_HINT
 
 try:
-    from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
     from tensorflow_serving.apis.classification_pb2 import (
         ClassificationRequest,
         ClassificationResponse,
@@ -69,6 +68,4 @@ __all__ = [
     "ReloadConfigRequest",
     "ReloadConfigResponse",
     "SignatureDefMap",
-    "model_service_pb2_grpc",
-    "prediction_service_pb2_grpc",
 ]

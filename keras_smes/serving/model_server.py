@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
@@ -24,6 +25,8 @@ from keras_smes.serving.text_configs import read_monitoring_config, read_text
 
 DRAIN_SECONDS: Final = 30.0
 """How long requests under way may take once the server stops: what Kubernetes grants a pod."""
+
+_CANCELLING: Final = 1.0
 
 
 class ModelServer:
@@ -51,7 +54,7 @@ class ModelServer:
         self.port = flags.port
         self.rest_port = flags.rest_api_port or None if rest_port is None else rest_port
         self._parts = ExitStack()
-        self._grace = DRAIN_SECONDS
+        self._deadline: float | None = None
 
     @property
     def address(self) -> str:
@@ -89,12 +92,13 @@ class ModelServer:
             self._parts = parts.pop_all()
 
     def stop(self, grace: float = DRAIN_SECONDS) -> None:
-        """Refuses new requests, finishes those under way and unloads the models.
+        """Rejects new requests, finishes those under way and unloads the models.
 
         Args:
-            grace: float, seconds. Requests that take longer are cancelled. Defaults to 30.
+            grace: float, seconds. One deadline for all of it: requests that take longer are cancelled, and a
+                load that takes longer isn't waited for. Defaults to 30.
         """
-        self._grace = grace
+        self._deadline = time.monotonic() + grace
         self._parts.close()
 
     def __enter__(self) -> ModelServer:
@@ -113,7 +117,7 @@ class ModelServer:
         """Opens the ports, that of REST last: whoever finds it open finds the other open too."""
         rpc = GrpcServer(self.flags, api, metrics)
         self.port = rpc.start(self.host, self.port)
-        parts.callback(lambda: rpc.stop(self._grace))
+        parts.callback(lambda: rpc.stop(self._left()).wait(self._left() + _CANCELLING))
         if self.rest_port is not None:
             timeout = self.flags.rest_api_timeout_in_ms / 1000
             rest = RestServer(
@@ -124,7 +128,15 @@ class ModelServer:
                 _metrics_path(self.flags.monitoring_config_file),
             )
             self.rest_port = rest.start(self.host, self.rest_port)
-            parts.callback(rest.stop)
+            parts.callback(self._stop_both, rpc, rest)
+
+    def _stop_both(self, rpc: GrpcServer, rest: RestServer) -> None:
+        rpc.stop(self._left())  # returns at once: both drain at the same time
+        rest.stop(self._left())
+
+    def _left(self) -> float:
+        """Seconds until the server should have stopped."""
+        return DRAIN_SECONDS if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _read_config(self) -> ModelServerConfig:
         if self.flags.model_config_file:
@@ -134,7 +146,7 @@ class ModelServer:
     def _start_core(self, parts: ExitStack, metrics: Metrics) -> ServerCore:
         flags, board = self.flags, StateBoard()
         loader = ServableLoader(flags, metrics)
-        parts.callback(loader.close)
+        parts.callback(lambda: loader.close(self._left()))
         manager = Manager(
             loader,
             board,
@@ -149,7 +161,7 @@ class ModelServer:
             flags.file_system_poll_wait_seconds,
             flags.allow_version_labels_for_unavailable_models,
         )
-        parts.callback(core.close)
+        parts.callback(lambda: core.close(self._left()))
         return core
 
     def _start_polling(self, parts: ExitStack, core: ServerCore) -> None:
@@ -162,7 +174,7 @@ class ModelServer:
                 core.reload(self._read_config(), gave_up=lambda: True)
 
             poll = Periodic(read_again, seconds, "poll of the model config file")
-            parts.callback(poll.stop)
+            parts.callback(lambda: poll.stop(self._left()))
 
 
 def _metrics_path(path: str) -> str:

@@ -26,6 +26,7 @@ from keras_smes.serving.messages import (
     SignatureDefMap,
 )
 from keras_smes.serving.metrics import Metrics
+from keras_smes.serving.rest_bodies import inflated
 from keras_smes.serving.servable import DEFAULT_SIGNATURE
 
 _MODEL: Final = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -33,6 +34,7 @@ _POST: Final = re.compile(_MODEL + ":(classify|regress|predict)", re.IGNORECASE 
 _GET: Final = re.compile(_MODEL + "(?:/(metadata))?", re.IGNORECASE | re.ASCII)
 _ALL_MODELS: Final = re.compile("/v1/models(?:/metadata)?", re.IGNORECASE)
 _MAX_VERSION: Final = 2**63 - 1
+_TOO_DEEP: Final = "JSON Parse error: The document is nested too deeply."
 
 _STATUSES: Final = {
     grpc.StatusCode.OK: 200,
@@ -110,13 +112,14 @@ class RestApi:
         self._metrics = metrics
         self._timeout = timeout
 
-    def answer(self, method: str, path: str, body: bytes) -> Answer:
+    def answer(self, method: str, path: str, body: bytes, encoding: str = "") -> Answer:
         """Answers a request, whatever it is.
 
         Args:
             method: str. Such as `"POST"`.
             path: str. As it was sent, without the query.
-            body: bytes. The body.
+            body: bytes. The body, as it was sent.
+            encoding: str. The header `Content-Encoding`. Defaults to none.
 
         Returns:
             `Answer`. Errors are answers too.
@@ -124,11 +127,12 @@ class RestApi:
         target = Target(ModelSpec(), "")
         try:
             target = parse_path(method, path)
-            text = self._text(target, body)
-            return Answer(grpc.StatusCode.OK, text, self._api.counted_name(target.spec.name), target.verb)
+            code, text = grpc.StatusCode.OK, self._text(target, inflated(body, encoding))
         except ServingError as error:
-            text = json_outputs.error_text(error.message)
-            return Answer(error.code, text, self._api.counted_name(target.spec.name), target.verb)
+            code, text = error.code, json_outputs.error_text(error.message)
+        except RecursionError:
+            code, text = grpc.StatusCode.INVALID_ARGUMENT, json_outputs.error_text(_TOO_DEEP)
+        return Answer(code, text, self._api.counted_name(target.spec.name), target.verb)
 
     def _text(self, target: Target, body: bytes) -> str:
         if target.verb == "predict":

@@ -13,6 +13,7 @@ from typing import Final
 from keras_smes.serving.errors import INSTALL_HINT, grpc
 from keras_smes.serving.json_outputs import error_text
 from keras_smes.serving.metrics import Metrics, microseconds_since
+from keras_smes.serving.request_log import RequestLog
 from keras_smes.serving.rest_api import Answer, RestApi
 
 try:
@@ -20,8 +21,8 @@ try:
 except ImportError as error:
     raise ImportError(INSTALL_HINT) from error
 
-_LOG: Final = logging.getLogger(__name__)
 _MAX_BODY: Final = 2**31 - 1
+_FOREVER: Final = 1e9
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -39,15 +40,13 @@ class RestServer:
         threads: int. How many requests are worked on at a time; 0 is four for each core.
         cors: bool. Whether pages of other origins may ask. Defaults to False.
         metrics_path: str. The path of the page for Prometheus. Defaults to none.
-        grace: float, seconds. How long requests under way may take once the server stops.
-            Defaults to 30.
 
     Example:
 
     ```python
     server = RestServer(rest, metrics)
     port = server.start("127.0.0.1", 0)
-    server.stop()
+    server.stop(grace=30)
     ```
     """
 
@@ -58,11 +57,11 @@ class RestServer:
         threads: int = 0,
         cors: bool = False,
         metrics_path: str = "",
-        grace: float = 30.0,
     ) -> None:
         self._rest = rest
         self._metrics = metrics
         self._headers = _CORS if cors else {}
+        self._log = RequestLog(logging.getLogger(__name__))
         self._pool = ThreadPoolExecutor(threads or 4 * (os.cpu_count() or 1), "rest")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
@@ -71,7 +70,12 @@ class RestServer:
             application.router.add_get(metrics_path, self._page)
         application.router.add_route("*", "/{path:[vV]1/.*}", self._handle)
         self._runner = web.AppRunner(
-            application, handle_signals=False, access_log=None, shutdown_timeout=grace
+            application,
+            handle_signals=False,
+            access_log=None,
+            logger=self._log,
+            auto_decompress=False,  # on the event loop, and without a limit
+            shutdown_timeout=_FOREVER,  # until `stop` cuts it short
         )
 
     def start(self, host: str, port: int) -> int:
@@ -91,16 +95,29 @@ class RestServer:
         try:
             return asyncio.run_coroutine_threadsafe(self._listen(host, port), self._loop).result()
         except BaseException:
-            self.stop()
+            self.stop(0.0)
             raise
 
-    def stop(self) -> None:
-        """Closes the port and lets requests under way finish."""
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
-        self._pool.shutdown()
+    def stop(self, grace: float) -> None:
+        """Closes the port and lets requests under way finish.
+
+        Args:
+            grace: float, seconds. Requests that take longer are cancelled.
+        """
+        asyncio.run_coroutine_threadsafe(self._close(grace), self._loop).result()
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _close(self, grace: float) -> None:
+        try:
+            await asyncio.wait_for(self._runner.cleanup(), grace)
+        except asyncio.TimeoutError:
+            late = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _listen(self, host: str, port: int) -> int:
         await self._runner.setup()
@@ -112,21 +129,30 @@ class RestServer:
         if request.method == "OPTIONS":
             known = "http" in request.headers.get("Origin", "")
             return web.Response(status=200 if known else 400, headers=self._headers)
-        body = await request.read()
-        path = request.rel_url.raw_path
-        answer = await self._loop.run_in_executor(self._pool, self._answer, request.method, path, body)
+        try:
+            body = await request.read()
+        except (web.RequestPayloadError, ConnectionError) as error:  # it ends too soon, or can't be parsed
+            text = error_text(f"The body can't be read: {error}")
+            return self._response(Answer(grpc.StatusCode.INVALID_ARGUMENT, text))
+        path, encoding = request.rel_url.raw_path, request.headers.get("Content-Encoding", "")
+        answer = await self._loop.run_in_executor(
+            self._pool, self._answer, request.method, path, body, encoding
+        )
         self._count(answer, began)
+        return self._response(answer)
+
+    def _response(self, answer: Answer) -> web.Response:
         return web.Response(
             status=answer.status,
             body=answer.text.encode(errors="surrogateescape"),
             headers={"Content-Type": "application/json", **self._headers},
         )
 
-    def _answer(self, method: str, path: str, body: bytes) -> Answer:
+    def _answer(self, method: str, path: str, body: bytes, encoding: str) -> Answer:
         try:
-            return self._rest.answer(method, path, body)
+            return self._rest.answer(method, path, body, encoding)
         except Exception as error:  # a mistake of ours, not the client's
-            _LOG.exception("A request failed")
+            self._log.exception("A request failed")
             return Answer(grpc.StatusCode.INTERNAL, error_text(f"{type(error).__name__}: {error}"))
 
     def _count(self, answer: Answer, began: float) -> None:

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -143,6 +144,7 @@ def serve(argv: Sequence[str]) -> int:
 
 
 def _run(server: ModelServer) -> int:
+    others = set(threading.enumerate())
     with _stop_signal() as stopped:
         server.start(stopped.is_set)
         try:
@@ -153,8 +155,21 @@ def _run(server: ModelServer) -> int:
             while not stopped.wait(_SIGNAL_SECONDS):
                 pass
         finally:
-            server.stop()
+            deadline = time.monotonic() + DRAIN_SECONDS
+            server.stop(DRAIN_SECONDS)
+    _end_if_late(set(threading.enumerate()) - others, deadline)
     return 0
+
+
+def _end_if_late(threads: set[threading.Thread], deadline: float) -> None:
+    """Ends the process if threads, which Python would wait for, are still at work by the deadline."""
+    for thread in threads:
+        if not thread.daemon:
+            thread.join(max(_SIGNAL_SECONDS, deadline - time.monotonic()))
+            if thread.is_alive():
+                logging.warning("Ended after %.0f seconds, %s still at work", DRAIN_SECONDS, thread.name)
+                logging.shutdown()
+                os._exit(0)
 
 
 @contextmanager

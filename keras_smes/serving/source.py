@@ -37,11 +37,15 @@ class Periodic:
         if seconds > 0:
             self._thread.start()
 
-    def stop(self) -> None:
-        """Stops calling; returns once a call under way has ended."""
+    def stop(self, timeout: float = threading.TIMEOUT_MAX) -> None:
+        """Stops calling; returns once a call under way has ended.
+
+        Args:
+            timeout: float, seconds. A call that takes longer isn't waited for. Defaults to no limit.
+        """
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._seconds):

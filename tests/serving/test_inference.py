@@ -196,3 +196,21 @@ def test_the_method_name_is_checked_if_asked_for(tmp_path):
         "Expected regression signature method_name to be tensorflow/serving/regress. "
         "Was: tensorflow/serving/predict"
     )
+
+
+@pytest.mark.parametrize("text", [b"zzzz", b"scored", b"classify"], ids=["feature", "model", "signature"])
+@pytest.mark.parametrize("method", ["Classify", "Regress", "MultiInference"])
+def test_a_name_that_is_not_utf8(asking, caplog, method, text):
+    request = ask(ClassificationRequest, "classify")
+    request.input.example_list.examples[0].features.feature["zzzz"].float_list.value.append(1.0)
+    data = request.SerializeToString()
+    if method == "MultiInference":  # its tasks hold the same ModelSpec, and its input is field 2 as well
+        multi = MultiInferenceRequest(input=request.input)
+        multi.tasks.add(method_name=CLASSIFY).model_spec.CopyFrom(request.model_spec)
+        data = multi.SerializeToString()
+    broken = data.replace(text, b"\xff\xfe" + text[2:])
+    assert broken != data
+    call = asking.channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")
+    assert refusal(call, broken, timeout=30)[0] == INVALID
+    assert refusal(call, data[:-3], timeout=30)[0] == grpc.StatusCode.INTERNAL  # gRPC's word: no message
+    assert not caplog.records

@@ -92,7 +92,7 @@ MUTATIONS = {
     wrong_model: {NOT_FOUND},
     truncated: {NO_MESSAGE, INVALID},
     flipped: {NO_MESSAGE, INVALID, NOT_FOUND, PRECONDITION, OK},
-    bad_utf8: {NO_MESSAGE},
+    bad_utf8: {INVALID},
     random_bytes: {NO_MESSAGE, INVALID},
 }
 

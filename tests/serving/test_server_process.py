@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from serving.living_models import publish_broken
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
+from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from keras_smes.serving.server import serve
 
 COMMAND = [sys.executable, "-m", "keras_smes.serving.server"]
+HURRIED = [
+    sys.executable,
+    "-c",
+    "import sys; from keras_smes.serving import server; server.DRAIN_SECONDS = 2.0; "
+    "sys.exit(server.serve(sys.argv[1:]))",
+]
 XLA = "--xla_cpu_compilation_enabled"  # or this process, that of the tests, could use it no more
 
 
 @contextmanager
-def started(*flags: str) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
+def started(*flags: str, command: list[str] = COMMAND) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
     """A running server, its address, and what it printed until it was ready."""
     running = subprocess.Popen(
-        [*COMMAND, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     lines = []
     while not lines or not lines[-1].startswith("Running"):
@@ -77,6 +90,56 @@ def test_sigterm_lets_the_request_under_way_finish(process):
     assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     assert list(under_way.result().outputs["steps"].int64_val) == [steps]
     assert running.wait(timeout=20) == 0
+
+
+@contextmanager
+def endless_body(port: int) -> Iterator[None]:
+    """A REST request whose body goes on and on, a byte at a time."""
+    over = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not over.wait(0.05):
+                client.sendall(b" ")
+
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        head = "POST /v1/models/ranker:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
+        client.sendall(head.encode())
+        thread = threading.Thread(target=drip, args=(client,))
+        thread.start()
+        yield
+        over.set()
+        thread.join()
+
+
+def reload_that_waits(address: str, models: dict[str, Path]) -> grpc.Future:
+    request = ReloadConfigRequest()
+    for name, path in models.items():
+        request.config.model_config_list.config.add(
+            name=name, base_path=str(path), model_platform="tensorflow"
+        )
+    channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+    return ModelServiceStub(channel).HandleReloadConfigRequest.future(request, timeout=300)
+
+
+def test_one_deadline_for_all_that_is_under_way(base_path, tmp_path):
+    publish_broken(tmp_path / "broken", 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        rest_port = free.getsockname()[1]
+    flags = ["--model_name=ranker", f"--model_base_path={base_path}", "--port=0"]
+    with (
+        started(*flags, f"--rest_api_port={rest_port}", command=HURRIED) as (running, address, _),
+        endless_body(rest_port),
+    ):
+        call = slow(address, 10**12)  # some days
+        reload = reload_that_waits(address, {"ranker": base_path, "broken": tmp_path / "broken"})
+        time.sleep(1.0)
+        assert not call.done()
+        assert not reload.done(), "the load is tried again a minute later"
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=25) == 0, "30 seconds for each front, or no end at all"
+        assert call.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
 
 
 def test_a_version_that_cannot_be_loaded_fails_and_names_it(tmp_path, capsys):

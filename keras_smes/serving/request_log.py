@@ -1,0 +1,87 @@
+"""The log of requests that fail: one line each, and only so many a second."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+PER_SECOND: Final = 10
+_LONGEST: Final = 500
+
+
+class RequestLog(logging.LoggerAdapter[logging.Logger]):
+    """A logger for what clients can bring about: whatever they send, the log stays small.
+
+    An exception is one line, with the place it came from instead of a traceback. Lines beyond
+    `per_second` are counted, and the next line says how many there were.
+
+    Args:
+        logger: `logging.Logger`. Where the lines go.
+        per_second: int. The most lines within a second. Defaults to 10.
+
+    Example:
+
+    ```python
+    log = RequestLog(logging.getLogger(__name__))
+    try:
+        answer()
+    except Exception:
+        log.exception("A request failed")
+    ```
+    """
+
+    def __init__(self, logger: logging.Logger, per_second: int = PER_SECOND) -> None:
+        super().__init__(logger, {})
+        self._per_second = per_second
+        self._lock = threading.Lock()
+        self._second = 0
+        self._lines = 0
+        self._left_out = 0
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Writes a line, unless there were too many in this second."""
+        error = kwargs.pop("exc_info", None)
+        if self.isEnabledFor(level) and (note := self._admitted()) is not None:
+            text = str(msg) % args if args else str(msg)
+            self.logger.log(level, "%s%s", _one_line(text + _told(error)), note)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Leaves a message as it is."""
+        return msg, kwargs
+
+    def _admitted(self) -> str | None:
+        """None for a line too many; else what the line says about those that were left out."""
+        with self._lock:
+            second = int(time.monotonic())
+            if second != self._second:
+                self._second, self._lines = second, 0
+            if self._lines >= self._per_second:
+                self._left_out += 1
+                return None
+            self._lines += 1
+            note = f" ({self._left_out} lines left out before)" if self._left_out else ""
+            self._left_out = 0
+            return note
+
+
+def _told(error: Any) -> str:
+    """An exception in a few words: what it says, and where it was raised."""
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, tuple):
+        error = error[1]
+    if not isinstance(error, BaseException):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f": {type(error).__name__}: {error}{where}"
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
