@@ -113,7 +113,7 @@ class RestServer:
     async def _close(self, grace: float) -> None:
         try:
             await asyncio.wait_for(self._runner.cleanup(), grace)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             late = asyncio.all_tasks() - {asyncio.current_task()}
             for task in late:
                 task.cancel()
