@@ -11,6 +11,7 @@ from keras_smes.baselines.task_mixture import apart, check_units
 from keras_smes.checks import check_count, check_counts, check_rank
 from keras_smes.layers.initializers import clone, stacked
 from keras_smes.layers.masks import row_mask
+from keras_smes.quantization import Composite
 
 Tensor = Any
 
@@ -18,7 +19,7 @@ SEEDS_OF_KERNEL = 2**8  # a stack of experts may draw each of them with a seed o
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
-class HoME(keras.layers.Layer):
+class HoME(Composite):
     """Hierarchy of multi-gate experts: tasks share with all tasks, and more with those of their group.
 
     With `c` a group of tasks, `s` what all tasks share, and `t` a task of group `c(t)`:
@@ -127,6 +128,7 @@ class HoME(keras.layers.Layer):
         mixed = (input_shape[0], self.expert_units[-1])
         for experts in [self.shared, *self.groups, *self.tasks]:
             experts.build(mixed, (mixed[0], 2 * self.expert_units[-1]))
+        self.quantize_parts()
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
         how = {"mask": row_mask(mask), "training": training}

@@ -8,13 +8,14 @@ from keras import ops
 
 from keras_smes.checks import check_counts
 from keras_smes.features.pooling import valid_positions
+from keras_smes.quantization import Composite
 
 Tensor = Any
 Shape = Sequence[int | None]
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
-class TargetAttention(keras.layers.Layer):
+class TargetAttention(Composite):
     """Pools a behaviour sequence by an activation unit, as the Deep Interest Network does.
 
     With the candidate's embedding q and the sequence's e, of one width,
@@ -70,6 +71,7 @@ class TargetAttention(keras.layers.Layer):
         for dense in [*self.hidden, self.weigh]:
             dense.build(shape)
             shape = dense.compute_output_shape(shape)
+        self.quantize_parts()
 
     def call(self, query: Tensor, items: Tensor, lengths: Tensor) -> Tensor:
         valid_bl = valid_positions(lengths, ops.shape(items)[1])

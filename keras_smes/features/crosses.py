@@ -6,12 +6,13 @@ from typing import Any
 import keras
 
 from keras_smes.checks import check_count
+from keras_smes.quantization import Composite
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
-class CrossNetwork(keras.layers.Layer):
+class CrossNetwork(Composite):
     """A stack of `keras_rs.layers.FeatureCross`, the cross network of DCN-v2: `x[0]` is the input,
 
     ```
@@ -56,6 +57,7 @@ class CrossNetwork(keras.layers.Layer):
         symbol = keras.KerasTensor(tuple(inputs_shape), dtype=self.compute_dtype)
         for cross in self.crosses:
             cross(symbol, symbol)
+        self.quantize_parts()
 
     def call(self, inputs: Tensor) -> Tensor:
         crossed_bd = inputs

@@ -8,12 +8,13 @@ from keras import ops
 
 from keras_smes.checks import check_count, check_counts
 from keras_smes.layers.initializers import clone
+from keras_smes.quantization import Composite
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
-class TaskTower(keras.layers.Layer):
+class TaskTower(Composite):
     """An MLP that ends in the numbers of a task, float32 under any dtype policy.
 
     They are what the task's loss takes, and what `TaskScores` turns into a score: a logit, say.
@@ -60,6 +61,7 @@ class TaskTower(keras.layers.Layer):
         for dense in [*self.hidden, self.logits]:
             dense.build(shape)
             shape = dense.compute_output_shape(shape)
+        self.quantize_parts()
 
     def call(self, inputs: Tensor) -> Tensor:
         rows_bd = inputs
