@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_smes.checks import check_count
+from keras_smes.metrics.ids import numbered
 from keras_smes.metrics.rows import (
-    ANY,
     BINARY,
     FINITE,
+    ID,
     PROBABILITY,
     WEIGHT,
     Vector,
@@ -46,12 +47,14 @@ class GroupedCalibration:
         rows: `[G]`, number of rows.
         predicted_over_observed: `[G]`; NaN for a group without positives.
         calibration_error: `[G]`, the expected calibration error, in [0, 1].
+        rows_without_group: Number of rows whose group is null; they are left out.
     """
 
     groups: NDArray[Any]
     rows: NDArray[np.intp]
     predicted_over_observed: Vector
     calibration_error: Vector
+    rows_without_group: int = 0
 
 
 def predicted_over_observed(
@@ -198,10 +201,14 @@ def calibration_by_group(
     label_n, probability_n, group_n, weight_n = counted(
         labels=(labels, BINARY),
         probabilities=(probabilities, PROBABILITY),
-        groups=(groups, ANY),
+        groups=(groups, ID),
         weights=(weights, WEIGHT),
     )
-    names, group_n = np.unique(group_n, return_inverse=True)
+    names, group_n = numbered(group_n)
+    known_n = group_n >= 0
+    label_n, probability_n, weight_n, group_n = (
+        x[known_n] for x in (label_n, probability_n, weight_n, group_n)
+    )
     bin_n = group_n * num_bins + bins_of_equal_width(probability_n, num_bins)
     sums = _sums(label_n, probability_n, weight_n, bin_n, len(names) * num_bins).reshape(3, -1, num_bins)
     _, predicted_g, observed_g = sums.sum(axis=2)
@@ -210,6 +217,7 @@ def calibration_by_group(
         rows=np.bincount(group_n, minlength=len(names)),
         predicted_over_observed=_ratio(predicted_g, observed_g),
         calibration_error=error_of_sums(sums),
+        rows_without_group=int((~known_n).sum()),
     )
 
 

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_smes.metrics.ids import of_known
 from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
 from keras_smes.metrics.rows import (
-    ANY,
     FINITE,
+    ID,
     WEIGHT,
     Vector,
     canonical_order,
     counted,
     opens_group,
-    sortable,
     sum_by,
 )
 
@@ -74,7 +74,8 @@ def gxauc(
     Args:
         labels: `[N]`, finite, in any unit, such as seconds watched.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; a row of a null
+            user is left out and counted.
         reduction: The weight of a user: `"impressions"` for the number of the user's rows, `"mean"`
             for 1, `"positives"` for the number of the user's rows with a label above 0; where rows
             have weights, for their sum instead of their number. Defaults to `"impressions"`.
@@ -90,15 +91,16 @@ def gxauc(
 
     >>> from keras_smes.metrics import gxauc
     >>> gxauc([5.0, 30.0, 9.0, 7.0, 3.0], [0.1, 0.9, 0.2, 0.4, 0.3], [1, 1, 2, 2, 3])
-    GroupedResult(value=0.5, users_used=2, users_left_out=1, rows_used=4)
+    GroupedResult(value=0.5, users_used=2, users_left_out=1, rows_used=4, rows_without_user=0)
     """
     check_reduction(reduction)
     label_n, score_n, user_n, weight_n = counted(
-        labels=(labels, FINITE), scores=(scores, FINITE), users=(users, ANY), weights=(weights, WEIGHT)
+        labels=(labels, FINITE), scores=(scores, FINITE), users=(users, ID), weights=(weights, WEIGHT)
     )
-    pairs = _count_pairs(label_n, score_n, weight_n, sortable(user_n))
+    user_n, (label_n, score_n, weight_n), unknown = of_known(user_n, label_n, score_n, weight_n)
+    pairs = _count_pairs(label_n, score_n, weight_n, user_n)
     weights_u = {"impressions": pairs.weight_u, "positives": pairs.positives_u}
-    return average_over_users(pairs.share_u, weights_u.get(reduction), pairs.rows_u)
+    return average_over_users(pairs.share_u, weights_u.get(reduction), pairs.rows_u, unknown)
 
 
 @dataclasses.dataclass(frozen=True)

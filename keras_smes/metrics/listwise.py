@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_smes.checks import check_count
+from keras_smes.metrics.ids import as_ids, of_known
 from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
-from keras_smes.metrics.rows import ANY, FINITE, LISTED, RELEVANCE, counted, opens_group, sortable, sum_by
+from keras_smes.metrics.rows import FINITE, ID, LISTED, RELEVANCE, counted, opens_group, sum_by
 
 CELLS = 2**22  # of a padded batch of lists: 16 MiB a tensor
 
@@ -50,7 +51,8 @@ def ndcg(
     Args:
         labels: `[N]`, at least 0: the relevance.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; a row of a null
+            user is left out and counted.
         k: How many rows from the top count. Defaults to `None`, all.
         reduction: The weight of a user: `"mean"` for 1, `"impressions"` for the number of the user's
             rows, `"positives"` for the number of the user's rows with a label above 0. Defaults to
@@ -59,7 +61,8 @@ def ndcg(
             `None`, 1 for every row.
 
     Returns:
-        A `GroupedResult` with `value`, `users_used`, `users_left_out` and `rows_used`.
+        A `GroupedResult` with `value`, `users_used`, `users_left_out`, `rows_used` and
+        `rows_without_user`.
 
     Raises:
         ValueError: If lengths differ, a label is negative or not finite, a score is not finite, a
@@ -78,8 +81,9 @@ def ndcg(
     check_reduction(reduction)
     metric = keras_rs_ndcg(k)
     label_n, score_n, user_n, _ = counted(
-        labels=(labels, RELEVANCE), scores=(scores, FINITE), users=(users, ANY), weights=(weights, LISTED)
+        labels=(labels, RELEVANCE), scores=(scores, FINITE), users=(users, ID), weights=(weights, LISTED)
     )
+    user_n, (label_n, score_n), unknown = of_known(user_n, label_n, score_n)
     _, user_n = np.unique(user_n, return_inverse=True)
     rows_u, positives_u = np.bincount(user_n), sum_by(user_n, label_n > 0)
     ndcg_u = np.full(len(rows_u), np.nan)
@@ -87,7 +91,7 @@ def ndcg(
         ndcg_u[lists.users] = _ndcg_of_lists(metric, lists)
     ndcg_u[positives_u == 0] = np.nan
     weights_u: dict[str, NDArray[Any]] = {"impressions": rows_u, "positives": positives_u}
-    return average_over_users(ndcg_u, weights_u.get(reduction), rows_u)
+    return average_over_users(ndcg_u, weights_u.get(reduction), rows_u, unknown)
 
 
 def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterator[UserLists]:
@@ -99,7 +103,8 @@ def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterat
     Args:
         labels: `[N]`, the relevance.
         scores: `[N]`: ties are put in the order of labels, lowest first.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; those of a null
+            user are left out.
 
     Yields:
         `UserLists`, until each user has had one list.
@@ -111,7 +116,8 @@ def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterat
     >>> lists.labels.tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
-    label_n, score_n, user_n = np.asarray(labels), np.asarray(scores), sortable(np.asarray(users))
+    ids, of_rows = as_ids("users", users), (np.asarray(labels), np.asarray(scores))
+    user_n, (label_n, score_n), _ = of_known(ids, *of_rows)
     order = np.lexsort((label_n, -score_n, user_n))
     label_n, starts = label_n[order], np.flatnonzero(opens_group(user_n[order]))
     size_u = np.diff(starts, append=len(label_n))

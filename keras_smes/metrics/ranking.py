@@ -6,17 +6,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_smes.metrics.ids import of_known
 from keras_smes.metrics.rows import (
-    ANY,
     BINARY,
     FINITE,
+    ID,
     PROBABILITY,
     WEIGHT,
     Vector,
     canonical_order,
     counted,
     opens_group,
-    sortable,
     sum_by,
 )
 
@@ -30,16 +30,19 @@ class GroupedResult:
     """A figure within users, averaged over them, and how much of the data it speaks for.
 
     Attributes:
-        value: The weighted mean of the users' figures, in [0, 1]; NaN if no user has one.
+        value: The weighted mean of the users' figures, in [0, 1]; NaN if no user has one, or if the weights
+            of those who do are all 0.
         users_used: Number of users who have the figure (an AUC: both classes).
         users_left_out: Number of users who don't (an AUC: one class only).
         rows_used: Number of rows of the users used.
+        rows_without_user: Number of rows whose user is null; nobody's, they are left out.
     """
 
     value: float
     users_used: int
     users_left_out: int
     rows_used: int
+    rows_without_user: int = 0
 
 
 def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -96,8 +99,8 @@ def gauc(
     Args:
         labels: `[N]`, each 0 or 1.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order. Integers are
-            the faster: 10 M rows take seconds.
+        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; a row of a null
+            user (`None`, NaN) is left out and counted. Integers are the faster: 10 M rows take seconds.
         reduction: The weight of a user: `"impressions"` for the number of the user's rows,
             `"mean"` for 1, `"positives"` for the number of the user's positive rows; where rows have
             weights, for their sum instead of their number. Defaults to `"impressions"`.
@@ -105,27 +108,29 @@ def gauc(
             `None`, 1 for every row.
 
     Returns:
-        A `GroupedResult` with `value`, `users_used`, `users_left_out` and `rows_used`.
+        A `GroupedResult` with `value`, `users_used`, `users_left_out`, `rows_used` and
+        `rows_without_user`.
 
     Raises:
         ValueError: If lengths differ, a label is neither 0 nor 1, a score is not finite, a weight is
-            negative or not finite, or `reduction` is unknown.
+            negative or not finite, a user is a fraction, or `reduction` is unknown.
 
     Example:
 
     >>> from keras_smes.metrics import gauc
     >>> gauc([1, 0, 1, 0, 0, 1], [0.9, 0.1, 0.2, 0.4, 0.3, 0.5], ["ann", "ann", "bob", "bob", "bob", "cy"])
-    GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5)
+    GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5, rows_without_user=0)
     """
     check_reduction(reduction)
     label_n, score_n, user_n, weight_n = counted(
-        labels=(labels, BINARY), scores=(scores, FINITE), users=(users, ANY), weights=(weights, WEIGHT)
+        labels=(labels, BINARY), scores=(scores, FINITE), users=(users, ID), weights=(weights, WEIGHT)
     )
-    pairs = _count_pairs(label_n, score_n, weight_n, sortable(user_n))
+    user_n, (label_n, score_n, weight_n), unknown = of_known(user_n, label_n, score_n, weight_n)
+    pairs = _count_pairs(label_n, score_n, weight_n, user_n)
     every_u = pairs.positives_u * pairs.negatives_u
     auc_u = np.divide(pairs.won_u, every_u, out=np.full(len(every_u), np.nan), where=every_u > 0)
     weights_u = {"impressions": pairs.positives_u + pairs.negatives_u, "positives": pairs.positives_u}
-    return average_over_users(auc_u, weights_u.get(reduction), pairs.rows_u)
+    return average_over_users(auc_u, weights_u.get(reduction), pairs.rows_u, unknown)
 
 
 def log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -174,15 +179,18 @@ def check_reduction(reduction: str) -> None:
         )
 
 
-def average_over_users(value_u: Vector, weight_u: NDArray[Any] | None, rows_u: NDArray[Any]) -> GroupedResult:
+def average_over_users(
+    value_u: Vector, weight_u: NDArray[Any] | None, rows_u: NDArray[Any], unknown: int
+) -> GroupedResult:
     """Averages the users' figures; a user whose figure is NaN has none. Weights default to 1."""
     used_u = ~np.isnan(value_u)
-    weights = None if weight_u is None else weight_u[used_u]
+    weights = (np.ones(len(value_u)) if weight_u is None else weight_u)[used_u]
     return GroupedResult(
-        value=float(np.average(value_u[used_u], weights=weights)) if used_u.any() else float("nan"),
+        value=float(np.average(value_u[used_u], weights=weights)) if weights.any() else float("nan"),
         users_used=int(used_u.sum()),
         users_left_out=int((~used_u).sum()),
         rows_used=int(rows_u[used_u].sum()),
+        rows_without_user=unknown,
     )
 
 

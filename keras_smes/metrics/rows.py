@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keras_smes.metrics.ids import as_ids
+
 Vector = NDArray[np.float64]
 
 
@@ -23,7 +25,7 @@ RELEVANCE = Rule("finite and not negative", lambda x: np.isfinite(x) & (x >= 0))
 PROBABILITY = Rule("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
 WEIGHT = Rule("finite and not negative", lambda x: np.isfinite(x) & (x >= 0), weighs=True)
 LISTED = Rule("0 or 1", BINARY.holds, weighs=True)  # in the list, or not
-ANY = Rule("anything", lambda x: np.ones(len(x), bool))  # not even numbers: users, groups
+ID = Rule("integers or strings", lambda x: np.ones(len(x), bool))  # users, groups; None where unknown
 
 
 def counted(**columns: tuple[ArrayLike | None, Rule]) -> list[NDArray[Any]]:
@@ -37,7 +39,7 @@ def counted(**columns: tuple[ArrayLike | None, Rule]) -> list[NDArray[Any]]:
     """
     length = len(np.atleast_1d(next(values for values, _ in columns.values() if values is not None)))
     arrays = {
-        name: np.ones(length) if values is None else np.asarray(values, None if rule is ANY else np.float64)
+        name: np.ones(length) if values is None else _array(name, values, rule)
         for name, (values, rule) in columns.items()
     }
     _check_lengths(arrays)
@@ -48,6 +50,10 @@ def counted(**columns: tuple[ArrayLike | None, Rule]) -> list[NDArray[Any]]:
     if counts_n.all():
         return list(arrays.values())
     return [array[counts_n] for array in arrays.values()]
+
+
+def _array(name: str, values: ArrayLike, rule: Rule) -> NDArray[Any]:
+    return as_ids(name, values) if rule is ID else np.asarray(values, np.float64)
 
 
 def _check_values(name: str, value_n: NDArray[Any], rule: Rule, counts_n: NDArray[np.bool_]) -> None:
@@ -61,11 +67,6 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
         names = ", ".join(f"`{name}`" for name in arrays)
         shapes = ", ".join(f"{name}.shape={array.shape}" for name, array in arrays.items())
         raise ValueError(f"{names} must have one dimension and equal lengths. Received: {shapes}")
-
-
-def sortable(users: NDArray[Any]) -> NDArray[Any]:
-    """Returns the users as numbers, which NumPy sorts by; strings and objects are numbered in their order."""
-    return users if users.dtype.kind in "iu" else np.unique(users, return_inverse=True)[1]
 
 
 def canonical_order(*keys: NDArray[Any], weights: Vector, others: Sequence[NDArray[Any]]) -> NDArray[np.intp]:

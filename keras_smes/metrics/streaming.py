@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_smes.metrics.host_calls import call_on_host, is_traced, wait_for_host_calls
-from keras_smes.metrics.rows import ANY, BINARY, FINITE, WEIGHT, Rule, Vector, counted
+from keras_smes.metrics.ids import as_ids, joined
+from keras_smes.metrics.rows import BINARY, FINITE, ID, WEIGHT, Rule, Vector, counted
 
 Tensor = Any
 State = dict[str, NDArray[Any]]
@@ -66,7 +67,8 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
             y_pred: Scores, `[B]` or `[B, 1]`.
             sample_weight: Weights of at least 0, `[B]` or `[B, 1]`. A row of weight 0 doesn't count,
                 whatever it holds. Defaults to `None`, 1 for every row.
-            users: `[B]`, integers or strings: whose row it is. Defaults to `None`.
+            users: `[B]`, integers or strings: whose row it is; rows of a null user are left out of what is
+                measured within users, and counted. Defaults to `None`.
 
         Raises:
             ValueError: If lengths differ, a value of a row that counts can't be, or a metric by user
@@ -77,7 +79,8 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         given = {name: values for name, values in given.items() if values is not None}
 
         def add(*arrays: Any, names: tuple[str, ...] = tuple(given)) -> None:
-            self._parts.append(self._part(**dict(zip(names, map(_to_numpy, arrays), strict=True))))
+            taken = {name: _to_numpy(name, values) for name, values in zip(names, arrays, strict=True)}
+            self._parts.append(self._part(**taken))
 
         if is_traced():
             call_on_host(add, [keras.ops.convert_to_tensor(values) for values in given.values()])
@@ -140,7 +143,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         columns: dict[str, tuple[NDArray | None, Rule]] = {}
         if self.BY_USER:
             y_true, users = (y_true, users) if users is not None else _label_and_user(y_true)
-            columns["users"] = (_flat(users), ANY)
+            columns["users"] = (_flat(users), ID)
         label_n, score_n, weight_n, *user_n = counted(
             y_true=(_flat(y_true), self.LABELS),
             y_pred=(_flat(y_pred), self.SCORES),
@@ -171,7 +174,8 @@ class RowMetric(StreamingMetric):
     """A streaming metric that needs all rows at once, such as the AUC: it keeps them.
 
     A row takes 16 to 32 bytes of host memory: labels and scores as wide as they came, float64
-    weights, 8 bytes a user; `result()` takes about 100 bytes a row more while it sorts.
+    weights, 8 bytes a user (more for what are no integers); `result()` takes about 100 bytes a row more
+    while it sorts.
     """
 
     def _state_of_rows(self, *columns: NDArray) -> State:
@@ -184,7 +188,8 @@ class RowMetric(StreamingMetric):
 
     def _join(self, parts: list[State]) -> State:
         filled = [part for part in parts if len(part["labels"])] or parts[:1]
-        return {name: np.concatenate([part[name] for part in filled]) for name in self._empty()}
+        join = {"users": joined}
+        return {name: join.get(name, np.concatenate)([p[name] for p in filled]) for name in self._empty()}
 
     def _signature(self, state: State) -> Any:
         shapes = {array.shape for array in state.values()}
@@ -247,8 +252,10 @@ def _fixed_point_sums(value_n: Vector, bin_n: NDArray[np.intp], num_bins: int) -
     return sums
 
 
-def _to_numpy(values: Any) -> NDArray:
-    return keras.ops.convert_to_numpy(values) if keras.ops.is_tensor(values) else np.asarray(values)
+def _to_numpy(name: str, values: Any) -> NDArray:
+    if keras.ops.is_tensor(values):
+        return keras.ops.convert_to_numpy(values)
+    return as_ids(name, values) if name == "users" else np.asarray(values)
 
 
 def _flat(values: NDArray) -> NDArray:
@@ -270,10 +277,10 @@ def _label_and_user(y_true: NDArray) -> tuple[NDArray, NDArray]:
     if y_true.dtype.kind != "f":
         return label_n, user_n
     limit = 2 ** (np.finfo(y_true.dtype).nmant + 1)  # beyond, not every whole number is a float
-    bad = np.flatnonzero(~(np.abs(user_n) < limit))
+    bad = np.flatnonzero(~(np.abs(user_n) < limit) & ~np.isnan(user_n))
     if bad.size:
         raise ValueError(
             f"Users beside labels of {y_true.dtype} must be under {limit}, or distinct ones may be one. "
             f"Received: y_true[{bad[0]}, 1]={user_n[bad[0]]}"
         )
-    return label_n, user_n.astype(np.int64)
+    return label_n, user_n

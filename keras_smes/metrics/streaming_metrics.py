@@ -131,7 +131,7 @@ class GAUC(_GroupedMetric):
     >>> metric.result()
     0.4
     >>> metric.details()
-    GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5)
+    GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5, rows_without_user=0)
     """
 
     def __init__(self, reduction: Reduction = "impressions", name: str = "gauc", dtype: Any = None) -> None:

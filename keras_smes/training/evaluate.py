@@ -87,9 +87,10 @@ def task_figures(
     Returns:
         For each task, how many `rows` count, and, `None` where they don't define a figure:
 
-        - a binary task: `auc`, `gauc` (by impressions), `gauc_users` and `gauc_users_left_out`, `logloss`,
-          `predicted_over_observed`, `calibration_error` (ten bins of equal width), `calibration` (mean
-          `predicted`, `observed` share and `rows` of ten bins of equal mass) and `positives`;
+        - a binary task: `auc`, `gauc` (by impressions), `gauc_users`, `gauc_users_left_out`,
+          `gauc_rows_without_user`, `logloss`, `predicted_over_observed`, `calibration_error` (ten bins of
+          equal width), `calibration` (mean `predicted`, `observed` share and `rows` of ten bins of equal
+          mass) and `positives`;
         - a number such as watch time: `mae` and `rmse` in the label's unit, `predicted_over_observed`,
           `xauc`, and `gxauc` (within users, by impressions);
         - an ordinal task: the same of its levels' values, and for each threshold c `auc_at_c`: how well the
@@ -135,6 +136,7 @@ def _of_events(labels_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) 
         "gauc": _or_none(grouped.value),
         "gauc_users": grouped.users_used,
         "gauc_users_left_out": grouped.users_left_out,
+        "gauc_rows_without_user": grouped.rows_without_user,
         "logloss": _or_none(log_loss(labels_b, scores_b)),
         "predicted_over_observed": _or_none(predicted_over_observed(labels_b, scores_b)),
         "calibration_error": _or_none(expected_calibration_error(labels_b, scores_b)),

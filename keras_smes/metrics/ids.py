@@ -1,0 +1,135 @@
+"""Ids of users and groups: taken as they are, never through floats, and numbered; the unknown are apart.
+
+A float64 holds integers exactly below 2**53: beyond, users become one. So ids of different integer types, or
+with nulls among them, are joined as Python's own integers.
+"""
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+_INT64_MAX = np.iinfo(np.int64).max
+_NULLS = ("NoneType", "NAType", "NaTType")  # None, and pandas' own
+
+
+def as_ids(name: str, values: Any) -> NDArray[Any]:
+    """Returns ids `[N]` as integers, or as strings, or as objects: int, str, and `None` where unknown.
+
+    Raises:
+        ValueError: A value is neither an integer, nor a string, nor null, or a float beyond those that hold
+            each integer.
+    """
+    array = _untouched(values)
+    if array.ndim != 1 or array.dtype.kind in "iuU":
+        return array
+    if array.dtype.kind == "b":
+        return array.astype(np.int8)
+    if array.dtype.kind == "f":
+        return _of_floats(name, array)
+    return _of_objects(name, array.astype(object))
+
+
+def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Returns the distinct ids, integers first, ascending, and each row's place among them; -1 for `None`."""
+    if ids.dtype.kind != "O":
+        distinct, number_n = np.unique(ids, return_inverse=True)
+        return distinct, number_n
+    known = set(ids) - {None}
+    integers = sorted(value for value in known if not isinstance(value, str))
+    ordered = [*integers, *sorted(value for value in known if isinstance(value, str))]
+    number = {value: place for place, value in enumerate(ordered)}
+    return _array(ordered), np.fromiter((number.get(value, -1) for value in ids), np.intp, len(ids))
+
+
+def of_known(ids: NDArray[Any], *columns: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[Any]], int]:
+    """Returns the rows of known ids, these as integers that sort alike; and the number of the other rows."""
+    number_n = ids if ids.dtype.kind in "iu" else numbered(ids)[1]
+    if ids.dtype.kind != "O":
+        return number_n, list(columns), 0
+    known_n = number_n >= 0
+    return number_n[known_n], [column[known_n] for column in columns], int((~known_n).sum())
+
+
+def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Returns ids of several arrays one after the other."""
+    kinds = {part.dtype.kind for part in parts}
+    if kinds == {"i", "u"} and np.result_type(*parts).kind == "f":  # int64 beside uint64
+        if all(part.max(initial=0) <= _INT64_MAX for part in parts):
+            return np.concatenate([part.astype(np.int64) for part in parts])
+    elif kinds in ({"i"}, {"u"}, {"i", "u"}, {"U"}):
+        return np.concatenate(parts)
+    return np.concatenate([part.astype(object) for part in parts])
+
+
+def _untouched(values: Any) -> NDArray[Any]:
+    """Returns an array in which no value has become another one to be of one type with its neighbours."""
+    if np.ma.isMaskedArray(values):
+        return _hidden(np.ma.getdata(values), np.ma.getmaskarray(values))
+    array = np.asarray(values)
+    mixed = array.ndim == 1 and array.dtype.kind not in "iu"
+    if mixed and (isinstance(values, (list, tuple)) or hasattr(values, "to_list")):
+        return np.fromiter(values, object, len(array))
+    return array
+
+
+def _of_floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    known_n = ~np.isnan(array)
+    exact = 2.0 ** (np.finfo(array.dtype).nmant + 1)
+    bad_n = known_n & ~((np.abs(array) < exact) & (array == np.floor(array)))
+    if bad_n.any():
+        _reject(name, int(bad_n.argmax()), array[bad_n][0])
+    whole = np.where(known_n, array, 0).astype(np.int64)
+    return whole if known_n.all() else _hidden(whole, ~known_n)
+
+
+def _hidden(array: NDArray[Any], unknown_n: NDArray[np.bool_]) -> NDArray[Any]:
+    objects = array.astype(object)
+    objects[unknown_n] = None
+    return objects
+
+
+def _of_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if set(map(type, array)) <= {str, type(None)}:
+        return array
+    return _array([_id(name, row, value) for row, value in enumerate(array)])
+
+
+def _array(values: list[Any]) -> NDArray[Any]:
+    """Returns ids as int64 where that holds them all, else as objects."""
+    array = np.fromiter(values, object, len(values))
+    if values and all(type(value) is int for value in values):
+        try:
+            return array.astype(np.int64)
+        except OverflowError:
+            pass
+    return array
+
+
+def _id(name: str, row: int, value: Any) -> int | str | None:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if type(value).__name__ in _NULLS:
+        return None
+    if not isinstance(value, numbers.Real):
+        _reject(name, row, value)
+    number = float(value)
+    if math.isnan(number):
+        return None
+    if not abs(number) < 2**53 or not number.is_integer():
+        _reject(name, row, value)
+    return int(number)
+
+
+def _reject(name: str, row: int, value: Any) -> NoReturn:
+    raise ValueError(
+        f"`{name}` must be integers or strings; floats only if whole and under 2**53, or distinct ones may "
+        f"be one. Received: {name}[{row}]={value!r}"
+    )
