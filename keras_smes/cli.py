@@ -361,18 +361,9 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _read_rows(path: str) -> list[dict[str, Any]]:
-    if path != "-" and not Path(path).exists():
-        raise FileNotFoundError(f"`--rows` must be a file, or - for standard input. Received: {path}")
-    text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"`--rows` must hold one JSON object a line. Received: line {number}, {error}"
-            ) from None
-    return rows
+    from keras_smes.serving.rows_file import read_rows
+
+    return read_rows(path)
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:

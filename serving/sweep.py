@@ -21,6 +21,7 @@ from pathlib import Path
 
 from keras_smes.serving.client import Client
 from keras_smes.serving.load import open_channel, open_loop, poisson_arrivals, request_of, sender
+from keras_smes.serving.rows_file import read_rows
 from keras_smes.serving.versions import version_directories
 
 MODEL = "swept"
@@ -35,7 +36,7 @@ COLUMNS = {
 
 def main(argv=None):
     arguments = parsed(argv)
-    rows = [json.loads(line) for line in Path(arguments.rows).read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(arguments.rows)
     results = []
     print_row([*PARAMETERS, *COLUMNS])
     for choice in choices(arguments):

@@ -97,7 +97,7 @@ def read_runs(path: Path) -> Lines:
     if not path.exists():
         return {}
     lines: Lines = {}
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8").split("\n"):  # U+2028 ends no line of JSON
         try:
             line = json.loads(text)
         except json.JSONDecodeError:

@@ -28,6 +28,7 @@ import numpy as np
 from keras_smes.serving.client import Client, ServingError, rows_to_columns
 from keras_smes.serving.columns import Array
 from keras_smes.serving.errors import grpc
+from keras_smes.serving.rows_file import read_rows
 from keras_smes.serving.wire import PREDICT
 
 PERCENTILES: Final = (50, 90, 99, 99.9)
@@ -250,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
-    rows = [json.loads(line) for line in Path(arguments.rows).read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(arguments.rows)
     with Client(arguments.address) as client:
         request = request_of(client, arguments.model, rows, arguments.candidates)
     with open_channel(arguments.address) as channel:
