@@ -8,7 +8,7 @@ hand-written as two more such loops, because XLA has none for a loop with a dyna
 block's hidden rows instead of keeping them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -90,18 +90,42 @@ def run_blocks(inputs_bd: Tensor, plan: BlockPlan, experts: Experts) -> Tensor:
             rows_rd = activation(ops.matmul(rows_rd, kernel_io) + bias_o)
         return experts.finish(rows_rd)
 
+    def backward(inputs_bd: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        *stacks, slots_bmo = others
+        return _backward(run_expert, inputs_bd, stacks, plan, slots_bmo)
+
+    def forward(inputs_bd: Tensor, *stacks: Tensor) -> Tensor:
+        return _forward(run_expert, inputs_bd, stacks, plan)
+
+    stacks = (weight for layer in experts.layers for weight in layer[:2])
+    return _with_gradient(
+        forward, lambda *given: _with_gradient(backward, _refuse, *given), inputs_bd, *stacks
+    )
+
+
+def _with_gradient(function: Callable[..., Any], gradient: Callable[..., Any], *arguments: Tensor) -> Any:
+    """Returns `function(*arguments)`, whose gradient is `gradient(*arguments, cotangents)`.
+
+    Within, arguments are constants: a persistent tape, and one around another, records there too, and XLA has
+    no gradient for what it would record.
+    """
+
     @ops.custom_gradient
-    def execute(inputs_bd: Tensor, *stacks: Tensor) -> Any:
-        def gradient(slots_bmo: Tensor) -> tuple[Tensor, ...]:
-            return _backward(run_expert, inputs_bd, stacks, plan, slots_bmo)
+    def call(*arguments: Tensor) -> Any:
+        constants = [ops.stop_gradient(argument) for argument in arguments]
+        return function(*constants), lambda *cotangents: gradient(*arguments, *cotangents)
 
-        return _forward(run_expert, inputs_bd, stacks, plan), gradient
+    return call(*arguments)
 
-    return execute(inputs_bd, *(weight for layer in experts.layers for weight in layer[:2]))
+
+def _refuse(*_: Tensor) -> Any:
+    raise NotImplementedError(
+        "`execution='blocks'` has first derivatives alone: use execution='dense' for gradients of gradients."
+    )
 
 
 def _forward(
-    run_expert: Callable[..., Tensor], inputs_bd: Tensor, stacks: tuple[Tensor, ...], plan: BlockPlan
+    run_expert: Callable[..., Tensor], inputs_bd: Tensor, stacks: Sequence[Tensor], plan: BlockPlan
 ) -> Tensor:
     count, rows = ops.shape(plan.slot_nr)
 
@@ -122,7 +146,7 @@ def _forward(
 def _backward(
     run_expert: Callable[..., Tensor],
     inputs_bd: Tensor,
-    stacks: tuple[Tensor, ...],
+    stacks: Sequence[Tensor],
     plan: BlockPlan,
     slots_bmo: Tensor,
 ) -> tuple[Tensor, ...]:

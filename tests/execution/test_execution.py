@@ -264,6 +264,82 @@ def test_mixes_in_float32_where_experts_compute_in_less(way, dtype):
     assert_close(found, expected_of(*problem), {"bfloat16": 0.02, "float16": 0.003}[dtype])
 
 
+def gradients_of_two_losses(way, choice):
+    """A function from inputs and weights to the gradients of two losses, by one persistent tape."""
+    import tensorflow as tf
+
+    def function(h, kernels, biases):
+        tensors = [h, *kernels, *biases]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(tensors)
+            y = execution.run(way, h, execution.Choice(*choice), experts_of(kernels, biases))
+            losses = [tf.reduce_sum(y**2), tf.reduce_sum(tf.sin(y))]
+        return [tape.gradient(loss, tensors) for loss in losses]
+
+    return function
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("way", ways.here(xla=True))
+def test_a_persistent_tape_differentiates_twice(way, jit_compile):
+    import tensorflow as tf
+
+    h, choice, weights = inputs_of(7, 3), choice_of(random_chosen(3)), weights_of(6, (3, 5, 2), 4)
+    given = to_tensors((h, *weights))
+    found = tf.function(gradients_of_two_losses(way, choice), jit_compile=jit_compile)(*given)
+    expected = gradients_of_two_losses("dense", choice)(*given)
+    for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(expected), strict=True):
+        assert_close(to_numpy(one), to_numpy(other))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_tape_may_surround_another(jit_compile):
+    """What the outer one has recorded of the inner one's gradient is no obstacle to its own."""
+    import tensorflow as tf
+
+    h, choice, weights = inputs_of(7, 3), choice_of(random_chosen(3)), weights_of(6, (3, 5, 2), 4)
+
+    @functools.partial(tf.function, jit_compile=jit_compile)
+    def both(h, kernels, biases, way):
+        with tf.GradientTape() as outer:
+            outer.watch([h, *kernels])
+            with tf.GradientTape() as inner:
+                inner.watch(h)
+                y = execution.run(way, h, execution.Choice(*choice), experts_of(kernels, biases))
+                loss = tf.reduce_sum(y**2)
+            own = inner.gradient(loss, h)
+        return own, outer.gradient(loss, [h, *kernels])
+
+    given = to_tensors((h, *weights))
+    found, expected = (keras.tree.flatten(both(*given, way)) for way in ("blocks", "dense"))
+    for one, other in zip(found, expected, strict=True):
+        assert_close(to_numpy(one), to_numpy(other))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_blocks_reject_gradients_of_gradients(jit_compile):
+    import tensorflow as tf
+
+    choice, weights = choice_of(random_chosen(3)), weights_of(6, (3, 5, 2), 4)
+
+    @functools.partial(tf.function, jit_compile=jit_compile)
+    def curvature(h):
+        with tf.GradientTape() as outer:
+            outer.watch(h)
+            with tf.GradientTape() as inner:
+                inner.watch(h)
+                y = execution.run("blocks", h, execution.Choice(*choice), experts_of(*weights))
+                loss = tf.reduce_sum(y**2)
+            gradient = inner.gradient(loss, h)
+        return outer.gradient(gradient, h)
+
+    with pytest.raises(NotImplementedError, match="use execution='dense' for gradients of gradients"):
+        curvature(tf.constant(inputs_of(7, 3)))
+
+
 @pytest.mark.parametrize("way", ways.here(xla=True))
 def test_runs_under_xla(way):
     h, choice, kernels, biases = problem = (
