@@ -26,9 +26,7 @@ class DeviceEngine(SpreadEngine):
         self.replicas = int(distribution.device_mesh.devices.size)
 
     def check(self, config: Any) -> None:
-        balance, num_experts = config.training.loss_balance, config.experts.get("num_experts", 0)
-        if balance in ("gradnorm", "pcgrad"):
-            raise ValueError(f"`loss_balance` {balance!r} needs TensorFlow. Received: engine {self.name!r}")
+        num_experts = config.experts.get("num_experts", 0)
         if self.over_experts and (num_experts == 0 or num_experts % self.replicas):
             raise ValueError(
                 f"`num_experts` must be a multiple of the {self.replicas} devices that they are spread over. "

@@ -21,7 +21,9 @@ class DynamicWeightAverage(TaskWeights):
     L = sum_t w[t] * L[t]
     ```
 
-    Weights are 1 in the first two epochs. Epochs are told apart by calls of `end_epoch`.
+    Weights are 1 in the first two epochs. Epochs are told apart by calls of `end_epoch`. A mean is over the
+    batches whose loss is not exactly 0: those with rows that count for the task. An epoch without such a
+    batch is no epoch of the task, and r is 1 until it has had two.
 
     Args:
         tasks: Names of the tasks.
@@ -65,29 +67,31 @@ class DynamicWeightAverage(TaskWeights):
         self.temperature = float(temperature)
         self.task_weights = self.add_task_weight("task_weights", 1.0)
         self._sums = self.add_task_weight("sums", 0.0)
-        self._steps = self.add_weight(shape=(), initializer="zeros", trainable=False, name="steps")
+        self._steps = self.add_task_weight("steps", 0.0)
         # -1: no such epoch yet.
         self._means = [self.add_task_weight(f"means_{age}_epochs_ago", -1.0) for age in (1, 2)]
 
     def combine(self, losses_t: Tensor, training: bool) -> Tensor:
         if training:
             self._sums.assign_add(ops.stop_gradient(losses_t))
-            self._steps.assign_add(1.0)
+            self._steps.assign_add(ops.cast(self.counted(losses_t), "float32"))
         return ops.sum(ops.convert_to_tensor(self.task_weights) * losses_t)
 
     def end_epoch(self) -> None:
         """Closes an epoch and sets the weights of the next. Nothing happens after an epoch of no steps."""
-        if float(self._steps) == 0:
-            return
         last, before = self._means
-        before.assign(last)
-        last.assign(self._sums / self._steps)
+        sums_t, steps_t, last_t, before_t = map(
+            ops.convert_to_tensor, (self._sums, self._steps, last, before)
+        )
+        had_rows_t = steps_t > 0
+        before_t = ops.where(had_rows_t, last_t, before_t)
+        last_t = ops.where(had_rows_t, ops.divide_no_nan(sums_t, steps_t), last_t)
+        ratios_t = ops.where(before_t > 0, ops.divide_no_nan(last_t, before_t), 1.0)
+        before.assign(before_t)
+        last.assign(last_t)
         for counted in (self._sums, self._steps):
             counted.assign(ops.zeros(counted.shape))
-        last_t, before_t = ops.convert_to_tensor(last), ops.convert_to_tensor(before)
-        if float(ops.min(before_t)) >= 0:
-            ratios_t = ops.divide_no_nan(last_t, before_t)
-            self.task_weights.assign(len(self.tasks) * ops.softmax(ratios_t / self.temperature))
+        self.task_weights.assign(len(self.tasks) * ops.softmax(ratios_t / self.temperature))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

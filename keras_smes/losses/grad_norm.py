@@ -27,9 +27,10 @@ class GradNorm(TaskWeights):
     ```
 
     The derivative is `sign(G[t] - mean(G) * r[t]^alpha) * n[t]`, so that no gradient of a gradient is
-    needed: call `update` with the norms. Ours beyond the paper: `L_first` are the losses of the first
+    needed: call `update` with the norms. Ours beyond the paper: `L_first[t]` is the loss of the task's first
     update; w takes plain gradient steps, and stays at or above 0.001 before it is scaled, because a
-    step may overshoot.
+    step may overshoot. An update concerns the tasks whose loss is not exactly 0, as it is in a batch without
+    rows that count, and whose norm is finite: means are over them, and the other weights stay as they are.
 
     Args:
         tasks: Names of the tasks.
@@ -99,18 +100,23 @@ class GradNorm(TaskWeights):
         """
         losses_t = self.stack(losses)
         norms_t = self.stack({task: _norm(tensors) for task, tensors in gradients.items()})
+        told_t = ops.logical_and(self.counted(losses_t), ops.isfinite(losses_t * norms_t))
+        losses_t, norms_t = (ops.where(told_t, values_t, 0.0) for values_t in (losses_t, norms_t))
         first_t = ops.convert_to_tensor(self._first_losses)
-        first_t = ops.where(first_t < 0, losses_t, first_t)
+        first_t = ops.where(ops.logical_and(told_t, first_t < 0), losses_t, first_t)
         self._first_losses.assign(first_t)
-        weights_t = ops.convert_to_tensor(self.task_weights)
-        target_t = self._targets(weights_t * norms_t, ops.divide_no_nan(losses_t, first_t))
-        moved_t = weights_t - self.learning_rate * ops.sign(weights_t * norms_t - target_t) * norms_t
-        moved_t = ops.maximum(moved_t, LEAST_WEIGHT)
-        self.task_weights.assign(moved_t * len(self.tasks) / ops.sum(moved_t))
+        self.task_weights.assign(self._moved(norms_t, ops.divide_no_nan(losses_t, first_t), told_t))
 
-    def _targets(self, weighted_norms_t: Tensor, left_t: Tensor) -> Tensor:
-        rates_t = ops.divide_no_nan(left_t, ops.mean(left_t))
-        return ops.mean(weighted_norms_t) * ops.power(rates_t, self.alpha)
+    def _moved(self, norms_t: Tensor, left_t: Tensor, told_t: Tensor) -> Tensor:
+        """Returns the next weights; `left_t` is what is left of the first losses."""
+        weights_t = ops.convert_to_tensor(self.task_weights)
+        rates_t = ops.divide_no_nan(left_t, _mean(left_t, told_t))
+        targets_t = _mean(weights_t * norms_t, told_t) * ops.power(rates_t, self.alpha)
+        moved_t = weights_t - self.learning_rate * ops.sign(weights_t * norms_t - targets_t) * norms_t
+        moved_t = ops.maximum(moved_t, LEAST_WEIGHT)
+        left = len(self.tasks) - _sum(weights_t, ops.logical_not(told_t))
+        scale = ops.divide_no_nan(left, _sum(moved_t, told_t))
+        return ops.where(told_t, moved_t * scale, weights_t)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha, "learning_rate": self.learning_rate}
@@ -118,3 +124,11 @@ class GradNorm(TaskWeights):
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors))
+
+
+def _sum(values_t: Tensor, told_t: Tensor) -> Tensor:
+    return ops.sum(ops.where(told_t, values_t, 0.0))
+
+
+def _mean(values_t: Tensor, told_t: Tensor) -> Tensor:
+    return ops.divide_no_nan(_sum(values_t, told_t), ops.sum(ops.cast(told_t, "float32")))

@@ -24,8 +24,11 @@ class PCGrad:
         g += p
     ```
 
-    A task's gradient is one vector over all the variables given. It costs T^2 products of their size,
-    and a gradient a task: give it the weights of shared dense layers, not embedding tables.
+    A task's gradient is one vector over all the variables given. Products and norms of a pair of tasks are
+    over the variables of which both have a gradient that is not 0: what one of them has for itself, such as
+    its own experts, neither counts in the norm nor is moved for the other. It costs T^2 products of the
+    variables' size, and a gradient per task: give it the weights of shared dense layers, not embedding
+    tables, and no stack of slices of one task each, such as the gates of MMoE.
 
     Args:
         seed: Integer or `keras.random.SeedGenerator`, of the orders. Defaults to `None`, a random one.
@@ -75,18 +78,26 @@ class PCGrad:
             counts = {task: len(tensors) for task, tensors in gradients.items()}
             raise ValueError(f"`gradients` must hold as many tensors for each task. Received: {counts}")
         shapes = [tuple(tensor.shape) for tensor in next(iter(gradients.values()))]
-        vectors_tn = ops.stack([_flat(tensors) for tensors in gradients.values()])
-        total_n = sum(self._projected(task, vectors_tn) for task in range(len(gradients)))
+        if not shapes:
+            return []
+        parts = [_rows(tensors) for tensors in zip(*gradients.values(), strict=True)]
+        vectors_tn = ops.concatenate(parts, axis=1)
+        variable_n = ops.concatenate([ops.full(part.shape[1:], v, "int32") for v, part in enumerate(parts)])
+        has_tv = ops.stack([ops.any(ops.not_equal(part_tn, 0.0), axis=1) for part_tn in parts], axis=1)
+        tasks = range(len(gradients))
+        total_n = sum(self._projected(task, vectors_tn, has_tv, variable_n) for task in tasks)
         return _unflat(total_n, shapes)
 
-    def _projected(self, task: int, vectors_tn: Tensor) -> Tensor:
+    def _projected(self, task: int, vectors_tn: Tensor, has_tv: Tensor, variable_n: Tensor) -> Tensor:
         others = [other for other in range(vectors_tn.shape[0]) if other != task]
         if not others:
             return vectors_tn[task]
         order = keras.random.shuffle(ops.array(others, "int32"), seed=self.seed_generator)
         vector_n = vectors_tn[task]
         for place in range(len(others)):
-            other_n = ops.take(vectors_tn, order[place], axis=0)
+            both_v = ops.logical_and(has_tv[task], ops.take(has_tv, order[place], axis=0))
+            both_n = ops.take(both_v, variable_n)
+            other_n = ops.where(both_n, ops.take(vectors_tn, order[place], axis=0), 0.0)
             against = ops.minimum(ops.sum(vector_n * other_n), 0.0)
             vector_n = vector_n - ops.divide_no_nan(against, ops.sum(ops.square(other_n))) * other_n
         return vector_n
@@ -99,8 +110,9 @@ class PCGrad:
         return cls(keras.saving.deserialize_keras_object(config["seed"]))
 
 
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return ops.concatenate([ops.reshape(ops.cast(tensor, "float32"), (-1,)) for tensor in tensors])
+def _rows(tensors: Sequence[Tensor]) -> Tensor:
+    """The gradients of one variable, a row per task."""
+    return ops.stack([ops.reshape(ops.cast(tensor, "float32"), (-1,)) for tensor in tensors])
 
 
 def _unflat(vector_n: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:

@@ -15,6 +15,9 @@ class TaskWeights(keras.layers.Layer):
     A layer, so that what it learns or remembers is trained and saved with the model that holds it.
     A subclass says in `combine` how `[T]` losses, in the order of `tasks`, become one.
 
+    A mean over the rows that count is exactly 0 where a batch has no such row, and such a loss says nothing
+    about its task: what a subclass learns or remembers of a task, it takes from the task's other batches.
+
     Args:
         tasks: Names of the tasks: the keys of the losses.
 
@@ -45,6 +48,11 @@ class TaskWeights(keras.layers.Layer):
                 f"`losses` must hold one loss for each of tasks={self.tasks}. Received: {sorted(losses)}"
             )
         return ops.stack([ops.cast(losses[task], "float32") for task in self.tasks])
+
+    @staticmethod
+    def counted(losses_t: Tensor) -> Tensor:
+        """Returns which tasks have a counted row in the batch, bool `[T]`: those whose loss is not 0."""
+        return ops.not_equal(losses_t, 0.0)
 
     def add_task_weight(self, name: str, initial: float, trainable: bool = False) -> Any:
         """Adds a float32 variable `[T]`."""

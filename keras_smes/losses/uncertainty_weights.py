@@ -16,13 +16,14 @@ class UncertaintyWeights(TaskWeights):
     """Weighs each task's loss by a learned noise: tasks that can't be predicted well pull less.
 
     ```
-    L = sum_t c[t] * exp(-s[t]) * L[t] + s[t] / 2
+    L = sum over t with L[t] != 0 of  c[t] * exp(-s[t]) * L[t] + s[t] / 2
     ```
 
     where `s = log sigma^2` is learned, from 0, and c is 1 for a likelihood with a temperature
     (cross-entropy) and 1/2 for a Gaussian one (squared error): `L / sigma^2 + log sigma` and
-    `L / (2 sigma^2) + log sigma`. For a constant loss, s settles where `exp(s) = 2 * c * L`. The
-    total may be negative.
+    `L / (2 sigma^2) + log sigma`. For a constant loss, s settles where `exp(s) = 2 * c * L`. A loss of
+    exactly 0 is that of a batch without a row that counts for the task, and leaves s alone. The total may
+    be negative.
 
     Args:
         tasks: Names of the tasks.
@@ -66,7 +67,8 @@ class UncertaintyWeights(TaskWeights):
     def combine(self, losses_t: Tensor, training: bool) -> Tensor:
         factor_t = ops.array([0.5 if task in self.gaussian else 1.0 for task in self.tasks], "float32")
         s_t = ops.convert_to_tensor(self.log_variances)
-        return ops.sum(factor_t * ops.exp(-s_t) * losses_t + s_t / 2)
+        likelihood_t = factor_t * ops.exp(-s_t) * losses_t + s_t / 2
+        return ops.sum(ops.where(self.counted(losses_t), likelihood_t, 0.0))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gaussian": list(self.gaussian)}

@@ -74,9 +74,7 @@ def rows_of(gradient: Any) -> AllRows | SomeRows:
     if not is_sparse(gradient):
         return AllRows(gradient)
     if compiles_with_xla():  # It copies the tables in any case, and wants static shapes.
-        import tensorflow as tf
-
-        return AllRows(tf.convert_to_tensor(gradient))  # Keras' own leaves it sparse.
+        return AllRows(dense(gradient))
     return SomeRows(sum_repeated(gradient))
 
 
@@ -92,6 +90,15 @@ def sum_repeated(gradient: Any) -> Any:
     indices, part = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, part, tf.shape(indices)[0])
     return tf.IndexedSlices(values, indices, gradient.dense_shape)
+
+
+def dense(gradient: Any) -> Tensor:
+    """Returns the gradient as a tensor, zero in the rows that it doesn't touch."""
+    if not is_sparse(gradient):
+        return gradient
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(gradient)  # Keras' own leaves it sparse.
 
 
 def values_of(gradient: Any) -> Tensor:

@@ -148,11 +148,6 @@ class TrainingConfig:
             check_count(name, getattr(self, name))
         _check_one_of("loss_balance", self.loss_balance, LOSS_BALANCES)
         _check_one_of("dtype_policy", self.dtype_policy, DTYPE_POLICIES)
-        if self.loss_balance == "gradnorm" and self.dtype_policy == "mixed_float16":
-            raise ValueError(
-                "`loss_balance` 'gradnorm' compares norms of gradients, which overflow in float16: take "
-                "'mixed_bfloat16'. Received: dtype_policy='mixed_float16'"
-            )
 
 
 @dataclasses.dataclass(frozen=True)

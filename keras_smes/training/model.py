@@ -1,6 +1,6 @@
 """The model that is fitted: a ranker's core with the tasks' losses, in steps that must be finite."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -67,33 +67,41 @@ class MultiTaskModel(keras.Model):
     def train_step(self, data: tuple[Any, ...]) -> dict[str, Tensor]:
         import tensorflow as tf
 
+        variables, scale = self.trainable_variables, self._scale()
         with tf.GradientTape(persistent=True) as tape:
             losses, step = self.step_losses(data, training=True)
-            scaled = StepLosses(*tf.nest.map_structure(self._scaled, tuple(step)))
-        variables = self.trainable_variables
-        gradients = self.joint.gradients(tape, scaled, variables)
+            scaled = step.scaled(scale)
+
+        def differentiate(pick: Callable[[StepLosses], Tensor], variables: Sequence[Any]) -> list[Any]:
+            gradients: list[Any] = tape.gradient(pick(scaled), variables)
+            return gradients
+
+        gradients = self.joint.gradients(differentiate, step, variables, scale)
         self._apply(gradients, variables, step.total)
         return self._means(losses, step.total, data[2])
 
-    def _scaled(self, loss: Tensor) -> Tensor:
-        return self.optimizer.scale_loss(loss) / num_replicas()
+    def _scale(self) -> Tensor:
+        """What losses are multiplied with before they are differentiated."""
+        return self.optimizer.scale_loss(ops.ones(())) / num_replicas()
 
     def _apply(self, gradients: list[Any], variables: list[Any], loss: Tensor) -> None:
         import tensorflow as tf
-
-        is_good = tf.math.is_finite(loss)
-        # Under loss scaling, gradients that overflow are usual: that optimizer skips them by itself.
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            is_bad = tf.cast(~all_finite(gradients), "int32")
-            is_good &= tf.equal(sum_over_replicas(is_bad), 0)
-        is_good &= ~tf.convert_to_tensor(self.is_broken)
 
         def apply(gradients: list[Any]) -> Tensor:
             self.optimizer.apply(gradients, variables)
             add_to(self.steps_done, 1)
             return tf.constant(True)
 
-        self.is_broken.assign(~run_if(is_good, apply, gradients))
+        self.is_broken.assign(~run_if(self._is_good(gradients, loss), apply, gradients))
+
+    def _is_good(self, gradients: list[Any], loss: Tensor) -> Tensor:
+        """Whether weights may be changed: bool, the same in all replicas."""
+        is_good = ops.logical_and(ops.isfinite(loss), ops.logical_not(self.is_broken))
+        # Under loss scaling, gradients that overflow are usual: that optimizer skips them by itself.
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return is_good
+        is_bad = ops.cast(ops.logical_not(all_finite(gradients)), "int32")
+        return ops.logical_and(is_good, ops.equal(sum_over_replicas(is_bad), 0))
 
     def _means(self, losses: Mapping[str, Tensor], total: Tensor, counted: Any) -> dict[str, Tensor]:
         """Updates the epoch's means: of a task over the rows that counted, of the total over all."""

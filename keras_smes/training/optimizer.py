@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad, SplitOptimizer
 from keras_smes.optimizers.rows import values_of
@@ -60,10 +61,8 @@ class ScaledLoss(keras.optimizers.LossScaleOptimizer):
 
 def all_finite(gradients: Sequence[Any]) -> Any:
     """Whether all numbers of all gradients are finite: by their sums, one pass and no copy of masks."""
-    import tensorflow as tf
-
-    sums = [tf.reduce_sum(tf.cast(values_of(g), tf.float32)) for g in gradients if g is not None]
-    return tf.math.is_finite(tf.add_n(sums))
+    sums = [ops.sum(ops.cast(values_of(g), "float32")) for g in gradients if g is not None]
+    return ops.isfinite(ops.sum(ops.stack(sums)))
 
 
 def learning_rate(peak: float, config: OptimizerConfig, steps: int) -> Any:

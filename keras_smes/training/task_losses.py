@@ -1,22 +1,18 @@
 """The losses of a batch: one a task, and how they become one step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import keras
 from keras import ops
 
-from keras_smes.losses import (
-    DynamicWeightAverage,
-    FixedWeights,
-    GradNorm,
-    PCGrad,
-    UncertaintyWeights,
-    task_gradients,
-)
+from keras_smes.losses import DynamicWeightAverage, FixedWeights, GradNorm, PCGrad, UncertaintyWeights
+from keras_smes.optimizers.rows import dense
 from keras_smes.replicas import num_replicas, sum_over_replicas, with_global_value
 from keras_smes.tasks import Task
 from keras_smes.tasks.loss import TaskLoss
+from keras_smes.training.shared_weights import last_encoder_weights as _encoder
+from keras_smes.training.shared_weights import shared_weights as _shared
 
 Tensor = Any
 Losses = Mapping[str, Tensor]
@@ -38,7 +34,7 @@ class TaskLosses:
         self._sums = {task.name: TaskLoss(task, reduction="sum") for task in tasks}
 
     def __call__(self, targets: Losses, logits: Losses, counted: Losses) -> dict[str, Tensor]:
-        """Returns a float32 scalar a task.
+        """Returns a float32 scalar a task: exactly 0 where no row counts for it.
 
         Args:
             targets: `task.targets` of each task, `[B]`.
@@ -64,6 +60,15 @@ class StepLosses(NamedTuple):
     layers: Tensor
     total: Tensor
 
+    def scaled(self, scale: Tensor) -> "StepLosses":
+        """Returns the losses times a number."""
+        tasks = {name: loss * scale for name, loss in self.tasks.items()}
+        return StepLosses(tasks, self.layers * scale, self.total * scale)
+
+
+# Returns the gradients of a loss by variables: the function picks the loss out of those of the step.
+Differentiate = Callable[[Callable[[StepLosses], Tensor], Sequence[Any]], list[Any]]
+
 
 class JointLoss(Protocol):
     """How the losses of tasks become one, and its gradients."""
@@ -73,8 +78,17 @@ class JointLoss(Protocol):
     def total(self, losses: Losses, training: bool) -> Tensor:
         """Returns one scalar."""
 
-    def gradients(self, tape: Any, losses: StepLosses, variables: Sequence[Any]) -> list[Any]:
-        """Returns a gradient for each variable; the losses may be scaled, and so are the gradients."""
+    def gradients(
+        self, differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any], scale: Tensor
+    ) -> list[Any]:
+        """Returns a gradient for each variable.
+
+        Args:
+            differentiate: Returns gradients of a loss, times `scale`.
+            losses: The losses, as they are.
+            variables: The variables.
+            scale: By what gradients are scaled.
+        """
 
     def end_epoch(self) -> None:
         """Is called after each epoch."""
@@ -93,9 +107,10 @@ class WeighedLosses:
     def total(self, losses: Losses, training: bool) -> Tensor:
         return self.state(losses, training=training)
 
-    def gradients(self, tape: Any, losses: StepLosses, variables: Sequence[Any]) -> list[Any]:
-        gradients: list[Any] = tape.gradient(losses.total, variables)
-        return gradients
+    def gradients(
+        self, differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any], scale: Tensor
+    ) -> list[Any]:
+        return differentiate(_total, variables)
 
     def end_epoch(self) -> None:
         if isinstance(self.state, DynamicWeightAverage):
@@ -114,10 +129,14 @@ class NormedLosses(WeighedLosses):
         super().__init__(weights)
         self.shared = list(shared)
 
-    def gradients(self, tape: Any, losses: StepLosses, variables: Sequence[Any]) -> list[Any]:
-        gradients = super().gradients(tape, losses, variables)
-        self.state.update(losses.tasks, task_gradients(tape, losses.tasks, self.shared))
-        return gradients
+    def gradients(
+        self, differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any], scale: Tensor
+    ) -> list[Any]:
+        of_tasks = _by_task(differentiate, losses, self.shared)
+        # Norms as they are without the scale: a step of the weights is as long as a norm.
+        of_tasks = {task: [gradient / scale for gradient in own] for task, own in of_tasks.items()}
+        self.state.update(losses.tasks, of_tasks)
+        return super().gradients(differentiate, losses, variables, scale)
 
 
 class ProjectedLosses:
@@ -125,7 +144,7 @@ class ProjectedLosses:
 
     Args:
         surgery: A `PCGrad`.
-        shared: Those weights.
+        shared: Those weights: each used by two tasks at least.
     """
 
     def __init__(self, surgery: PCGrad, shared: Sequence[Any]) -> None:
@@ -136,12 +155,14 @@ class ProjectedLosses:
     def total(self, losses: Losses, training: bool) -> Tensor:
         return sum(losses.values())
 
-    def gradients(self, tape: Any, losses: StepLosses, variables: Sequence[Any]) -> list[Any]:
-        projected = self.surgery(task_gradients(tape, losses.tasks, self.shared))
-        of_layers = task_gradients(tape, {"layers": losses.layers}, self.shared)["layers"]
+    def gradients(
+        self, differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any], scale: Tensor
+    ) -> list[Any]:
+        projected = self.surgery(_by_task(differentiate, losses, self.shared))
+        of_layers = _dense(differentiate(lambda step: step.layers, self.shared), self.shared)
         shared = {id(v): p + g for v, p, g in zip(self.shared, projected, of_layers, strict=True)}
         own = [variable for variable in variables if id(variable) not in shared]
-        rest = {id(v): g for v, g in zip(own, tape.gradient(losses.total, own), strict=True)}
+        rest = {id(v): g for v, g in zip(own, differentiate(_total, own), strict=True)}
         return [{**shared, **rest}[id(variable)] for variable in variables]
 
     def end_epoch(self) -> None:
@@ -179,26 +200,23 @@ def joint_loss(
         ) from None
 
 
-def _shared(core: keras.Model) -> list[Any]:
-    """The dense weights that more than one task uses: all but embeddings and towers."""
-    own = {id(v) for layer in core.layers if _is_own(layer) for v in layer.trainable_variables}
-    return [variable for variable in core.trainable_variables if id(variable) not in own]
+def _total(losses: StepLosses) -> Tensor:
+    return losses.total
 
 
-def _is_own(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.Embedding) or layer.name.startswith("tower_")
+def _by_task(
+    differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any]
+) -> dict[str, list[Tensor]]:
+    return {
+        task: _dense(differentiate(lambda step, task=task: step.tasks[task], variables), variables)
+        for task in losses.tasks
+    }
 
 
-def _encoder(core: keras.Model) -> list[Any]:
-    """The last layer before the experts."""
-    layers = [layer for layer in core.layers if layer.name.startswith("encoder_")]
-    if not layers:
-        raise ValueError(
-            "`loss_balance` 'gradnorm' needs an encoder with `units`: it looks at the last weights that all "
-            "tasks share. Received: units=()"
-        )
-    variables: list[Any] = layers[-1].trainable_variables
-    return variables
+def _dense(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:
+    """Zeros where a loss doesn't depend on a variable, and no gradient by rows."""
+    pairs = zip(gradients, variables, strict=True)
+    return [ops.zeros(variable.shape) if g is None else dense(g) for g, variable in pairs]
 
 
 def sum_of(losses: Sequence[Tensor]) -> Tensor:

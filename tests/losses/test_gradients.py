@@ -68,6 +68,52 @@ def test_grad_norm_survives_overshooting():
     assert weights.sum() == pytest.approx(2.0)
 
 
+def gradients_of(**norms):
+    return {task: [np.array([norm], np.float32)] for task, norm in norms.items()}
+
+
+def losses_of(**losses):
+    return {task: np.float32(loss) for task, loss in losses.items()}
+
+
+def test_grad_norm_takes_no_first_loss_from_a_batch_without_a_row():
+    balance = GradNorm(["click", "buy"], alpha=1.0, learning_rate=0.1)
+    balance.update(losses_of(click=1.0, buy=0.0), gradients_of(click=2.0, buy=0.0))
+    np.testing.assert_array_equal(to_numpy(balance.task_weights), [1, 1])  # click alone is its own mean
+    # First losses 1 and 4: r = (0.5, 1) / 0.75, G = (2, 1), targets (1, 2): click sinks, buy rises.
+    balance.update(losses_of(click=0.5, buy=4.0), gradients_of(click=2.0, buy=1.0))
+    np.testing.assert_allclose(to_numpy(balance.task_weights), np.array([0.8, 1.1]) * 2 / 1.9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("missing", [(0.0, 0.0), (3.0, np.inf), (np.nan, 1.0)])
+def test_grad_norm_leaves_alone_what_a_batch_says_nothing_of(missing):
+    """No counted row, or a gradient that overflowed: the other tasks are balanced among themselves."""
+    balance = GradNorm(["click", "like", "buy"], alpha=1.0, learning_rate=0.1)
+    pair = GradNorm(["click", "like"], alpha=1.0, learning_rate=0.1)
+    for loss, gradient in ((2.0, 1.0), missing):
+        balance.update(
+            losses_of(click=1.0, like=2.0, buy=loss), gradients_of(click=1.5, like=1.5, buy=gradient)
+        )
+    first = 1 + 0.1 * np.array([-1.5, -1.5, 1.0])  # mean 4/3: buy alone is below
+    first *= 3 / first.sum()
+    np.testing.assert_allclose(float(balance.task_weights[2]), first[2], rtol=1e-6)
+    assert float(keras.ops.sum(balance.task_weights)) == pytest.approx(3.0, rel=1e-6)
+    pair.update(losses_of(click=1.0, like=2.0), gradients_of(click=1.5, like=1.5))
+    np.testing.assert_array_equal(to_numpy(pair.task_weights), [1, 1])
+    click, like = to_numpy(balance.task_weights)[:2]
+    assert click == like
+
+
+def test_grad_norm_of_a_rare_task_ends_where_it_would_with_every_batch():
+    """Equal tasks keep equal weights, whatever the share of batches in which one has rows."""
+    generator = np.random.default_rng(0)
+    balance = GradNorm(["click", "buy"], learning_rate=0.1)
+    for _ in range(200):
+        has_rows = float(generator.random() < 0.2)
+        balance.update(losses_of(click=0.7, buy=0.7 * has_rows), gradients_of(click=1.0, buy=has_rows))
+    np.testing.assert_allclose(to_numpy(balance.task_weights), [1, 1], rtol=1e-5)
+
+
 def test_pc_grad_by_hand():
     # p = [1, 0] . [-1, 1] = -1: [1, 0] + 1/2 [-1, 1] = [0.5, 0.5]; [-1, 1] + 1/1 [1, 0] = [0, 1].
     (total,) = PCGrad(seed=0)({"a": [np.array([1.0, 0.0])], "b": [np.array([-1.0, 1.0])]})
@@ -111,6 +157,37 @@ def projected(vectors, order):
                 p = p - dot / sum(y * y for y in vectors[j]) * vectors[j]
         total += p
     return total
+
+
+def test_pc_grad_projects_over_what_a_pair_shares():
+    """Each task's own variables keep their gradients, and no conflict is left on the shared one."""
+    shared = {"a": np.array([1.0, 0.0]), "b": np.array([-1.0, 1.0])}
+    own = {"a": np.array([7.0]), "b": np.array([-5.0, 3.0])}
+    gradients = {
+        "a": [shared["a"], own["a"], np.zeros(2)],
+        "b": [shared["b"], np.zeros(1), own["b"]],
+    }
+    total = to_numpy(PCGrad(seed=0)(gradients))
+    np.testing.assert_allclose(total[0], [0.5, 1.5], rtol=1e-6)  # as without the others
+    np.testing.assert_array_equal(total[1], own["a"])
+    np.testing.assert_array_equal(total[2], own["b"])
+
+
+def test_pc_grad_of_groups_of_tasks():
+    """a and b share a variable that c doesn't use: c meets each of them in the first one alone."""
+    gradients = {
+        "a": [np.array([1.0]), np.array([4.0, 0.0])],
+        "b": [np.array([1.0]), np.array([0.0, 4.0])],
+        "c": [np.array([-2.0]), np.zeros(2)],
+    }
+    total = to_numpy(PCGrad(seed=0)(gradients))
+    # a - (-2 / 4) c = 0 in the first variable, and so is b; c - (-2 / 1) a = 0 there.
+    np.testing.assert_allclose(total[0], [0.0], atol=1e-6)
+    np.testing.assert_allclose(total[1], [4.0, 4.0], rtol=1e-6)
+
+
+def test_pc_grad_of_no_variables():
+    assert PCGrad()({"a": [], "b": []}) == []
 
 
 @pytest.mark.parametrize("gradients", [{}, {"a": [np.ones(1)], "b": []}])

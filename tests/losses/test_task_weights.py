@@ -81,6 +81,54 @@ def test_dynamic_weight_average_by_hand():
     assert float(balance(by_task(1.0, 10.0))) == pytest.approx(slow + 10 * fast, rel=1e-6)
 
 
+@pytest.mark.parametrize("loss", [0.0, 0.7])
+def test_uncertainty_has_no_gradient_without_a_row(loss):
+    """1/2 - exp(-s) L by s where there are rows; 0 where there are none, whatever s."""
+    balance = UncertaintyWeights(["buy"])
+
+    def total(tensors):
+        (s_t,) = tensors
+        with keras.StatelessScope([(balance.log_variances, s_t)]):
+            return balance({"buy": np.float32(loss)}, training=True)
+
+    (found,) = gradients(total, [np.array([0.2], np.float32)])
+    np.testing.assert_allclose(found, [(0.5 - math.exp(-0.2) * loss) * (loss > 0)], rtol=1e-6)
+
+
+def test_a_task_without_a_row_leaves_uncertainty_alone():
+    balance = UncertaintyWeights(["click", "buy"])
+    balance.log_variances.assign([0.5, -0.3])
+    assert float(balance(by_task(0.8) | {"buy": np.float32(0)})) == pytest.approx(
+        math.exp(-0.5) * 0.8 + 0.25, rel=1e-6
+    )
+
+
+def test_dynamic_weight_average_is_over_the_batches_that_have_rows():
+    """One of ten batches has rows of like: the means, and so the weights, are those of such batches."""
+    rare, dense = (DynamicWeightAverage(["click", "like"], temperature=2.0) for _ in range(2))
+    generator = np.random.default_rng(0)
+    for epoch in range(3):
+        like = 1.0 / (1 + epoch)
+        count = generator.integers(1, 10)  # another share in each epoch
+        for n in range(10):
+            rare(by_task(0.8, like if n < count else 0.0), training=True)
+        dense(by_task(0.8, like), training=True)
+        for balance in (rare, dense):
+            balance.end_epoch()
+    np.testing.assert_allclose(numbers(rare.task_weights), numbers(dense.task_weights), rtol=1e-5)
+    assert numbers(rare.task_weights)[1] < 0.95
+
+
+def test_an_epoch_in_which_a_task_has_no_row_is_none_of_its_own():
+    balance = DynamicWeightAverage(["click", "like"], temperature=2.0)
+    for losses in [(1.0, 1.0), (1.0, 0.5), (1.0, 0.0)]:
+        balance(by_task(*losses), training=True)
+        balance.end_epoch()
+    click, like = numbers(balance.task_weights)
+    expected = 2 * np.exp([0.5, 0.25]) / np.exp([0.5, 0.25]).sum()  # r = (1, 0.5), the latter of two epochs
+    np.testing.assert_allclose([click, like], expected, rtol=1e-6)
+
+
 def test_an_epoch_without_steps_changes_nothing():
     balance = DynamicWeightAverage(["click", "like"])
     balance.end_epoch()

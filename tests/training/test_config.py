@@ -105,7 +105,6 @@ def test_every_model_has_usual_options(model):
         ({"training": {"epoch": 3}}, r"unknown=\['training.epoch'\]"),
         ({"training": {"loss_balance": "sum"}}, "loss_balance='sum'"),
         ({"training": {"dtype_policy": "float16"}}, "dtype_policy='float16'"),
-        ({"training": {"dtype_policy": "mixed_float16", "loss_balance": "gradnorm"}}, "gradnorm"),
         ({"training": {"validation": {}}}, "days=None, fraction=None"),
         ({"training": {"validation": {"days": 1, "fraction": 0.1}}}, "days=1, fraction=0.1"),
         ({"training": {"validation": {"fraction": 1.0}}}, "fraction=1.0"),
