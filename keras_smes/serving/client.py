@@ -76,7 +76,7 @@ class Client(_Client):
     Args:
         address: str. The server, as `host:port`.
         timeout: float, seconds. The deadline of every request that gives none, with all that it
-            takes. Defaults to 30.
+            takes; infinity for no deadline. Defaults to 30.
         retry: `Retry`. How often a call that found no server is made again. Defaults to `Retry()`,
             three calls in all.
         allow_nan: bool. Whether a float feature may hold NaN, as models do that take it for

@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from numbers import Real
+from typing import Any, Final, Protocol, TypeVar
 
 from keras_smes.serving.errors import ServingError, grpc
 
 Result = TypeVar("Result")
+
+_FOREVER: Final = 1e9
+_DOUBLINGS: Final = 60
+
+
+def checked_timeout(timeout: Any) -> float:
+    """Checks a timeout that a user gave.
+
+    Args:
+        timeout: float, seconds. Infinity for none.
+
+    Returns:
+        float, seconds.
+
+    Raises:
+        ValueError: It isn't a positive number.
+
+    Example:
+
+    ```python
+    checked_timeout(30)  # 30.0
+    ```
+    """
+    if not isinstance(timeout, Real) or isinstance(timeout, bool):
+        raise ValueError(f"`timeout` must be a number of seconds. Received: timeout={timeout!r}")
+    if not timeout > 0:
+        raise ValueError(f"`timeout` must be positive. Received: timeout={timeout}")
+    return float(timeout) if timeout < _FOREVER else math.inf
+
+
+def for_grpc(seconds: float) -> float | None:
+    """Turns seconds into what gRPC takes: more than some thirty years overflow there, and are none."""
+    return seconds if seconds < _FOREVER else None
 
 
 @dataclass(frozen=True)
@@ -21,7 +56,7 @@ class Call:
     model: str
     signature: str
     request: bytes
-    timeout: float
+    timeout: float | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +115,7 @@ class Retry:
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise ValueError(f"`attempts` must be at least 1. Received: attempts={self.attempts}")
-        if self.base < 0 or self.most < 0:
+        if not (self.base >= 0 and self.most >= 0):
             raise ValueError(
                 f"`base` and `most` must not be negative. Received: base={self.base}, most={self.most}"
             )
@@ -94,7 +129,7 @@ class Retry:
         Returns:
             float, seconds.
         """
-        return random.uniform(0.0, min(self.most, self.base * 2**number))
+        return random.uniform(0.0, min(self.most, self.base * 2.0 ** min(number, _DOUBLINGS)))
 
 
 @dataclass(frozen=True)
@@ -128,7 +163,7 @@ class Caller:
         """
         for attempt in range(self.retry.attempts):
             try:
-                return (yield Call(method, self.model, self.signature, request, self._left()))
+                return (yield Call(method, self.model, self.signature, request, for_grpc(self._left())))
             except ServingError as error:
                 pause = self.retry.pause(attempt)
                 last = attempt + 1 == self.retry.attempts

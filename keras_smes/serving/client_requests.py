@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from keras_smes.serving import wire
-from keras_smes.serving.client_calls import Caller, Retry, Steps
+from keras_smes.serving.client_calls import Caller, Retry, Steps, checked_timeout
 from keras_smes.serving.columns import Array, SignatureSpec, as_columns, signature_spec, with_user
 from keras_smes.serving.dtypes import BY_NUMBER
 from keras_smes.serving.errors import ServingError, grpc
@@ -102,7 +102,7 @@ class Requests:
     _known: dict[Target, Known] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_timeout(self.timeout)
+        checked_timeout(self.timeout)
 
     def predict(
         self,
@@ -166,8 +166,7 @@ class Requests:
         }
 
     def _caller(self, target: Target, signature: str, timeout: float | None) -> Caller:
-        seconds = self.timeout if timeout is None else timeout
-        _check_timeout(seconds)
+        seconds = checked_timeout(self.timeout if timeout is None else timeout)
         return Caller(target.model, signature, time.monotonic() + seconds, self.retry)
 
     def _predicted(
@@ -232,11 +231,6 @@ class Requests:
 # From the signature that is asked to the inputs it is to be sent; and what chooses the signature.
 Columns = Callable[[SignatureSpec], Mapping[str, Any]]
 Choice = Callable[[Known], tuple[str, Columns]]
-
-
-def _check_timeout(timeout: float) -> None:
-    if not timeout > 0:
-        raise ValueError(f"`timeout` must be positive. Received: timeout={timeout}")
 
 
 def _parsed(message: Any, data: bytes) -> Any:

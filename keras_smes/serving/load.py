@@ -26,6 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from keras_smes.serving.client import Client, ServingError, rows_to_columns
+from keras_smes.serving.client_calls import checked_timeout, for_grpc
 from keras_smes.serving.columns import Array
 from keras_smes.serving.errors import grpc
 from keras_smes.serving.rows_file import read_rows
@@ -188,10 +189,10 @@ def sender(channel: grpc.Channel, request: bytes, timeout: float) -> Send:
     Returns:
         function for `open_loop` and `closed_loop`.
     """
-    method = channel.unary_unary(PREDICT)
+    method, seconds = channel.unary_unary(PREDICT), for_grpc(checked_timeout(timeout))
 
     def send(answered: Callable[[str], None]) -> None:
-        future = method.future(request, timeout=timeout)
+        future = method.future(request, timeout=seconds)
         future.add_done_callback(lambda done: answered(done.code().name))
 
     return send

@@ -27,6 +27,7 @@ DRAIN_SECONDS: Final = 30.0
 """How long requests under way may take once the server stops: what Kubernetes grants a pod."""
 
 _CANCELLING: Final = 1.0
+_FOREVER: Final = 1e9
 
 
 class ModelServer:
@@ -98,7 +99,7 @@ class ModelServer:
             grace: float, seconds. One deadline for all of it: requests that take longer are cancelled, and a
                 load that takes longer isn't waited for. Defaults to 30.
         """
-        self._deadline = time.monotonic() + grace
+        self._deadline = time.monotonic() + min(grace, _FOREVER)
         self._parts.close()
 
     def __enter__(self) -> ModelServer:

@@ -34,6 +34,9 @@ def request_bytes(request: Any, columns: Mapping[str, Array], typed_fields: bool
     Returns:
         bytes. The message; the order of its fields is of no account.
 
+    Raises:
+        ValueError: A string can't be written in UTF-8.
+
     Example:
 
     ```python
@@ -43,10 +46,17 @@ def request_bytes(request: Any, columns: Mapping[str, Array], typed_fields: bool
     blocks: list[bytes] = []
     for name, column in columns.items():
         if typed_fields or column.dtype.kind == "O":
-            encode_fields(column, request.inputs[name])
+            _encode(name, column, request)
         else:
             blocks += _entry(name, column)
     return b"".join([request.SerializeToString(), *blocks])
+
+
+def _encode(name: str, column: Array, request: Any) -> None:
+    try:
+        encode_fields(column, request.inputs[name])
+    except UnicodeEncodeError as error:  # half a character, such as "\\ud800"
+        raise ValueError(f"Feature `{name}` must be text of UTF-8. Received: {error.object!r}") from None
 
 
 def _entry(name: str, column: Array) -> tuple[bytes, bytes, bytes, bytes, bytes]:

@@ -31,7 +31,7 @@ class Periodic:
 
     def __init__(self, function: Callable[[], None], seconds: float, name: str) -> None:
         self._function = function
-        self._seconds = seconds
+        self._seconds = min(seconds, threading.TIMEOUT_MAX)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         if seconds > 0:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_smes.serving.client import Client, ServingError, TensorSpec, rows_to_columns
+from keras_smes.serving.client import Client, Retry, ServingError, TensorSpec, rows_to_columns
+from keras_smes.serving.load import open_channel, open_loop, sender
 from keras_smes.serving.server import EmbeddedServer
 
 ROWS = [
@@ -119,6 +122,32 @@ def test_nobody_there_is_unavailable():
 def test_a_timeout_must_be_positive():
     with pytest.raises(ValueError, match=r"`timeout` must be positive. Received: timeout=0"):
         Client("127.0.0.1:1", timeout=0)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -math.inf, math.nan, None, "5", True, [1.0]])
+def test_timeouts_that_are_none(timeout):
+    with pytest.raises(
+        ValueError, match=r"`timeout` must be (positive|a number of seconds)\. Received: timeout="
+    ):
+        Client("127.0.0.1:1", timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 10**400, 1e12, 60, np.float32(60), Fraction(121, 2)])
+def test_timeouts_of_any_length(server, timeout):
+    inputs = {"x": [1.0]}
+    with Client(server.address, timeout=timeout) as client:
+        assert client.predict("ranker", inputs, "double")["y"].tolist() == [2.0]
+        assert client.predict("ranker", inputs, "double", timeout=timeout)["y"].tolist() == [2.0]
+    with Client(server.address) as client, open_channel(server.address) as channel:
+        request = client.build("ranker", inputs, "double")
+        assert open_loop(sender(channel, request, timeout), np.zeros(3)).codes == {"OK": 3}
+
+
+def test_retries_of_any_number():
+    assert Retry(attempts=10**6, most=math.inf).pause(10**5) >= 0.0
+    for options in ({"base": math.nan}, {"most": math.nan}, {"most": -1.0}):
+        with pytest.raises(ValueError, match="`base` and `most` must not be negative"):
+            Retry(**options)
 
 
 def test_one_client_serves_many_threads(client):

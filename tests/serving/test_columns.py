@@ -5,7 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from keras_smes.serving import wire
 from keras_smes.serving.columns import SignatureSpec, TensorSpec, as_columns, rows_to_columns
+from keras_smes.serving.request_bytes import request_bytes
 
 SPEC = SignatureSpec(
     inputs={
@@ -160,3 +162,31 @@ def test_a_row_without_a_feature_is_named():
         rows_to_columns([ROW, ROW, {"user": 1, "dense": [1, 2]}], SPEC)
     with pytest.raises(ValueError, match=r"`rows\[0\]` lacks the feature `age`"):
         rows_to_columns([ROW, {**ROW, "age": 30}], SPEC)
+
+
+@pytest.mark.parametrize("cities", [["oslo", "rome"], (b"oslo", np.str_("rome")), np.array(["oslo", "rome"])])
+def test_strings_of_any_kind(cities):
+    column = as_columns({"x": cities}, one("string"))["x"]
+    request = wire.PredictRequest.FromString(request_bytes(wire.PredictRequest(), {"x": column}))
+    assert list(request.inputs["x"].string_val) == [b"oslo", b"rome"]
+
+
+@pytest.mark.parametrize("tags", [[["a", "b"], ["c", ""]], np.array([["a", "b"], ["c", ""]])])
+def test_tags(tags):
+    column = as_columns({"x": tags}, one("string", (None, None)))["x"]
+    assert column.tolist() == [["a", "b"], ["c", ""]]
+
+
+def test_half_a_character_names_the_feature():
+    columns = as_columns({"x": ["a", "\ud800"]}, one("string"))
+    with pytest.raises(ValueError, match=r"Feature `x` must be text of UTF-8. Received: '\\ud800'"):
+        request_bytes(wire.PredictRequest(), columns)
+
+
+def test_lengths_may_be_any_integers():
+    for lengths in ([3, 5], np.array([3, 5]), np.array([3, 5], "uint64"), np.array([3, 5], object)):
+        column = as_columns({"x": lengths}, one("int32"))["x"]
+        assert column.dtype == np.int32
+        assert column.tolist() == [3, 5]
+    with pytest.raises(ValueError, match=r"Feature `x` must be int32. Received: x\[1\]=2147483648"):
+        as_columns({"x": np.array([0, 2**31])}, one("int32"))
