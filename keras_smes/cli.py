@@ -244,6 +244,7 @@ def _progressive(arguments: argparse.Namespace) -> int:
     from keras_smes.incremental.progressive import last_gate_failed
     from keras_smes.training import RunConfig
     from keras_smes.training.config import merged
+    from keras_smes.training.run_folder import load_config
 
     gate = _gate(arguments)
     if (gate is None) != (arguments.export_to is None):
@@ -252,7 +253,7 @@ def _progressive(arguments: argparse.Namespace) -> int:
         )
     values = _run_values(arguments)
     if arguments.start is not None:
-        values = merged(RunConfig.read(Path(arguments.start) / "config.json").to_dict(), values)
+        values = merged(load_config(arguments.start).to_dict(), values)
     results = validate_progressively(
         RunConfig.from_dict(values),
         arguments.out,
@@ -263,7 +264,7 @@ def _progressive(arguments: argparse.Namespace) -> int:
         figures=not arguments.no_figures,
     )
     print((Path(arguments.out) / "README.md").read_text(encoding="utf-8"))
-    return HELD_BACK if last_gate_failed(results) else 0
+    return HELD_BACK if gate is not None and last_gate_failed(results) else 0
 
 
 def _gate(arguments: argparse.Namespace) -> Any:
@@ -280,7 +281,7 @@ def _gate(arguments: argparse.Namespace) -> Any:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from keras_smes.training import evaluate_run
-    from keras_smes.training.runs import write_json
+    from keras_smes.training.run_folder import write_json
 
     metrics = evaluate_run(arguments.run_folder, arguments.data_dir, arguments.first, arguments.last)
     print_metrics(metrics)

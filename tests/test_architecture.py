@@ -34,6 +34,7 @@ ROOMS = {
     "checks": 0,
     "compilation": 0,
     "lazy": 0,
+    "locks": 0,
     "moments": 0,
     "quantization": 0,
     "replicas": 0,

@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from keras_smes.locks import locked
 
 MANIFEST = "manifest.json"
 
@@ -27,8 +28,9 @@ def cached(
 ) -> tuple[Path, dict[str, Any]]:
     """Returns a folder made by `build`, now or by an earlier call of the same recipe.
 
-    A folder is built beside its place and renamed into it, so that it is there whole or not at all, also
-    if two processes build it at once. Folders of other recipes stay; delete them as you like.
+    A folder is built beside its place and renamed into it, so that it is there whole or not at all. One
+    process builds it; another that needs it meanwhile waits and takes what was built. Folders of other
+    recipes stay; delete them as you like.
 
     Args:
         parent: Where the folder lies.
@@ -47,23 +49,21 @@ def cached(
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     folder = parent / f"{name}-{digest[:16]}"
     if not folder.exists():
-        _build(folder, recipe, build)
+        with locked(parent, folder.name, wait=True):
+            if not folder.exists():  # no other process built it while this one waited
+                _build(folder, recipe, build)
     return folder, _read(folder, recipe)
 
 
 def _build(folder: Path, recipe: Any, build: Callable[[Path], Mapping[str, Any]]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    incoming = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
+    incoming = folder.parent / f".{folder.name}"
+    shutil.rmtree(incoming, ignore_errors=True)  # what a killed process left
     incoming.mkdir()
     try:
         values = json.loads(json.dumps(build(incoming)))
         manifest = {"recipe": recipe, "files": _sizes(incoming), "values": values}
         (incoming / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        try:
-            os.rename(incoming, folder)
-        except OSError:
-            if not (folder / MANIFEST).is_file():  # else another process was faster
-                raise
+        os.rename(incoming, folder)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
 

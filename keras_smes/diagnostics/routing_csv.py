@@ -68,7 +68,7 @@ class RoutingCsv:
     def _keep_before(self, epoch: int) -> None:
         kept = [line for line in read_routing(self.path) if line.epoch < epoch] if self.path.exists() else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"partial-{self.path.name}")
+        partial = self.path.with_name(f".partial-{self.path.name}")
         with partial.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([Measured._fields, *kept])
         partial.replace(self.path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_smes.checks import check_counts
+from keras_smes.distribution import DistributionConfig
 from keras_smes.training.config import RunConfig, merged, read_values
 
 SPLIT = ("train_until", "test_from", "test_until", "test_fraction")
@@ -138,10 +139,16 @@ def _config(label: str, values: Mapping[str, Any]) -> RunConfig:
         config = RunConfig.from_dict(values)
     except ValueError as error:
         raise ValueError(f"model {label!r}: {error}") from None
-    if config.training.validation is not None:
+    for name in ("validation", "select", "early_stopping"):
+        if getattr(config.training, name) is not None:
+            raise ValueError(
+                f"`training.{name}` is not for experiments, whose runs hold no rows out and have all epochs: "
+                f"make `split` end before the test days. Received: model {label!r}"
+            )
+    if config.distribution != DistributionConfig():
         raise ValueError(
-            "`training.validation` is not for experiments: make `split` end before the test days. "
-            f"Received: model {label!r}"
+            "`distribution` is not for experiments, which run on one device. "
+            f"Received: model {label!r}, {config.distribution}"
         )
     return config
 

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from keras_smes.experiments.summary import MEAN_AUC
+from keras_smes.training.checkpoints import whole
 from keras_smes.viz import style
 
 Results = Mapping[str, Any]
@@ -73,5 +74,6 @@ def _saved(draw_on: Any, results: Results, path: Path) -> Path:
     figure = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     draw_on(results, style.axes(figure.add_subplot()))
-    figure.savefig(path, metadata={"Software": None})
+    with whole(path) as partial:
+        figure.savefig(partial, metadata={"Software": None})
     return path

@@ -4,6 +4,7 @@ In the folder: `runs.jsonl`, a line a finished run; `results.json`, what is made
 same as a table; `*.png`, figures.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -15,6 +16,7 @@ from keras_smes.checks import check_count
 from keras_smes.experiments.config import Experiment, Planned
 from keras_smes.experiments.summary import summarize
 from keras_smes.experiments.table import to_markdown
+from keras_smes.locks import locked
 from keras_smes.training.checkpoints import write_whole
 from keras_smes.training.environment import describe_environment
 
@@ -32,7 +34,8 @@ def run_experiment(
 ) -> dict[str, Any]:
     """Does the runs that `out` lacks, and writes the results of all that are finished.
 
-    A run that was killed leaves nothing and is done anew; data are read and preprocessed once.
+    A run that was killed leaves nothing and is done anew; data are read and preprocessed once. Several
+    processes may share the folder, each with seeds of its own.
 
     Args:
         experiment: The `Experiment`.
@@ -45,6 +48,9 @@ def run_experiment(
     Returns:
         What is in `results.json`; see `summarize`.
 
+    Raises:
+        LockedError: Another process does the runs of one of these seeds.
+
     Example:
 
     >>> results = run_experiment(Experiment.read("experiments/small.yaml"), "experiments/small")
@@ -54,7 +60,10 @@ def run_experiment(
     mine = [run for run in experiment.runs() if experiment.seeds.index(run.config.seed) % parts == number]
     finished = read_runs(out / RUNS)
     if any(planned.key not in finished for planned in mine):
-        _do(experiment, mine, out / RUNS, data_dir)
+        with contextlib.ExitStack() as held:
+            for seed in dict.fromkeys(run.config.seed for run in mine):
+                held.enter_context(locked(out, f"seed-{seed}"))
+            _do(experiment, mine, out / RUNS, data_dir)
     return write_report(experiment, out, figures)
 
 
@@ -77,7 +86,12 @@ def write_report(experiment: Experiment, out: str | Path, figures: bool = True) 
     Raises:
         ValueError: No run is finished.
     """
-    out = Path(out)
+    # A process of another part may write it too: the last one must have read all runs.
+    with locked(out, "report", wait=True):
+        return _write_report(experiment, Path(out), figures)
+
+
+def _write_report(experiment: Experiment, out: Path, figures: bool) -> dict[str, Any]:
     finished = read_runs(out / RUNS)
     lines = [finished[planned.key] for planned in experiment.runs() if planned.key in finished]
     if not lines:

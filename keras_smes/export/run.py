@@ -49,10 +49,7 @@ def export_run(run: str | Path, model_folder: str | Path, **options: Any) -> Exp
         ValueError, FileExistsError: As `export_version`.
     """
     run = Path(run)
-    if not (run / MODEL).is_file():
-        raise FileNotFoundError(
-            f"`run` must be the folder of a finished run. Received: {run} without {MODEL}"
-        )
+    _check_finished(run)
     if keras.backend.backend() != "tensorflow":
         return _export_in_tensorflow(run=run, model_folder=model_folder, **options)
     import keras_smes.baselines
@@ -62,6 +59,17 @@ def export_run(run: str | Path, model_folder: str | Path, **options: Any) -> Exp
     files = {name: run / f"{name}.json" for name in FACTS}
     facts = {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
     return export_version(ranker, model_folder, _schema(run), facts=facts, **options)
+
+
+def _check_finished(run: Path) -> None:
+    """A model by itself will do; of a run, `metrics.json` says that all files are there, of one training."""
+    config, metrics = (f"{name}.json" for name in FACTS)
+    needed = (MODEL, metrics) if (run / config).is_file() else (MODEL,)
+    for name in needed:
+        if not (run / name).is_file():
+            raise FileNotFoundError(
+                f"`run` must be the folder of a finished run. Received: {run} without {name}"
+            )
 
 
 def _schema(run: Path) -> FeatureSchema | None:

@@ -8,8 +8,7 @@ from keras_smes.data import Interactions, load, split_with_statistics
 from keras_smes.export import export_run
 from keras_smes.export.publish import versions
 from keras_smes.incremental.gate import QualityGate, Verdict, figures_of_newest
-from keras_smes.training.config import RunConfig
-from keras_smes.training.runs import CONFIG, METRICS
+from keras_smes.training.run_folder import load_config, load_metrics
 
 CARD = Path("assets.extra") / "model_card.json"
 
@@ -43,7 +42,7 @@ def export_if_good(
     Returns:
         A `Gated`.
     """
-    metrics = read_metrics(run)
+    metrics = load_metrics(run)
     newest = _newest(Path(model_folder))
     if newest is not None and _metrics_of(newest) == metrics:
         return Gated(Verdict(True, "exported already"), newest)
@@ -66,17 +65,10 @@ def judge_run(
     """
     previous = None
     if gate.within is not None:
-        config = RunConfig.read(Path(run) / CONFIG)
+        config = load_config(run)
         parts = split_with_statistics(load(config.data, data_dir, **config.data_options))
         previous = figures_of_newest(model_folder, parts.test)
-    return gate.judge(read_metrics(run)["tasks"], previous)
-
-
-def read_metrics(run: str | Path) -> Any:
-    """Returns what a finished run's `metrics.json` holds."""
-    if not (Path(run) / METRICS).is_file():
-        raise FileNotFoundError(f"`run` must be the folder of a finished run. Received: {run}")
-    return json.loads((Path(run) / METRICS).read_text(encoding="utf-8"))
+    return gate.judge(load_metrics(run)["tasks"], previous)
 
 
 def _newest(model_folder: Path) -> Path | None:

@@ -8,7 +8,7 @@ import dataclasses
 import datetime
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,18 +20,12 @@ from keras_smes.incremental.export import export_if_good
 from keras_smes.incremental.gate import QualityGate
 from keras_smes.incremental.report import write_report
 from keras_smes.incremental.run import grown
-from keras_smes.incremental.warm_start import WarmStart
+from keras_smes.incremental.warm_start import WarmStart, digest_of
+from keras_smes.locks import locked
 from keras_smes.training.config import RunConfig, differing_keys
 from keras_smes.training.evaluate import evaluate
-from keras_smes.training.runs import (
-    CONFIG,
-    METRICS,
-    RunOptions,
-    RunRows,
-    load_run,
-    train_rows,
-    write_json,
-)
+from keras_smes.training.run_folder import METRICS, load_config, load_run, write_json
+from keras_smes.training.runs import RunOptions, RunRows, train_rows
 
 DAY = "day.json"
 
@@ -108,8 +102,9 @@ def validate_progressively(
         (the figures), `stale` (those of the first model, never trained again), `seconds` and `export`.
 
     Raises:
-        ValueError: Fewer than two days; a day in `out` is of another configuration; an engine of several
-            processes.
+        ValueError: Fewer than two days; a day in `out` is of another configuration, goes on from another run,
+            or has other rows; an engine of several processes.
+        LockedError: Another process writes into `out`.
     """
     if (name := engine_name(config.distribution)) in ("multi_worker", "parameter_server"):
         raise ValueError(
@@ -118,20 +113,18 @@ def validate_progressively(
         )
     if config.training.validation is not None:
         raise ValueError("`training.validation` must be left out: the next day is. Received: one")
-    out = Path(out)
     interactions = load(config.data, data_dir, **config.data_options)
     if run is not None:
         config, interactions = grown(config, WarmStart.read(run), interactions)
     rows = with_histories(with_statistics(interactions))
-    lines = []
-    for step in _steps(rows, (days or Days()).pairs(rows), out, run):
-        line = _read(step.folder / DAY)
-        _check_config(step, config)
-        if line is None:
-            line = _do(config, step, rows, export, options)
-            write_json(step.folder / DAY, line)
-        lines.append(line)
-        write_report({"days": lines}, out, figures)
+    steps = _steps((days or Days()).pairs(rows), Path(out), run)
+    with locked(out):
+        for step in steps:  # before the first is trained
+            _check_same(step, config, rows)
+        lines: list[dict[str, Any]] = []
+        for step in steps:
+            lines.append(_finished(step, export) or _do(config, step, rows, export, options))
+            write_report({"days": lines}, Path(out), figures)
     return {"days": lines}
 
 
@@ -146,17 +139,23 @@ class _Step(NamedTuple):
 
 
 def _steps(
-    rows: Interactions,
-    pairs: list[tuple[datetime.date, datetime.date]],
-    out: Path,
-    run: str | Path | None,
-) -> Iterator[_Step]:
-    before = None if run is None else Path(run)
-    first = before or out / pairs[0][0].isoformat()
-    for day, test_day in pairs:
-        folder = out / day.isoformat()
-        yield _Step(folder, before, first, day, test_day)
-        before = folder
+    pairs: Sequence[tuple[datetime.date, datetime.date]], out: Path, run: str | Path | None
+) -> list[_Step]:
+    folders = [out / day.isoformat() for day, _ in pairs]
+    befores = [None if run is None else Path(run), *folders]
+    first = befores[0] or folders[0]
+    return [
+        _Step(folder, before, first, *days)
+        for folder, before, days in zip(folders, befores[:-1], pairs, strict=True)
+    ]
+
+
+def _finished(step: _Step, export: Export | None) -> dict[str, Any] | None:
+    """The line of a day that nothing is left to do for."""
+    line, metrics = _read(step.folder / DAY), _read(step.folder / METRICS)
+    if line is None or metrics is None or line["tasks"] != metrics["tasks"]:
+        return None
+    return line if export is None or line["export"] is not None else None
 
 
 def _do(
@@ -180,6 +179,7 @@ def _do(
         verdict, folder = export_if_good(step.folder, export.model_folder, export.gate, parts.test)
         version = None if folder is None else int(folder.name)
         line["export"] = {"version": version, "reason": verdict.reason}
+    write_json(step.folder / DAY, line)
     return line
 
 
@@ -198,13 +198,33 @@ def _train(
     return train_rows(config, cut, step.folder, options, start)
 
 
-def _check_config(step: _Step, config: RunConfig) -> None:
-    theirs = _read(step.folder / CONFIG)
-    if theirs is not None and (differing := differing_keys(theirs, config.to_dict())):
+def _check_same(step: _Step, config: RunConfig, rows: Interactions) -> None:
+    """Rejects a finished day of another configuration, start, or rows."""
+    metrics = _read(step.folder / METRICS)
+    if metrics is None:
+        return
+    if differing := differing_keys(load_config(step.folder).to_dict(), config.to_dict()):
         raise ValueError(
             f"{step.folder} is of another configuration: go on elsewhere, with --from {step.folder}. "
             f"Received: differing keys {differing}"
         )
+    theirs, ours = metrics.get("start", {}), None if step.before is None else _digest(step.before)
+    if theirs.get("digest") != ours:
+        raise ValueError(
+            f"{step.folder} must go on from {step.before or 'no run'}: take another folder. "
+            f"Received: one from {theirs.get('run', 'no run')}, digest {theirs.get('digest')}, not {ours}"
+        )
+    description = json.loads(json.dumps(dict(_cut(rows, step).description)))
+    if differing := differing_keys(metrics["split"], description):
+        raise ValueError(
+            f"{step.folder} was trained or tested on other rows: take another folder. "
+            f"Received: differing {differing}"
+        )
+
+
+def _digest(run: Path) -> str | None:
+    """The digest of a run; of one that isn't finished none that a finished day could have."""
+    return digest_of(run) if (run / METRICS).is_file() else "unfinished"
 
 
 def _read(path: Path) -> Any:

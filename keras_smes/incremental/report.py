@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_smes.training.checkpoints import write_whole
-from keras_smes.training.runs import write_json
+from keras_smes.training.checkpoints import whole, write_whole
+from keras_smes.training.run_folder import write_json
 
 RESULTS, TABLE, FIGURE = "results.json", "README.md", "progress.png"
 # Of a task's figures, the first that it has is shown.
@@ -91,7 +91,8 @@ def draw(results: Results, path: Path) -> None:
         ax.plot(dates, [_number(v) for v in stale], color=line.get_color(), linestyle="--", marker="")
     style.label(ax, "Tested on the next day (dashed: the first model)", "test day", "")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, labelcolor=style.INK)
-    figure.savefig(path, metadata={"Software": None})
+    with whole(path) as partial:
+        figure.savefig(partial, metadata={"Software": None})
 
 
 def _number(value: float | None) -> float:

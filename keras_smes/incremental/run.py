@@ -13,7 +13,8 @@ from keras_smes.incremental.tasks import weigh_tasks
 from keras_smes.incremental.warm_start import WarmStart
 from keras_smes.tasks import BinaryTask
 from keras_smes.training.config import RunConfig, merged
-from keras_smes.training.runs import RunOptions, RunRows, hold_out, load_config, train_rows
+from keras_smes.training.run_folder import load_config
+from keras_smes.training.runs import RunOptions, RunRows, hold_out, train_rows
 
 
 def continue_run(

@@ -36,7 +36,7 @@ from keras_smes.training.learned import (
     weights_by_name,
 )
 from keras_smes.training.model import MultiTaskModel
-from keras_smes.training.runs import MODEL, SCHEMA, TRAINING, load_run, load_schema
+from keras_smes.training.run_folder import MODEL, SCHEMA, TRAINING, load_run, load_schema
 
 SAMPLE = 4096  # rows by which new experts are placed
 _NOTHING = np.empty(0)
@@ -101,8 +101,7 @@ class WarmStart:
         schema = load_schema(run)
         with np.load(run / TRAINING, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        files = [hashlib.sha256((run / name).read_bytes()).hexdigest() for name in (MODEL, TRAINING)]
-        return cls(run.name, ranker, config, schema, arrays, "-".join(digest[:16] for digest in files))
+        return cls(run.name, ranker, config, schema, arrays, digest_of(run))
 
     @property
     def first_step(self) -> int:
@@ -186,8 +185,14 @@ class WarmStart:
                 variable.assign(self.learned[name])
 
     def describe(self) -> dict[str, Any]:
-        """Returns the run's name, its optimizer's steps, and what is new: rows by table, experts, tasks."""
-        return {"run": self.name, "first_step": self.first_step, "new": self._new}
+        """Returns the run's name, digest and steps, and what is new: rows by table, experts, tasks."""
+        return {"run": self.name, "digest": self.digest, "first_step": self.first_step, "new": self._new}
+
+
+def digest_of(run: Path) -> str:
+    """Returns a digest of what is gone on from: a run's weights and optimizer."""
+    files = [hashlib.sha256((run / name).read_bytes()).hexdigest() for name in (MODEL, TRAINING)]
+    return "-".join(digest[:16] for digest in files)
 
 
 def _encoded(core: keras.Model, prepared: Prepared) -> np.ndarray:

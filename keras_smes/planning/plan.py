@@ -1,7 +1,6 @@
 """A plan: all counts of a model on a cluster, and which of them is full first."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from keras_smes.planning.traffic import (
     touched_rows,
 )
 from keras_smes.planning.workload import Workload
-from keras_smes.training.config import RunConfig, read_values
-from keras_smes.training.runs import CONFIG, METRICS, load_schema
+from keras_smes.training.config import read_values
+from keras_smes.training.run_folder import load_config, load_metrics, load_schema
 
 GB = 1e9
 
@@ -132,9 +131,9 @@ def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
     """
     path = Path(path)
     if path.is_dir():
-        metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
-        config = RunConfig.read(path / CONFIG)
-        return Workload.of_run(load_schema(path), config, len(metrics["tasks"])), Cluster()
+        return Workload.of_run(
+            load_schema(path), load_config(path), len(load_metrics(path)["tasks"])
+        ), Cluster()
     values = read_values(path)
     known = {"model": Workload, "cluster": Cluster}
     if "model" not in values or set(values) - set(known):

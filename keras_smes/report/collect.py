@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from keras_smes.diagnostics import read_routing
 from keras_smes.diagnostics.routing_csv import Measured
 from keras_smes.experiments.run import RUNS, read_runs
-from keras_smes.training.runs import CONFIG, METRICS, ROUTING
+from keras_smes.training.run_folder import CONFIG, METRICS, ROUTING
 
 NEEDED = ("tasks", "routing", "split", "environment")
 
@@ -76,7 +76,7 @@ def same_test_rows(groups: Sequence[Group]) -> bool:
 
 def _read(folder: Path, is_alone: bool) -> list[tuple[str, Run]]:
     """The runs of a folder, each with what those that are its like have in common."""
-    if (folder / METRICS).is_file() and (folder / CONFIG).is_file():
+    if (folder / METRICS).is_file() and (folder / CONFIG).is_file():  # METRICS says that all are there
         config, metrics = (_read_json(folder / name) for name in (CONFIG, METRICS))
         if missing := [name for name in NEEDED if name not in metrics]:
             raise ValueError(f"{folder / METRICS} must hold {list(NEEDED)}. Received: missing={missing}")

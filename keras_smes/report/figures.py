@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from keras_smes import viz
 from keras_smes.report.collect import Group, Run
 from keras_smes.report.svg import inline_svg
-from keras_smes.training.runs import ROUTING
+from keras_smes.training.run_folder import ROUTING
 
 OF_ROUTER = "no layer chooses experts"
 

@@ -18,7 +18,8 @@ from keras_smes.training.config import (
 from keras_smes.training.diagnosis import NonFiniteError
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import Fitted, fit_ranker
-from keras_smes.training.runs import RunOptions, evaluate_run, load_run, train_run
+from keras_smes.training.run_folder import load_run
+from keras_smes.training.runs import RunOptions, evaluate_run, train_run
 from keras_smes.training.session import Session
 
 __all__ = [

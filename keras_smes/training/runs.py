@@ -1,15 +1,9 @@
-"""A run's folder: what it has learned, how it was made, and how good it is.
+"""Trains a run, and evaluates one: from a configuration to the files of `run_folder`."""
 
-`model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer's state, which the next run
-may go on from; `config.json`; `metrics.json`; `rows.jsonl`, some test rows.
-
-Of a model that routes there is `routing.csv`, the routing by epoch. While it runs there is `checkpoints/`;
-`tensorboard/` if that is asked for.
-"""
-
+import contextlib
 import dataclasses
 import datetime
-import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,18 +16,31 @@ from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, date_range, load, split, split_with_statistics
 from keras_smes.distribution import Engine, build_engine
 from keras_smes.features.schema import Counts, FeatureSchema
-from keras_smes.training.checkpoints import write_whole
+from keras_smes.locks import locked
+from keras_smes.training.checkpoints import clear_partial, whole_set
 from keras_smes.training.config import RunConfig
 from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import Fitted, Outputs, Start, fit_ranker
 from keras_smes.training.learned import learned
+from keras_smes.training.run_folder import (
+    CHECKPOINTS,
+    CONFIG,
+    FILES,
+    METRICS,
+    MODEL,
+    ROUTING,
+    ROWS,
+    SAMPLE,
+    SCHEMA,
+    TENSORBOARD,
+    TRAINING,
+    load_run,
+    load_schema,
+    write_json,
+    write_rows,
+)
 from keras_smes.training.session import Session
-
-MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
-SCHEMA, TRAINING = "schema.json", "training.npz"
-CHECKPOINTS, TENSORBOARD, ROUTING = "checkpoints", "tensorboard", "routing.csv"
-SAMPLE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,16 +144,28 @@ def train_rows(
 
     Returns:
         What is in `metrics.json`.
+
+    Raises:
+        LockedError: Another process trains into that folder.
     """
-    options = options or RunOptions()
-    out = Path(out)
-    engine = engine or build_engine(config.distribution)
+    out, engine = Path(out), engine or build_engine(config.distribution)
+    # The processes of one training share the folder, in which the chief alone writes.
+    with locked(out) if engine.is_chief else contextlib.nullcontext():
+        return _train_rows(config, rows, out, options or RunOptions(), start, engine)
+
+
+def _train_rows(
+    config: RunConfig, rows: RunRows, out: Path, options: RunOptions, start: Start | None, engine: Engine
+) -> dict[str, Any]:
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
-    if options.fresh and engine.is_chief:
-        session.checkpoints.clear()
+    routing = out / CHECKPOINTS / ROUTING
+    if engine.is_chief:
+        clear_partial(out)
+        if options.fresh:
+            _clear(session, routing)
     verbose = options.verbose if engine.is_chief else 0
-    written = Outputs(out / TENSORBOARD if options.tensorboard else None, out / ROUTING)
+    written = Outputs(out / TENSORBOARD if options.tensorboard else None, routing)
     outputs = written if engine.is_chief else Outputs()
     fitted = fit_ranker(
         config,
@@ -164,8 +183,13 @@ def train_rows(
     if engine.is_chief:
         _write_run(out, fitted, config, metrics, rows.test, state)
         if not options.keep_checkpoints:
-            session.checkpoints.clear()
+            _clear(session, routing)
     return metrics
+
+
+def _clear(session: Session, routing: Path) -> None:
+    routing.unlink(missing_ok=True)
+    session.checkpoints.clear()
 
 
 def _measure(fitted: Fitted, rows: RunRows, engine: Engine, start: Start | None) -> dict[str, Any]:
@@ -267,43 +291,17 @@ def _write_run(
     test: Interactions,
     state: Mapping[str, Any] | None,
 ) -> None:
-    """Each file is there whole or not at all; `metrics.json`, the last one, says that all are."""
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f"partial-{MODEL}"  # Keras goes by the ending
-    fitted.ranker.save(partial)
-    partial.replace(out / MODEL)
-    if state is not None:
-        write_whole(out / TRAINING, lambda file: np.savez(file, **state))
-    write_json(out / SCHEMA, fitted.schema.to_config())
-    write_json(out / CONFIG, config.to_dict())
-    write_rows(out / ROWS, test.columns(), SAMPLE)
-    write_json(out / METRICS, metrics)
-
-
-def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
-    """Reads the ranker and the configuration of a run.
-
-    Raises:
-        FileNotFoundError: The folder is not that of a finished run.
-    """
-    config = load_config(run)
-    return keras.models.load_model(Path(run) / MODEL, compile=False), config
-
-
-def load_config(run: str | Path) -> RunConfig:
-    """Reads the configuration of a run, as `load_run` does."""
-    run = Path(run)
-    for name in (CONFIG, MODEL):
-        if not (run / name).is_file():
-            raise FileNotFoundError(
-                f"`run` must be the folder of a finished run. Received: {run} without {name}"
-            )
-    return RunConfig.from_dict(json.loads((run / CONFIG).read_text()))
-
-
-def load_schema(run: str | Path) -> FeatureSchema:
-    """Reads the fitted features of a run."""
-    return FeatureSchema.from_config(json.loads((Path(run) / SCHEMA).read_text(encoding="utf-8")))
+    routing = out / CHECKPOINTS / ROUTING
+    with whole_set(out, FILES) as write:
+        write(MODEL, fitted.ranker.save)
+        if state is not None:
+            write(TRAINING, lambda path: np.savez(path, **state))
+        if routing.is_file():
+            write(ROUTING, lambda path: shutil.copyfile(routing, path))
+        write(SCHEMA, lambda path: write_json(path, fitted.schema.to_config()))
+        write(CONFIG, lambda path: write_json(path, config.to_dict()))
+        write(ROWS, lambda path: write_rows(path, test.columns(), SAMPLE))
+        write(METRICS, lambda path: write_json(path, metrics))
 
 
 def evaluate_run(
@@ -329,19 +327,3 @@ def evaluate_run(
     )
     unusual = {"test": unusual_values(load_schema(run), parts.test)}
     return {"split": dict(parts.description), "unusual": unusual, **evaluate(ranker, parts.test)}
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Writes JSON values, readable by people and kept in order."""
-    _write_text(path, json.dumps(values, indent=2) + "\n")
-
-
-def write_rows(path: Path, columns: Mapping[str, np.ndarray], count: int) -> None:
-    """Writes the first rows as `keras-smes predict` reads them: one JSON object of features a line."""
-    lists = {name: values[:count].tolist() for name, values in columns.items()}
-    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    _write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write(text.encode()))

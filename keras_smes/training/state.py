@@ -1,7 +1,7 @@
 """The state of a training as arrays and plain values: whoever restores it goes on as if nothing had been."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -76,11 +76,6 @@ def write_variables(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarra
         variable.assign(arrays[name])
 
 
-def named(prefix: str, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns arrays under numbered names."""
-    return {f"{prefix}/{n}": values for n, values in enumerate(arrays)}
-
-
-def with_prefix(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns those arrays whose names begin with the prefix."""
+def with_prefix(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those arrays, or variables, whose names begin with the prefix."""
     return {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}

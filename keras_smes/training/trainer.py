@@ -20,13 +20,13 @@ from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.session import Session
 from keras_smes.training.state import (
     Progress,
-    named,
     read_variables,
     state_variables,
     with_prefix,
     write_variables,
 )
 
+_SELECTED = "selected"
 Monitor = Callable[[int], Mapping[str, float]]
 Validate = Callable[[], tuple[Mapping[str, float], Figures]]
 
@@ -97,21 +97,23 @@ class Trainer:
         self.session, self.curves, self.monitor, self.verbose = session, curves, monitor, verbose
         self.progress = Progress()
         self._variables = state_variables(model)
-        self._best: list[np.ndarray] = []  # the core's weights of the selected epoch
+        self._best: dict[str, np.ndarray] = {}  # weights and optimizer of the selected epoch
         self._since = time.monotonic()
 
     def resume(self, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Goes back to a state that a `Session` read."""
-        best = with_prefix("selected", arrays)
+        best = with_prefix(_SELECTED, arrays)
         state = {name: values for name, values in arrays.items() if name not in best}
         write_variables(self._variables, state)
-        self.progress, self._best = Progress.from_dict(progress), list(best.values())
+        self.progress = Progress.from_dict(progress)
+        self._best = {name.removeprefix(f"{_SELECTED}/"): values for name, values in best.items()}
 
     def train(self) -> Progress:
         """Trains to the end, or until there is nothing more to wait for.
 
         Returns:
-            The `Progress`; the model has the weights that the configuration selects.
+            The `Progress`; the model has the weights that the configuration selects, and its optimizer the
+            slots and the step of the same epoch.
 
         Raises:
             NonFiniteError: A loss or gradient is not finite. The last checkpoint is from before.
@@ -124,7 +126,7 @@ class Trainer:
             self._close_epoch(epoch, logs)
             self._write()
         if self._best:
-            self.model.core.set_weights(self._best)
+            write_variables(self._learned(), self._best)
         return self._timed()
 
     def _run_epoch(self, epoch: int) -> dict[str, float]:
@@ -156,7 +158,7 @@ class Trainer:
             selected = _after(selected, epoch, figures, self.config.select)
             stopping = _after(stopping, epoch, figures, self.config.early_stopping)
         if selected.epoch == epoch:
-            self._best = [np.array(values, copy=True) for values in self.model.core.get_weights()]
+            self._best = read_variables(self._learned())
         if self.curves is not None:
             self.curves.scalars(self._steps_done(), logs)
         if self.monitor is not None:
@@ -183,9 +185,14 @@ class Trainer:
         if self.session is None:
             return
         # All processes read at the same time, one writes.
-        arrays = {**read_variables(self._variables), **named("selected", self._best)}
+        best = {f"{_SELECTED}/{name}": values for name, values in self._best.items()}
+        arrays = {**read_variables(self._variables), **best}
         if self.engine.is_chief:
             self.session.write(self._steps_done(), self._timed().to_dict(), arrays)
+
+    def _learned(self) -> dict[str, Any]:
+        """What an epoch is selected with: all that a next run goes on from."""
+        return with_prefix("model", self._variables) | with_prefix("optimizer", self._variables)
 
     def _timed(self) -> Progress:
         now = time.monotonic()

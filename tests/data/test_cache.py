@@ -1,5 +1,6 @@
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,34 @@ def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     cached(tmp_path, "numbers", RECIPE, build)
 
 
-def test_the_slower_of_two_builders_takes_what_the_faster_made(tmp_path: Path) -> None:
-    def overtaken(out: Path) -> dict[str, object]:
-        cached(tmp_path, "numbers", RECIPE, build)
-        return {"count": 99}
+def test_the_slower_of_two_builders_waits_and_takes_what_the_faster_made(tmp_path: Path) -> None:
+    is_building, may_end, found = threading.Event(), threading.Event(), []
 
-    folder, values = cached(tmp_path, "numbers", RECIPE, overtaken)
-    assert values["count"] == 3
+    def slow(out: Path) -> dict[str, object]:
+        is_building.set()
+        assert may_end.wait(30)
+        return build(out)
+
+    first = threading.Thread(target=lambda: found.append(cached(tmp_path, "numbers", RECIPE, slow)))
+    first.start()
+    assert is_building.wait(30)
+    second = threading.Thread(target=lambda: found.append(cached(tmp_path, "numbers", RECIPE, never)))
+    second.start()
+    second.join(0.3)
+    assert second.is_alive()
+    may_end.set()
+    first.join()
+    second.join()
+    assert found[0] == found[1]
+    assert list(tmp_path.iterdir()) == [found[0][0]]
+
+
+def test_what_a_killed_builder_left_is_cleared(tmp_path: Path) -> None:
+    folder, _ = cached(tmp_path, "numbers", RECIPE, build)
+    folder.rename(tmp_path / f".{folder.name}")  # as a process that was killed before the renaming leaves it
+    (tmp_path / f".{folder.name}" / "half").write_text("")
+    assert cached(tmp_path, "numbers", RECIPE, build)[0] == folder
+    assert not (folder / "half").exists()
     assert list(tmp_path.iterdir()) == [folder]
 
 

@@ -74,6 +74,12 @@ def test_dates_are_read(tmp_path):
         ({"models": {"a": {"depth": 1}}}, r"model 'a': .*unknown=\['depth'\]"),
         ({"models": {"a": {"seed": 1}}}, r"must leave \['seed'\] to the experiment. Received: model 'a'"),
         ({"models": {"a": {"training": {"validation": {"days": 1}}}}}, "make `split` end before"),
+        ({"common": {"training": {"select": {"task": "click"}}}}, "`training.select` is not for experiments"),
+        (
+            {"trials": {"short": {"training": {"early_stopping": {"task": "click"}}}}},
+            "`training.early_stopping` is not for experiments.*model 'smes/short'",
+        ),
+        ({"common": {"distribution": {"engine": "mirrored"}}}, "`distribution` is not for experiments"),
         ({"common": {"experts": {"width": 1}}}, r"unknown=\['width'\]"),
         ({"split": {"from": 1}}, r"`split` must be among .*unknown=\['from'\]"),
         ({"split": {"test_from": "May"}}, "`test_from` must be a date"),

@@ -14,6 +14,7 @@ pytest.importorskip("polars", reason='needs the extra "data"')
 from keras_smes.cli import main
 from keras_smes.experiments import Experiment, run_experiment, write_report
 from keras_smes.experiments.run import append_run, check_part, read_runs
+from keras_smes.locks import locked
 
 pytestmark = pytest.mark.tensorflow
 
@@ -92,6 +93,21 @@ def test_killed_and_taken_up_it_gives_the_same(config, undisturbed):
     results = run_experiment(Experiment.read(config), out, figures=False)
     assert len((out / "runs.jsonl").read_text().splitlines()) == 4 + 1
     assert quality(results) == quality(undisturbed)
+
+
+def test_a_second_process_of_the_same_seeds_is_rejected_and_of_others_is_not(config, undisturbed, capsys):
+    out = config.parent / "shared"
+    out.mkdir()
+    lines = (config.parent / "undisturbed" / "runs.jsonl").read_text().splitlines()
+    of_one = [line for line in lines if json.loads(line)["seed"] == 1]
+    (out / "runs.jsonl").write_text("\n".join(of_one) + "\n")
+    with locked(out, "seed-0"):  # as a process with --part 0 2 does
+        command = ["experiment", str(config), "--out", str(out), "--no-figures"]
+        for part in (["0", "2"], ["0", "1"]):
+            assert main([*command, "--part", *part]) == 2
+            assert f"its seed-0 held by process {os.getpid()} on" in capsys.readouterr().err
+        assert main([*command, "--part", "1", "2"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "results.json", "runs.jsonl"]
 
 
 def test_figures_and_report_need_no_run(config, undisturbed):

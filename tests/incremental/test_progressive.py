@@ -4,6 +4,7 @@ import datetime
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,74 @@ def test_killed_at_a_days_boundary_and_within_a_day_it_gives_the_same(undisturbe
     for mine, other in zip(ours.variables, theirs.variables, strict=True):
         assert np.array(mine).tobytes() == np.array(other).tobytes(), mine.path
     assert main([*arguments, "--epochs", "2"]) == 2  # days of another configuration
+
+
+@pytest.fixture
+def days(undisturbed, tmp_path):
+    """A copy of the finished days, by date."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    shutil.copytree(undisturbed / "days", tmp_path / "days")
+    return [tmp_path / "days" / line["day"] for line in results(undisturbed)]
+
+
+def test_finished_days_are_taken_as_they_are(days, tmp_path):
+    before = [(day / "metrics.json").stat().st_mtime_ns for day in days]
+    assert main(command(tmp_path, "--no-figures")) == 0
+    assert [(day / "metrics.json").stat().st_mtime_ns for day in days] == before
+
+
+def rejected(tmp_path, capsys, *options):
+    """What is said of a command that is rejected before it trains or writes anything."""
+    state = {path: path.read_bytes() for path in (tmp_path / "days").rglob("*") if path.is_file()}
+    assert main(command(tmp_path, "--no-figures", *options)) == 2
+    now = {path: path.read_bytes() for path in (tmp_path / "days").rglob("*") if path.is_file()}
+    assert now == state
+    return capsys.readouterr().err
+
+
+def test_days_that_go_on_from_another_run_are_rejected(days, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(days[-1], other)
+    message = f"{days[0]} must go on from {other}"
+    assert message in rejected(tmp_path, capsys, "--from", str(other))
+
+
+def test_days_of_another_first_day_are_rejected(days, tmp_path, capsys):
+    error = rejected(tmp_path, capsys, "--from-date", days[1].name)
+    assert f"{days[1]} must go on from no run" in error
+    shutil.rmtree(days[0])
+    assert f"{days[1]} must go on from {days[0]}" in rejected(tmp_path, capsys)
+
+
+def test_a_day_that_was_trained_again_is_not_taken_for_the_one_before(days, tmp_path, capsys):
+    shutil.copy(days[3] / "model.keras", days[1] / "model.keras")
+    assert f"{days[2]} must go on from {days[1]}" in rejected(tmp_path, capsys)
+
+
+def test_days_of_other_rows_are_rejected(days, tmp_path, capsys):
+    metrics = json.loads((days[2] / "metrics.json").read_text())
+    metrics["split"]["train"]["rows"] += 1
+    (days[2] / "metrics.json").write_text(json.dumps(metrics))
+    assert f"{days[2]} was trained or tested on other rows" in rejected(tmp_path, capsys)
+
+
+def test_an_export_that_is_asked_for_later_is_made(days, tmp_path):
+    for day in days:
+        line = json.loads((day / "day.json").read_text())
+        (day / "day.json").write_text(json.dumps({**line, "export": None}))  # as without --export-to
+    models = tmp_path / "models"
+    gate = ["--gate", "click", "auc", "--at-least", "0.99", "--export-to", str(models)]
+    assert main(command(tmp_path, "--no-figures", *gate)) == 3
+    assert all("not 0.9900" in line["export"]["reason"] for line in results(tmp_path))
+
+
+def test_a_second_process_is_rejected(days, tmp_path, capsys):
+    hold = "import sys, keras_smes.locks as l\nwith l.locked(sys.argv[1]): print(flush=True); input()"
+    arguments = [sys.executable, "-c", hold, str(tmp_path / "days")]
+    first = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first.stdout.readline()
+    assert f"held by process {first.pid} on " in rejected(tmp_path, capsys)
+    first.communicate("\n")
 
 
 def _without_clock(lines):

@@ -1,0 +1,85 @@
+"""A run's folder: what it has learned, how it was made, and how good it is.
+
+`model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer's state, which the next run
+may go on from: that of the selected epoch, as the weights; `config.json`; `rows.jsonl`, some test rows; of a
+model that routes `routing.csv`, the routing by epoch; `metrics.json`, which says that all of these are there
+and of one training.
+
+While it runs there is `checkpoints/`, with the routing so far; `tensorboard/` if that is asked for. One
+process at a time writes there (`.lock`).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.training.checkpoints import write_whole
+from keras_smes.training.config import RunConfig
+
+MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
+SCHEMA, TRAINING = "schema.json", "training.npz"
+CHECKPOINTS, TENSORBOARD, ROUTING = "checkpoints", "tensorboard", "routing.csv"
+# What is written at the end of a training; the last one says that all are there.
+FILES = (CONFIG, MODEL, TRAINING, SCHEMA, ROWS, ROUTING, METRICS)
+SAMPLE = 8
+
+
+def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
+    """Reads the ranker and the configuration of a run.
+
+    Raises:
+        FileNotFoundError: The folder is not that of a finished run, or a process was killed while it replaced
+            the run.
+    """
+    config = load_config(run)
+    return keras.models.load_model(Path(run) / MODEL, compile=False), config
+
+
+def load_config(run: str | Path) -> RunConfig:
+    """Reads the configuration of a run, as `load_run` does."""
+    check_finished(run)
+    return RunConfig.from_dict(json.loads((Path(run) / CONFIG).read_text(encoding="utf-8")))
+
+
+def load_metrics(run: str | Path) -> dict[str, Any]:
+    """Reads what `metrics.json` holds of a run, as `load_run` does."""
+    check_finished(run)
+    metrics: dict[str, Any] = json.loads((Path(run) / METRICS).read_text(encoding="utf-8"))
+    return metrics
+
+
+def check_finished(run: str | Path) -> None:
+    """Rejects a folder that isn't that of a finished run."""
+    for name in (CONFIG, MODEL, METRICS):
+        if not (Path(run) / name).is_file():
+            raise FileNotFoundError(
+                "`run` must be the folder of a finished run: train it, again if that was stopped. "
+                f"Received: {run} without {name}"
+            )
+
+
+def load_schema(run: str | Path) -> FeatureSchema:
+    """Reads the fitted features of a run, as `load_run` does."""
+    check_finished(run)
+    return FeatureSchema.from_config(json.loads((Path(run) / SCHEMA).read_text(encoding="utf-8")))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON values, readable by people and kept in order."""
+    _write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def write_rows(path: Path, columns: Mapping[str, np.ndarray], count: int) -> None:
+    """Writes the first rows as `keras-smes predict` reads them: one JSON object of features a line."""
+    lists = {name: values[:count].tolist() for name, values in columns.items()}
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    _write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda file: file.write(text.encode()))
