@@ -1,13 +1,12 @@
 """How well scores order continuous labels such as watch time: XAUC, over all rows or within users."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_smes.metrics.ids import of_known
-from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
+from keras_smes.metrics.ranking import GroupedResult, Pairs, Reduction, check_reduction, share_of
 from keras_smes.metrics.rows import (
     FINITE,
     ID,
@@ -16,6 +15,8 @@ from keras_smes.metrics.rows import (
     canonical_order,
     counted,
     opens_group,
+    scaled_by_group,
+    sum_before,
     sum_by,
 )
 
@@ -99,21 +100,10 @@ def gxauc(
     )
     user_n, (label_n, score_n, weight_n), unknown = of_known(user_n, label_n, score_n, weight_n)
     pairs = _count_pairs(label_n, score_n, weight_n, user_n)
-    weights_u = {"impressions": pairs.weight_u, "positives": pairs.positives_u}
-    return average_over_users(pairs.share_u, weights_u.get(reduction), pairs.rows_u, unknown)
+    return pairs.averaged(reduction, unknown)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pairs:
-    """Each user's share of pairs in order (NaN without pairs), weight, weight of labels above 0, and rows."""
-
-    share_u: Vector
-    weight_u: Vector
-    positives_u: Vector
-    rows_u: Vector
-
-
-def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> _Pairs:
+def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:
     """Counts pairs by user, in the order of the users.
 
     Sorted by label, and by score among equal labels, the pairs out of order are the inversions of the
@@ -124,6 +114,8 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDA
     opens_user_n = opens_group(user_n)
     opens_score_n = opens_user_n | opens_group(score_n)
     user_n = np.cumsum(opens_user_n) - 1
+    weight_u, positives_u = sum_by(user_n, weight_n), sum_by(user_n, weight_n * (label_n > 0))
+    weight_n = scaled_by_group(weight_n, opens_user_n)
     user_of_score = user_n[opens_score_n]
     tied_u = sum_by(user_of_score, _pairs_apart(opens_score_n, opens_group(label_n), weight_n))
     rank_n = np.cumsum(opens_score_n) - 1
@@ -134,11 +126,10 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDA
     label_n, weight_n, rank_n = label_n[by_label], weight_n[by_label], rank_n[by_label]
     apart_u = _pairs_apart(opens_user_n, opens_group(label_n), weight_n)
     lost_u = _inversions(rank_n, weight_n, user_n, len(apart_u))
-    won_u = np.clip(apart_u - lost_u - tied_u / 2, 0, apart_u)  # rounding of fractional weights
-    return _Pairs(
-        share_u=np.divide(won_u, apart_u, out=np.full(len(apart_u), np.nan), where=apart_u > 0),
-        weight_u=sum_by(user_n, weight_n),
-        positives_u=sum_by(user_n, weight_n * (label_n > 0)),
+    return Pairs(
+        share_u=share_of(apart_u - lost_u - tied_u / 2, apart_u),
+        weight_u=weight_u,
+        positives_u=positives_u,
         rows_u=np.diff(np.flatnonzero(opens_user_n), append=len(user_n)),
     )
 
@@ -148,14 +139,8 @@ def _pairs_apart(opens_outer_n: Flags, opens_inner_n: Flags, weight_n: Vector) -
     opens_n = opens_outer_n | opens_inner_n
     outer_g = (np.cumsum(opens_outer_n) - 1)[opens_n]
     weight_g = sum_by(np.cumsum(opens_n) - 1, weight_n)
-    before_g = _sum_before(weight_g, opens_outer_n[opens_n], outer_g)
+    before_g = sum_before(weight_g, opens_outer_n[opens_n])
     return sum_by(outer_g, weight_g * before_g)
-
-
-def _sum_before(value_x: NDArray[Any], opens_x: Flags, group_x: Numbers) -> NDArray[Any]:
-    """Sum of the values before each one in its group; groups lie one after the other."""
-    before_x = np.cumsum(value_x) - value_x
-    return before_x - before_x[opens_x][group_x]
 
 
 def _inversions(rank_n: Numbers, weight_n: Vector, user_n: Numbers, num_users: int) -> Vector:
@@ -171,7 +156,7 @@ def _inversions(rank_n: Numbers, weight_n: Vector, user_n: Numbers, num_users: i
     for bit in reversed(range(int(rank_n.max(initial=0)).bit_length())):
         one_n = (rank_n >> bit & 1).astype(bool)
         opens_n = opens_group(group_n)
-        ones_before_n = _sum_before(weight_n * one_n, opens_n, np.cumsum(opens_n) - 1)
+        ones_before_n = sum_before(weight_n * one_n, opens_n)
         lost_u += np.bincount(user_n, np.where(one_n, 0.0, weight_n * ones_before_n), num_users)
         group_n = 2 * (np.cumsum(opens_n) - 1) + one_n
         order = _stable_order(group_n, opens_n, one_n)
@@ -183,11 +168,10 @@ def _stable_order(group_n: Numbers, opens_n: Flags, one_n: Flags) -> Numbers:
     """Sorts rows by the group that they split into, a counting sort: zeros of a group, then its ones."""
     size_g = np.bincount(group_n, minlength=2 * int(opens_n.sum()))
     start_g = np.cumsum(size_g) - size_g
-    parent_n = group_n >> 1
     nth_n = np.where(
         one_n,
-        _sum_before(one_n.astype(np.intp), opens_n, parent_n),
-        _sum_before((~one_n).astype(np.intp), opens_n, parent_n),
+        sum_before(one_n.astype(np.intp), opens_n),
+        sum_before((~one_n).astype(np.intp), opens_n),
     )
     order = np.empty(len(group_n), np.intp)
     order[start_g[group_n] + nth_n] = np.arange(len(group_n))

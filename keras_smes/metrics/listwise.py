@@ -87,7 +87,7 @@ def ndcg(
     _, user_n = np.unique(user_n, return_inverse=True)
     rows_u, positives_u = np.bincount(user_n), sum_by(user_n, label_n > 0)
     ndcg_u = np.full(len(rows_u), np.nan)
-    for lists in user_lists(label_n, score_n, user_n):
+    for lists in user_lists(_gains(label_n, user_n, len(rows_u)), score_n, user_n):
         ndcg_u[lists.users] = _ndcg_of_lists(metric, lists)
     ndcg_u[positives_u == 0] = np.nan
     weights_u: dict[str, NDArray[Any]] = {"impressions": rows_u, "positives": positives_u}
@@ -134,14 +134,21 @@ def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterat
 
 
 def keras_rs_ndcg(k: int | None) -> Any:
-    """Returns keras-rs' metric; it shuffles ties, but `user_lists` has none."""
+    """Returns keras-rs' metric of given gains; it shuffles ties, but `user_lists` has none."""
     if k is not None:
         check_count("k", k)
     try:
         from keras_rs.metrics import NDCG
     except ImportError as error:
         raise ImportError("NDCG needs keras-rs: pip install 'keras_smes[ranking]'") from error
-    return NDCG(k=k)
+    return NDCG(k=k, gain_fn=lambda gains: gains)
+
+
+def _gains(label_n: NDArray[Any], user_n: NDArray[np.intp], num_users: int) -> NDArray[Any]:
+    """Gains `2**y - 1` over `2**max(y)` of the user: the NDCG is the same, and none is beyond float32."""
+    highest_u = np.zeros(num_users)
+    np.maximum.at(highest_u, user_n, label_n)
+    return -np.expm1(-label_n * np.log(2.0)) * np.exp2(label_n - highest_u[user_n])
 
 
 def _ndcg_of_lists(metric: Any, lists: UserLists) -> NDArray:

@@ -17,6 +17,8 @@ from keras_smes.metrics.rows import (
     canonical_order,
     counted,
     opens_group,
+    scaled_by_group,
+    sum_before,
     sum_by,
 )
 
@@ -78,8 +80,7 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) 
         labels=(labels, BINARY), scores=(scores, FINITE), weights=(weights, WEIGHT)
     )
     pairs = _count_pairs(label_n, score_n, weight_n, np.zeros(len(label_n), np.int8))
-    every = float(pairs.positives_u.sum()) * float(pairs.negatives_u.sum())
-    return float(pairs.won_u.sum()) / every if every else float("nan")
+    return float(pairs.share_u[0]) if len(pairs.share_u) else float("nan")
 
 
 def gauc(
@@ -127,10 +128,7 @@ def gauc(
     )
     user_n, (label_n, score_n, weight_n), unknown = of_known(user_n, label_n, score_n, weight_n)
     pairs = _count_pairs(label_n, score_n, weight_n, user_n)
-    every_u = pairs.positives_u * pairs.negatives_u
-    auc_u = np.divide(pairs.won_u, every_u, out=np.full(len(every_u), np.nan), where=every_u > 0)
-    weights_u = {"impressions": pairs.positives_u + pairs.negatives_u, "positives": pairs.positives_u}
-    return average_over_users(auc_u, weights_u.get(reduction), pairs.rows_u, unknown)
+    return pairs.averaged(reduction, unknown)
 
 
 def log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -195,16 +193,27 @@ def average_over_users(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Pairs:
-    """Each user's weights of positives, of negatives and of (positive, negative) pairs in order; and rows."""
+class Pairs:
+    """Each user's share of pairs in order (NaN without pairs), weight, weight of labels above 0, and rows."""
 
+    share_u: Vector
+    weight_u: Vector
     positives_u: Vector
-    negatives_u: Vector
-    won_u: Vector
-    rows_u: Vector
+    rows_u: NDArray[np.intp]
+
+    def averaged(self, reduction: Reduction, unknown: int) -> GroupedResult:
+        """Averages the shares over users; `unknown` rows belong to none."""
+        weights_u = {"impressions": self.weight_u, "positives": self.positives_u}
+        return average_over_users(self.share_u, weights_u.get(reduction), self.rows_u, unknown)
 
 
-def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: Vector) -> _Pairs:
+def share_of(won_u: Vector, every_u: Vector) -> Vector:
+    """The share of pairs that are won, NaN where there are none; rounding takes none out of [0, 1]."""
+    nothing_u = np.full(len(every_u), np.nan)
+    return np.divide(np.clip(won_u, 0, every_u), every_u, out=nothing_u, where=every_u > 0)
+
+
+def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:
     """Counts pairs by user, in the order of the users; a tie counts half.
 
     The counts are float64, which holds halves exactly up to 2**52 pairs.
@@ -214,11 +223,15 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: Vec
     opens_user_n = opens_group(user_n)
     opens_n = opens_user_n | opens_group(score_n)
     tie_n = np.cumsum(opens_n) - 1  # g runs over groups of rows with the same user and score
-    user_g = np.cumsum(opens_user_n)[opens_n] - 1
-    positives_g, negatives_g = sum_by(tie_n, label_n * weight_n), sum_by(tie_n, (1 - label_n) * weight_n)
-    positives_u, negatives_u = sum_by(user_g, positives_g), sum_by(user_g, negatives_g)
-    of_users_before_u = np.cumsum(negatives_u) - negatives_u
-    below_g = np.cumsum(negatives_g) - negatives_g - of_users_before_u[user_g]
+    user_n = np.cumsum(opens_user_n) - 1
+    user_g = user_n[opens_n]
+    scaled_n = scaled_by_group(weight_n, opens_user_n)
+    positives_g, negatives_g = sum_by(tie_n, label_n * scaled_n), sum_by(tie_n, (1 - label_n) * scaled_n)
+    below_g = sum_before(negatives_g, opens_user_n[opens_n])
     won_u = sum_by(user_g, positives_g * (below_g + negatives_g / 2))
-    rows_u = np.diff(np.flatnonzero(opens_user_n), append=len(user_n))
-    return _Pairs(positives_u, negatives_u, won_u, rows_u)
+    return Pairs(
+        share_u=share_of(won_u, sum_by(user_g, positives_g) * sum_by(user_g, negatives_g)),
+        weight_u=sum_by(user_n, weight_n),
+        positives_u=sum_by(user_n, label_n * weight_n),
+        rows_u=np.diff(np.flatnonzero(opens_user_n), append=len(user_n)),
+    )

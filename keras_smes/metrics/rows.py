@@ -85,5 +85,40 @@ def opens_group(*sorted_keys: NDArray[Any]) -> NDArray[np.bool_]:
     return opens_n
 
 
+def sum_before(value_x: NDArray[Any], opens_x: NDArray[np.bool_]) -> NDArray[Any]:
+    """Sum of the values before each one in its group; groups lie one after the other.
+
+    Whole numbers are summed up over all groups, which is exact, and what came before a group is taken away.
+    Others never leave their group: a heavy one would leave its rounding in all that follow.
+    """
+    before_x = np.zeros_like(value_x)
+    if is_whole(value_x) or opens_x.sum() <= 1:
+        before_x[1:] = np.cumsum(value_x)[:-1]
+        return before_x - before_x[opens_x][np.cumsum(opens_x) - 1]
+    place_x = np.arange(len(value_x))
+    place_x -= np.maximum.accumulate(np.where(opens_x, place_x, 0))
+    before_x[1:] = np.where(opens_x[1:], 0, value_x[:-1])
+    reach, longest = 1, int(place_x.max())
+    while reach <= longest:  # then each sum is of the last `reach` values
+        before_x[reach:] += np.where(place_x[reach:] >= reach, before_x[:-reach], 0)
+        reach *= 2
+    return before_x
+
+
+def is_whole(value_x: NDArray[Any]) -> bool:
+    """Whether values are whole numbers, at least 0, whose sums in float64 are exact."""
+    if value_x.dtype.kind != "f":
+        return True
+    return bool(value_x.sum() < 2**53 and (value_x == np.rint(value_x)).all())
+
+
+def scaled_by_group(weight_n: Vector, opens_n: NDArray[np.bool_]) -> Vector:
+    """Weights times a power of 2 for each group, so that products of them neither vanish nor overflow."""
+    if is_whole(weight_n):
+        return weight_n
+    heaviest_g = np.maximum.reduceat(weight_n, np.flatnonzero(opens_n))
+    return np.ldexp(weight_n, -np.frexp(heaviest_g)[1][np.cumsum(opens_n) - 1])
+
+
 def sum_by(group_x: NDArray[np.intp], value_x: NDArray[Any]) -> Vector:
     return np.bincount(group_x, value_x).astype(np.float64, copy=False)

@@ -9,16 +9,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_smes.metrics.exact_sums import PLACES, exact_sums, rounded
 from keras_smes.metrics.host_calls import call_on_host, is_traced, wait_for_host_calls
 from keras_smes.metrics.ids import as_ids, joined
 from keras_smes.metrics.rows import BINARY, FINITE, ID, WEIGHT, Rule, Vector, counted
 
 Tensor = Any
 State = dict[str, NDArray[Any]]
-
-FRACTION = 2.0**30  # fixed point: sums hold values to 1e-9
-LARGEST = 2.0**32  # of one value; sums hold 2e9 of them
-LOW = 2**32 - 1
 
 
 class StreamingMetric(keras.metrics.Metric, abc.ABC):
@@ -200,9 +197,9 @@ class RowMetric(StreamingMetric):
 class SumMetric(StreamingMetric):
     """A streaming metric made of sums over rows, such as the log loss: its state has one size.
 
-    Sums are whole numbers, in fixed point to 1e-9 a row: they add up to the same in any order.
-    `state()["sums"]` is int64 `[2, ...]`, a high and a low word; states of workers may be added up by
-    an all-reduce.
+    Sums are exact, and rounded once in `result()`, whatever the size of weights. `state()["sums"]` is
+    int64 `[PLACES, NUM_SUMS, num_bins]`, see `exact_sums`; states of workers may be added up by an
+    all-reduce.
     """
 
     NUM_SUMS: ClassVar[int] = 2
@@ -219,12 +216,14 @@ class SumMetric(StreamingMetric):
     def _state_of_rows(self, *columns: NDArray) -> State:
         columns = tuple(column.astype(np.float64) for column in columns)
         bin_n, state = self._bins(columns[1]), self._empty()
-        for i, value_n in enumerate(self._values(*columns)):
-            state["sums"][:, i] = _fixed_point_sums(value_n, bin_n, self.num_bins)
+        with np.errstate(over="ignore"):  # rejected by name below
+            values = self._values(*columns)
+        for i, value_n in enumerate(values):
+            state["sums"][:, i] = exact_sums(value_n, bin_n, self.num_bins)
         return state
 
     def _empty(self) -> State:
-        return {"sums": np.zeros((2, self.NUM_SUMS, self.num_bins), np.int64)}
+        return {"sums": np.zeros((PLACES, self.NUM_SUMS, self.num_bins), np.int64)}
 
     def _join(self, parts: list[State]) -> State:
         return {"sums": np.sum([part["sums"] for part in parts], axis=0)}
@@ -233,23 +232,11 @@ class SumMetric(StreamingMetric):
         return {name: (array.shape, array.dtype) for name, array in state.items()}
 
     def _measure(self, sums: NDArray[np.int64]) -> float:  # type: ignore[override]
-        high, low = sums.astype(np.float64)
-        return self._measure_sums(high * (2.0**32 / FRACTION) + low / FRACTION)
+        return self._measure_sums(rounded(sums))
 
     @abc.abstractmethod
     def _measure_sums(self, sums: Vector) -> float:
         """The figure of the sums `[NUM_SUMS, num_bins]`."""
-
-
-def _fixed_point_sums(value_n: Vector, bin_n: NDArray[np.intp], num_bins: int) -> NDArray[np.int64]:
-    """Exact sums by bin, as high and low words, `[2, bins]`."""
-    if np.abs(value_n).max(initial=0) >= LARGEST:
-        raise ValueError(f"Weighted values must be under {LARGEST:.0f}. Received: {np.abs(value_n).max()}")
-    fixed_n = np.rint(value_n * FRACTION).astype(np.int64)
-    sums = np.zeros((2, num_bins), np.int64)
-    np.add.at(sums[0], bin_n, fixed_n >> 32)
-    np.add.at(sums[1], bin_n, fixed_n & LOW)
-    return sums
 
 
 def _to_numpy(name: str, values: Any) -> NDArray:
