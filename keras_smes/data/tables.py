@@ -14,10 +14,12 @@ _IDS_AT_A_TIME = 4_000_000
 
 
 def _integer(text: pl.Expr) -> pl.Expr:
-    # A column with gaps that once was a pandas one has its integers written as 1.0.
+    # A column with gaps that once was a pandas one has its integers written as 1.0. Digits stay digits: a
+    # float would make neighbours beyond 2**53 one; what only a float can read, such as 1e3, must be below.
+    digits = text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
     number = text.cast(pl.Float64, strict=False)
-    whole = pl.when(number.floor() == number).then(number.cast(pl.Int64, strict=False))
-    return pl.coalesce(text.cast(pl.Int64, strict=False), whole)
+    whole = (number.floor() == number) & (number.abs() < 2**53)
+    return pl.coalesce(digits, pl.when(whole).then(number.cast(pl.Int64, strict=False)))
 
 
 def _label(text: pl.Expr) -> pl.Expr:

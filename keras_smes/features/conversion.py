@@ -94,7 +94,7 @@ def _integers_of_floats(name: str, array: np.ndarray) -> np.ndarray:
     _refuse_first(name, array, ~whole, "integers")
     # From here on neighbouring integers are one and the same float.
     exact = 2.0 ** (np.finfo(array.dtype).nmant + 1)
-    _refuse_first(name, array, np.abs(present) > exact, f"ids that {array.dtype.name} holds exactly")
+    _refuse_first(name, array, np.abs(present) >= exact, f"ids that {array.dtype.name} holds exactly")
     return present.astype(np.int64)
 
 

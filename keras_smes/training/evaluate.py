@@ -125,8 +125,14 @@ def _figures(task: Task, observed_b: np.ndarray, scores_b: np.ndarray, users_b: 
     figures = _of_numbers(observed_b, scores_b, users_b)
     if isinstance(task, OrdinalTask):
         for threshold, value in zip(task.thresholds, task.level_values[1:], strict=True):
-            figures[f"auc_at_{threshold:g}"] = _or_none(auc(observed_b >= value, scores_b))
+            figures[f"auc_at_{_short(threshold)}"] = _or_none(auc(observed_b >= value, scores_b))
     return figures
+
+
+def _short(number: float) -> str:
+    """Returns a number in six digits, or in as many as it has: two thresholds never share a name."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number).removesuffix(".0")
 
 
 def _of_events(labels_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> Figures:

@@ -37,6 +37,35 @@ def test_reads_the_declared_columns_with_their_types(tmp_path: Path) -> None:
     assert frame.schema["bought"] == pl.Int8
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("9007199254740993.0", 2**53 + 1),
+        ("-9007199254740993.000", -(2**53) - 1),
+        ("9223372036854775807.0", 2**63 - 1),
+        ("9223372036854775808.0", None),
+        ("7.", 7),
+        ("1e3", 1000),
+        ("1.5e1", 15),
+        ("9.007199254740993e15", None),  # a float is all that reads it, and none holds it
+        ("6.5", None),
+        ("6.50", None),
+        ("10", 10),
+        (".0", 0),
+    ],
+)
+def test_integers_keep_each_digit(tmp_path: Path, text: str, expected: int | None) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"id\n{text}\n", encoding="utf-8")
+    if expected is None:
+        with pytest.raises(
+            ValueError, match=rf"row 2: must be an int64 integer. Received: '{re.escape(text)}'"
+        ):
+            read_table(path, [Column("id", "integer")])
+    else:
+        assert read_table(path, [Column("id", "integer")])["id"].to_list() == [expected]
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_bytes(b"\xef\xbb\xbfuser,bought\r\n1,0\r\n2,1\r\n")

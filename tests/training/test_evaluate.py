@@ -12,7 +12,7 @@ from keras_smes.data import simulate, split
 from keras_smes.distribution import Engine
 from keras_smes.training import evaluate
 from keras_smes.training.batches import preprocess
-from keras_smes.training.evaluate import score
+from keras_smes.training.evaluate import score, score_figures
 
 pytestmark = pytest.mark.tensorflow
 
@@ -128,6 +128,16 @@ def test_odds_of_watch_time_sum_to_the_watch_time(ranker, parts):
     logits = core.predict(preprocess(ranker, rows.columns()), verbose=0)
     odds = np.asarray(ranker.get_layer("scores")(logits)["odds"])
     assert odds.mean() == pytest.approx(rows.labels()["seconds"].mean(), rel=0.1)
+
+
+def test_each_threshold_has_a_figure_of_its_own():
+    """Of thresholds that are one number in six digits: the AUC at each is that of its own level."""
+    task = OrdinalTask("plays", thresholds=(1, 1_000_000, 1_000_001, 1_000_001.5))
+    plays = np.array([0.0, 5, 1_000_000, 1_000_001, 1_000_002], np.float32)
+    scores = np.array([0.1, 0.5, 0.2, 0.4, 0.3])
+    figures = score_figures([task], {"plays": scores}, {"plays": plays}, np.zeros(5, int))["plays"]
+    by_hand = {"1": 4 / 4, "1e+06": 3 / 6, "1000001": 4 / 6, "1000001.5": 2 / 4}
+    assert {name: figures[f"auc_at_{name}"] for name in by_hand} == pytest.approx(by_hand)
 
 
 def test_figures_are_those_of_scikit_learn_on_the_rows_that_count(figures, scores, parts):
