@@ -19,6 +19,7 @@ UNUSUAL = {
     "vocabulary": "not in the vocabulary: shares one row of the table with all others that are not",
     "hashed": "every value is hashed to a row of the table",
     "number": "NaN and infinities count as missing",
+    "model": "whatever the model makes of it: it isn't one of build_ranker",
 }
 
 
@@ -75,6 +76,8 @@ def _feature(item: ServedInput) -> dict[str, Any]:
 
 
 def _treatment(item: ServedInput) -> str:
+    if not item.takes_any:
+        return "model"
     if item.is_length:
         return "length"
     if item.spec.dtype.is_floating:

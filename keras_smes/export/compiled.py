@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_smes.export.inputs import is_built_ranker
+
 Tensor = Any
 
 
@@ -36,9 +38,9 @@ def with_compiled_core(ranker: keras.Model) -> keras.Model:
     Raises:
         ValueError: The ranker has no `preprocessor` and `core`, as `build_ranker` gives it.
     """
-    names = {layer.name for layer in ranker.layers}
-    if not {"preprocessor", "core"} <= names:
-        raise ValueError(f"`ranker` must be one of `build_ranker`. Received: layers={sorted(names)}")
+    if not is_built_ranker(ranker):
+        names = sorted(layer.name for layer in ranker.layers)
+        raise ValueError(f"`ranker` must be one of `build_ranker`. Received: layers={names}")
     compiled = CompiledCore(ranker.get_layer("core"), name="compiled_core")
     replaced = {ranker.get_layer("core"): compiled}
     raw = {

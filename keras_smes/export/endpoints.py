@@ -8,7 +8,8 @@
 | `regress_TASK`, `regress` | tf.Examples `[B]` | that task's score; the fused one |
 | `routing` | raw features `[B, ...]` | executed experts and the tasks' gates |
 
-`fused`, `order` and `regress` are there if a fusion is: which task counts how much is nobody's guess.
+`fused`, `order` and `regress` are there if a fusion is. `classify` and `regress` take the tasks of one score
+per row, and need inputs that a tf.Example can hold. `routing` needs one layer that routes.
 """
 
 import dataclasses
@@ -19,9 +20,9 @@ import keras
 import tensorflow as tf
 
 from keras_smes.export.compiled import with_compiled_core
-from keras_smes.export.inputs import Inputs, filled
+from keras_smes.export.inputs import Inputs, filled, is_built_ranker
 from keras_smes.export.sides import run_once_a_side
-from keras_smes.export.tf_examples import parse_examples
+from keras_smes.export.tf_examples import have_examples, parse_examples
 from keras_smes.features.schema import check_name
 
 Tensor = Any
@@ -72,9 +73,11 @@ def make_endpoints(
         return score(parse_examples(examples["inputs"], inputs))
 
     made = {"serving_default": Endpoint(score, specs), "rank": _rank(scorer, inputs, fusion)}
-    made |= _of_examples(score_examples, tasks, fusion is not None or FUSED in ranker.output)
-    if (router := router_of(ranker)) is not None:
-        made["routing"] = Endpoint(_explanation(ranker, router, inputs), specs)
+    single = [task for task in tasks if tuple(ranker.output[task].shape[1:]) in ((), (1,))]
+    if single and have_examples(inputs):
+        made |= _of_examples(score_examples, single, fusion is not None or FUSED in ranker.output)
+    if (route := routing_of(ranker)) is not None:
+        made["routing"] = Endpoint(_explanation(route, inputs), specs)
     return made
 
 
@@ -92,14 +95,25 @@ def tasks_of(ranker: keras.Model, fusion: Fusion | None = None) -> list[str]:
 
 
 def _named(scores: Scores, fusion: Fusion | None) -> Scores:
-    fused = {} if fusion is None else {FUSED: fusion(scores)}
+    fused = {} if fusion is None else {FUSED: flat(fusion(scores))}
     return {name: tf.cast(score, tf.float32) for name, score in {**scores, **fused}.items()}
 
 
+def flat(score: Tensor) -> Tensor:
+    """Returns a score per row, `[B]` or `[B, 1]`, as `[B]`."""
+    return tf.reshape(score, [-1]) if score.shape.rank == 2 and score.shape[1] == 1 else score
+
+
 def _rows(columns: Columns, inputs: Inputs) -> Tensor:
-    """How many rows a request has: those of an input without default, which can't be left out."""
+    """How many rows a request has: those of an input without default, which can't be left out.
+
+    Where all have defaults: those of any that isn't left out, and so has not one row.
+    """
     needed = [name for name in columns if inputs[name].default is None]
-    return tf.shape(columns[(needed or list(columns))[0]])[0]
+    if needed:
+        return tf.shape(columns[needed[0]])[0]
+    rows_n = tf.stack([tf.shape(column)[0] for column in columns.values()])
+    return tf.where(tf.reduce_min(rows_n) == 0, 0, tf.reduce_max(rows_n))
 
 
 def _rank(ranker: keras.Model, inputs: Inputs, fusion: Fusion | None) -> Endpoint:
@@ -127,36 +141,39 @@ def _of_examples(
 
     def classify(examples: Columns) -> Scores:
         scores = score(examples)
-        scores_bt = tf.stack([scores[task] for task in tasks], axis=1)
+        scores_bt = tf.stack([flat(scores[task]) for task in tasks], axis=1)
         return {
             "classes": tf.repeat(tf.constant([tasks]), tf.shape(scores_bt)[0], axis=0),
             "scores": scores_bt,
         }
 
     def regress(name: str) -> Endpoint:
-        return Endpoint(lambda examples: {"outputs": score(examples)[name]}, specs, "regress")
+        return Endpoint(lambda examples: {"outputs": flat(score(examples)[name])}, specs, "regress")
 
     made = {"classify": Endpoint(classify, specs, "classify")}
     made |= {f"regress_{task}": regress(task) for task in tasks}
     return {**made, "regress": regress(FUSED)} if has_fused else made
 
 
-def router_of(ranker: keras.Model) -> keras.layers.Layer | None:
-    """Returns the layer of the ranker's core that can say where instances go, if there is one."""
-    if "core" not in [layer.name for layer in ranker.layers]:
+def routing_of(ranker: keras.Model) -> Callable[[Columns], dict[str, Tensor]] | None:
+    """Returns what says where instances go, from raw columns, if one layer of the ranker routes."""
+    model = ranker.get_layer("core") if is_built_ranker(ranker) else ranker
+    routers = [layer for layer in model.layers if hasattr(layer, "route")]
+    if len(routers) != 1:
         return None
-    routers = [layer for layer in ranker.get_layer("core").layers if hasattr(layer, "route")]
-    return routers[0] if len(routers) == 1 else None
+    (router,) = routers
+    encoder = keras.Model(model.input, router.input)
+    if model is ranker:
+        return lambda columns: router.route(encoder(columns, training=False))
+    preprocessor = ranker.get_layer("preprocessor")
+    return lambda columns: router.route(encoder(preprocessor(columns), training=False))
 
 
 def _explanation(
-    ranker: keras.Model, router: keras.layers.Layer, inputs: Inputs
+    route: Callable[[Columns], dict[str, Tensor]], inputs: Inputs
 ) -> Callable[[Columns], Scores]:
-    encoder = keras.Model(ranker.get_layer("core").input, router.input)
-
     def explain(columns: Columns) -> Scores:
-        rows = filled(columns, inputs, _rows(columns, inputs))
-        routing = router.route(encoder(ranker.get_layer("preprocessor")(rows), training=False))
+        routing = route(filled(columns, inputs, _rows(columns, inputs)))
         weights_bte, expert_bm = routing["weights"], routing["executed"]
         is_expert_bm = expert_bm < weights_bte.shape[2]
         gates_btm = tf.gather(weights_bte, tf.where(is_expert_bm, expert_bm, 0), axis=2, batch_dims=1)

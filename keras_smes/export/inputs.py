@@ -1,6 +1,7 @@
 """What a served ranker takes: its raw inputs, with what the schema says about each."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +24,14 @@ class ServedInput:
         spec: `tf.TensorSpec`, rows first, named as the input.
         feature: The feature that it belongs to, or `None` if no schema says.
         default: Array `[1, ...]` that stands where a request leaves the input out, or `None`.
+        takes_any: Whether every value of the type is an input, unknown ids and NaN too, as for each input
+            of `build_ranker`'s models. Others say nothing of it.
     """
 
     spec: tf.TensorSpec
     feature: Feature | None = None
     default: np.ndarray | None = None
+    takes_any: bool = True
 
     @property
     def of_user(self) -> bool:
@@ -43,6 +47,45 @@ class ServedInput:
     def is_length(self) -> bool:
         """Whether it counts the values of a row of another input."""
         return self.owner != self.spec.name
+
+
+def is_built_ranker(model: keras.Model) -> bool:
+    """Whether a model has the parts that `build_ranker` gives it."""
+    return {"preprocessor", "core"} <= {layer.name for layer in model.layers}
+
+
+def named_model(model: keras.Model) -> keras.Model:
+    """Returns a functional or sequential model as one from a dict of inputs to a dict of outputs.
+
+    Those of a dict keep their names; others are named after the layers that they come from.
+
+    Raises:
+        ValueError: The inputs of the model aren't known, or two of them, or two outputs, have one name.
+    """
+    if isinstance(model, keras.Sequential) and model.built:
+        model = keras.Model(model.inputs, model.outputs)
+    if not hasattr(model, "output_names"):
+        raise ValueError(
+            "`ranker` must be a functional model, or a sequential one that is built: of others the inputs "
+            f"aren't known. `keras.Model(inputs, ranker(inputs))` makes one. Received: ranker={model!r}"
+        )
+    if isinstance(model.input, dict) and isinstance(model.output, dict):
+        return model
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer)]
+    names = {id(layer.output): layer.name for layer in layers}
+    inputs = _named("inputs", model.input, model.inputs, [names[id(tensor)] for tensor in model.inputs])
+    outputs = _named("outputs", model.output, model.outputs, model.output_names)
+    with warnings.catch_warnings():  # Keras would have the tensors of unnamed inputs named as their layers
+        warnings.simplefilter("ignore", UserWarning)
+        return keras.Model(inputs, outputs)
+
+
+def _named(kind: str, structure: Any, tensors: list[Tensor], names: list[str]) -> dict[str, Tensor]:
+    if isinstance(structure, dict):
+        return structure
+    if len(set(names)) < len(names):
+        raise ValueError(f"`ranker` must have {kind} of different names: make it a dict. Received: {names}")
+    return dict(zip(names, tensors, strict=True))
 
 
 def served_inputs(ranker: keras.Model, schema: FeatureSchema | None) -> dict[str, ServedInput]:
@@ -63,7 +106,8 @@ def served_inputs(ranker: keras.Model, schema: FeatureSchema | None) -> dict[str
         for name, tensor in ranker.input.items()
     }
     if schema is None:
-        return {name: ServedInput(spec) for name, spec in specs.items()}
+        takes_any = is_built_ranker(ranker)
+        return {name: ServedInput(spec, takes_any=takes_any) for name, spec in specs.items()}
     owners = {name: feature for feature in schema.features for name in feature.input_specs}
     if set(owners) != set(specs):
         differing = sorted(set(owners) ^ set(specs))

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_smes.export.endpoints import FUSED, ORDER, Fusion, router_of, tasks_of
+from keras_smes.export.endpoints import FUSED, ORDER, Fusion, flat, routing_of, tasks_of
 from keras_smes.export.inputs import Inputs
 from keras_smes.export.sample_rows import sample_rows
-from keras_smes.export.tf_examples import MISSING
+from keras_smes.export.tf_examples import example_type, missing
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,15 +59,25 @@ def make_questions_without_optional(
     """Returns a question for each signature that leaves out what has a default; none if nothing has.
 
     Not for a warm-up: the default is one row, and a server with batching on wants as many as the others.
+    A request that leaves out all that has a row per instance is one of a single row.
     """
     optional = [name for name, item in inputs.items() if item.default is not None]
     asker = _Asker(ranker, inputs, fusion)
     questions = []
     for name in signatures if optional else ():
-        asked, answer = asker.ask(name, asker.rows(rows, seed=rows, without=optional))
+        count = rows if _tells_rows(name, inputs) else 1
+        asked, answer = asker.ask(name, asker.rows(count, seed=rows, without=optional))
         left = {alias: value for alias, value in asked.items() if alias not in optional}
-        questions.append(Question(name, rows, left, answer))
+        questions.append(Question(name, count, left, answer))
     return questions
+
+
+def _tells_rows(signature: str, inputs: Inputs) -> bool:
+    """Whether an input that can't be left out has a row per instance; a tf.Example always is one."""
+    if signature not in ("serving_default", "rank", "routing"):
+        return True
+    needed = [item for item in inputs.values() if item.default is None]
+    return any(signature != "rank" or not item.of_user for item in needed)
 
 
 class _Asker:
@@ -96,7 +106,7 @@ class _Asker:
     def _scores(self, columns: Arrays) -> tuple[Arrays, Arrays]:
         scores = self._ranker(_tensors(columns), training=False)
         if self._fusion is not None:
-            scores = {**scores, FUSED: self._fusion(scores)}
+            scores = {**scores, FUSED: flat(self._fusion(scores))}
         return columns, {name: np.asarray(score, np.float32) for name, score in scores.items()}
 
     def _rank(self, columns: Arrays) -> tuple[Arrays, Arrays]:
@@ -110,23 +120,20 @@ class _Asker:
 
     def _classify(self, columns: Arrays) -> tuple[Arrays, Arrays]:
         asked, scores = self._scores(columns)
-        values = np.stack([scores[task] for task in self._tasks], axis=1)
-        classes = np.array([[task.encode() for task in self._tasks]] * len(values), object)
+        single = [task for task in self._tasks if scores[task].size == len(scores[task])]
+        values = np.stack([scores[task].ravel() for task in single], axis=1)
+        classes = np.array([[task.encode() for task in single]] * len(values), object)
         return self._examples(asked), {"classes": classes, "scores": values}
 
     def _regress(self, signature: str, columns: Arrays) -> tuple[Arrays, Arrays]:
         asked, scores = self._scores(columns)
         name = signature.removeprefix("regress").removeprefix("_") or FUSED
-        return self._examples(asked), {"outputs": scores[name]}
+        return self._examples(asked), {"outputs": scores[name].ravel()}
 
     def _routing(self, columns: Arrays) -> tuple[Arrays, Arrays]:
-        core, router = self._ranker.get_layer("core"), router_of(self._ranker)
-        assert router is not None
-        rows = self._ranker.get_layer("preprocessor")(_tensors(columns))
-        routing = {
-            name: np.asarray(t)
-            for name, t in router.route(keras.Model(core.input, router.input)(rows)).items()
-        }
+        route = routing_of(self._ranker)
+        assert route is not None
+        routing = {name: np.asarray(values) for name, values in route(_tensors(columns)).items()}
         experts = np.where(routing["executed"] < routing["weights"].shape[2], routing["executed"], -1)
         padded_bte = np.pad(routing["weights"], [(0, 0), (0, 0), (0, 1)])  # the last one, -1, weighs nothing
         gates = np.take_along_axis(padded_bte, experts[:, None].astype(np.int64), axis=2)
@@ -142,18 +149,18 @@ class _Asker:
             if item.is_length:
                 continue
             value = columns[name][row]
-            if item.spec.shape.rank == 2:
+            if not item.spec.shape[1:].is_fully_defined():
                 value = value[: max(0, columns[f"{name}_length"][row])]
-            elif _is(value, MISSING[item.spec.dtype] if item.default is None else item.default[0]):
+            elif _are(value, missing(item)):
                 continue  # what an example leaves out is read as just that
             feature = example.features.feature[name]
             kinds = {"int64": feature.int64_list, "float32": feature.float_list, "string": feature.bytes_list}
-            kinds[item.spec.dtype.name].value.extend(np.atleast_1d(value).tolist())
+            kinds[example_type(item).name].value.extend(np.ravel(value).tolist())
         return example.SerializeToString()
 
 
-def _is(value: Any, other: Any) -> bool:
-    return bool(value == other or (value != value and other != other))  # NaN is NaN
+def _are(values: Any, others: Any) -> bool:
+    return bool(np.all((values == others) | ((values != values) & (others != others))))  # NaN is NaN
 
 
 def _tensors(columns: Arrays) -> dict[str, Any]:

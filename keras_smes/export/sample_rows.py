@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_smes.export.inputs import Inputs, ServedInput
 
@@ -35,7 +36,8 @@ def _column(item: ServedInput, count: int, rng: np.random.Generator) -> np.ndarr
     dtype = item.spec.dtype.as_numpy_dtype
     if item.is_length:  # too short and too long ones among them
         return rng.integers(-1, VALUES + 2, shape).astype(dtype)
-    known, unseen = _known(item, rng), UNSEEN[item.spec.dtype.name]
+    known = _known(item, rng)
+    unseen = UNSEEN[item.spec.dtype.name] if item.takes_any else known
     column = np.empty(shape, object)
     for index in np.ndindex(shape):
         values: Sequence[Any] = unseen if rng.random() < 0.2 else known
@@ -48,10 +50,12 @@ def _known(item: ServedInput, rng: np.random.Generator) -> Sequence[Any]:
     vocabulary = getattr(item.feature, "vocabulary", None)
     if vocabulary:
         return vocabulary
-    if item.spec.dtype.name == "float32":
+    if item.spec.dtype.is_floating:
         return _numbers(item, rng)
+    if item.spec.dtype != tf.string and not item.takes_any:
+        return (0, 1)  # in range, whatever table they are numbers of a row of
     words = [int(number) for number in rng.integers(0, 1000, 8)]
-    return words if item.spec.dtype.name == "int64" else [f"word {word}" for word in words]
+    return [f"word {word}" for word in words] if item.spec.dtype == tf.string else words
 
 
 def _numbers(item: ServedInput, rng: np.random.Generator) -> Sequence[float]:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_smes.export.endpoints import Fusion, make_endpoints
-from keras_smes.export.inputs import served_inputs
+from keras_smes.export.inputs import named_model, served_inputs
 from keras_smes.export.signature_defs import complete_signatures
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.serving.servable import DEFAULT_SIGNATURE
@@ -30,8 +30,8 @@ def write_saved_model(
     tasks. The graph holds no Python and nothing of this package, and unless asked for no XLA.
 
     Args:
-        ranker: A functional model from a dict of raw columns to a dict of scores, as `build_ranker`
-            makes it.
+        ranker: A functional or sequential model, such as `build_ranker` makes. Inputs and outputs of a dict
+            keep its names, others are named after the layers that they come from.
         folder: Where to; must not exist.
         schema: The ranker's `FeatureSchema`: which features are the user's, and which may be left out.
             Defaults to `None`: all are the candidates', and needed.
@@ -49,6 +49,7 @@ def write_saved_model(
         raise ValueError(
             f"Export needs the TensorFlow backend. Received: backend={keras.backend.backend()!r}"
         )
+    ranker = named_model(ranker)
     inputs = served_inputs(ranker, schema)
     endpoints = make_endpoints(ranker, inputs, fusion, xla)
     names = list(endpoints) if signatures is None else list(signatures)

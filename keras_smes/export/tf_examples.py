@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_smes.export.inputs import Inputs, ServedInput
@@ -30,20 +31,44 @@ def parse_examples(serialized: Tensor, inputs: Inputs) -> dict[str, Tensor]:
     parsed = tf.io.parse_example(serialized, {name: _parser(item) for name, item in values.items()})
     columns: dict[str, Tensor] = {}
     for name, item in values.items():
-        if isinstance(parsed[name], tf.RaggedTensor):
+        if isinstance(parsed[name], tf.RaggedTensor):  # of any length
             columns |= _padded(name, parsed[name], inputs)
         else:
             columns[name] = tf.cast(parsed[name], item.spec.dtype)
     return columns
 
 
+def example_type(item: ServedInput) -> tf.DType:
+    """The type of the values in an example, which knows one type of integers."""
+    dtype: tf.DType = tf.int64 if item.spec.dtype == tf.int32 else item.spec.dtype
+    return dtype
+
+
+def have_examples(inputs: Inputs) -> bool:
+    """Whether an example can hold all inputs: by their types, and rows of one shape or of one list."""
+    lists = {item.owner for item in inputs.values() if item.is_length}
+    return all(
+        example_type(item) in MISSING and (name in lists or item.spec.shape[1:].is_fully_defined())
+        for name, item in inputs.items()
+        if not item.is_length
+    )
+
+
+def missing(item: ServedInput) -> np.ndarray:
+    """What stands for a value that an example leaves out, of the shape of a row."""
+    if item.default is not None:
+        return item.default[0]
+    return np.full(item.spec.shape[1:], MISSING[example_type(item)], example_type(item).as_numpy_dtype)
+
+
 def _parser(item: ServedInput) -> Any:
-    if item.spec.shape.rank == 1:
-        default = MISSING[item.spec.dtype] if item.default is None else item.default[0]
-        return tf.io.FixedLenFeature([], item.spec.dtype, default)
-    return tf.io.RaggedFeature(item.spec.dtype, row_splits_dtype=tf.int64)
+    shape = item.spec.shape[1:]
+    if shape.is_fully_defined():
+        return tf.io.FixedLenFeature(shape, example_type(item), missing(item))
+    return tf.io.RaggedFeature(example_type(item), row_splits_dtype=tf.int64)
 
 
 def _padded(name: str, lists: tf.RaggedTensor, inputs: Inputs) -> dict[str, Tensor]:
     length = next(other for other, item in inputs.items() if item.is_length and item.owner == name)
-    return {name: lists.to_tensor(), length: tf.cast(lists.row_lengths(), tf.int32)}
+    padded = tf.cast(lists.to_tensor(), inputs[name].spec.dtype)
+    return {name: padded, length: tf.cast(lists.row_lengths(), tf.int32)}

@@ -11,7 +11,7 @@ from keras_smes.checks import check_counts
 from keras_smes.export.audit import audit
 from keras_smes.export.card import write_card
 from keras_smes.export.endpoints import Fusion, tasks_of
-from keras_smes.export.inputs import served_inputs
+from keras_smes.export.inputs import named_model, served_inputs
 from keras_smes.export.prove import Proof, prove
 from keras_smes.export.publish import publish
 from keras_smes.export.questions import make_questions, make_questions_without_optional
@@ -56,7 +56,7 @@ def export_version(
     """Publishes a ranker as a version that TF Serving loads, once it is proved to answer as Keras does.
 
     Args:
-        ranker: A functional model as `build_ranker` makes it.
+        ranker: A functional or sequential model, such as `build_ranker` makes; see `write_saved_model`.
         model_folder: Folder of the model, which holds one directory a version.
         schema: The ranker's `FeatureSchema`; see `write_saved_model`. Defaults to `None`.
         fusion: From the scores by task to one score `[B]`. Defaults to `None`.
@@ -78,6 +78,7 @@ def export_version(
         FileExistsError: There is such a version already.
     """
     sizes = check_counts("batch_sizes", list(batch_sizes))
+    ranker = named_model(ranker)
     inputs = served_inputs(ranker, schema)
     seen: dict[str, Any] = {}
 

@@ -102,10 +102,12 @@ def test_mixed_precision_serves_float32(tmp_path):
     np.testing.assert_allclose(served, expected, atol=1e-5)
 
 
-def test_only_models_of_named_features_are_exported(tmp_path):
-    inputs = keras.Input((3,))
-    with pytest.raises(ValueError, match="dict of named features"):
-        write_saved_model(keras.Model(inputs, keras.layers.Dense(1)(inputs)), tmp_path / "1")
+def test_features_are_named_after_their_layers_where_there_is_no_dict(tmp_path):
+    inputs = keras.Input((3,), name="age")
+    write_saved_model(keras.Model(inputs, keras.layers.Dense(1, name="click")(inputs)), tmp_path / "1")
+    signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    assert list(signature.structured_input_signature[1]) == ["age"]
+    assert list(signature.structured_outputs) == ["click"]
 
 
 def _typed(rows):
