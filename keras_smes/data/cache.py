@@ -11,6 +11,7 @@ from typing import Any
 from keras_smes.locks import locked
 
 MANIFEST = "manifest.json"
+_END = 64 * 1024
 
 
 def cache_folder(folder: str | Path | None = None) -> Path:
@@ -18,9 +19,27 @@ def cache_folder(folder: str | Path | None = None) -> Path:
     return Path(folder or os.environ.get("KERAS_SMES_CACHE") or Path.home() / ".cache" / "keras_smes")
 
 
-def fingerprints(paths: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Returns the name, the size and the time of the last change of each file, by which it is known again."""
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+def fingerprints(paths: Iterable[Path]) -> list[tuple[str, int, int, str]]:
+    """Returns of each file by what it is known again: name, size, time of change, and a hash of its end.
+
+    The end of a Parquet file is its footer, with the size and the statistics of each of its columns; of other
+    files it is the last 64 KiB.
+    """
+    found = []
+    for path in paths:
+        status = path.stat()
+        end = hashlib.sha256(_end(path, status.st_size)).hexdigest()[:16]
+        found.append((path.name, status.st_size, status.st_mtime_ns, end))
+    return found
+
+
+def _end(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(size - 8, 0))
+        last = file.read()
+        footer = int.from_bytes(last[:4], "little") + 8 if last[4:] == b"PAR1" else _END
+        file.seek(max(size - footer, 0))
+        return file.read()
 
 
 def cached(

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from keras_smes.data.cache import fingerprints
 from keras_smes.data.column_types import as_day, as_day_or_none, scan_in_normal_form
 from keras_smes.data.interactions import Interactions, complete_dates
 from keras_smes.data.roles import SplitDates
@@ -119,6 +120,18 @@ class StoredInteractions:
         """
         chosen = self.parts if parts is None else sorted(parts, key=lambda part: part.name)
         return dataclasses.replace(self.roles, frame=self.scan(chosen).collect())
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns what a result of these rows depends on, as JSON values: their files, roles and dates."""
+        names = [part.name for part in self.parts]
+        return {
+            "files": {
+                layer: fingerprints(self.folder / layer / name for name in names) for layer in self.layers
+            },
+            "roles": [self.roles.user, self.roles.time, self.roles.date, self.roles.time_zone],
+            "columns": self.roles.frame.columns,
+            "dates": [str(self.first), str(self.last)],
+        }
 
     def dates(self) -> tuple[datetime.date, datetime.date]:
         """Returns the first and the last date present."""

@@ -22,7 +22,7 @@ from keras_smes.data.roles import History
 from keras_smes.data.statistics import EVERYTHING, chosen, count_past, statistics_of_rows, with_statistics
 from keras_smes.data.stored import Part, StoredInteractions, StoredSplit
 
-FORMAT = 1  # of the files; another number makes them anew
+FORMAT = 2  # of the files; another number makes them anew
 # Keys, each on each day, that are counted at a time. Fewer take less memory and more passes over the rows.
 SHARE_ROWS = 2_000_000
 _ROW_GROUP = 100_000
@@ -33,7 +33,8 @@ def store_past(
 ) -> StoredInteractions:
     """Adds the statistics and histories that the data set names, as `with_statistics` does in memory.
 
-    The files are made on the first call and used again by later ones of the same options.
+    The files are made on the first call and used again by later ones of the same options, as long as the
+    files of the rows are the same, by `fingerprints`.
 
     Args:
         stored: All rows, since earlier ones are the past of later ones.
@@ -57,7 +58,7 @@ def store_past(
         return stored
     recipe = {
         "format": FORMAT,
-        "layers": stored.layers,
+        "rows": stored.fingerprint(),
         "frozen_from": str(frozen_from),
         "tasks": stored.roles.event_columns,
         "half_life": stored.roles.half_life,

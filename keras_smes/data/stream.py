@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from keras_smes.checks import check_count
 from keras_smes.data.cache import cached
@@ -23,7 +24,7 @@ from keras_smes.data.stored import Part, StoredInteractions
 Prepare = Callable[[Arrays, Arrays], tuple[Arrays, ...]]
 Matrices = dict[str, np.ndarray]
 
-FORMAT = 1  # of prepared files; another number makes them anew
+FORMAT = 2  # of prepared files; another number makes them anew
 CHUNK_PARTS = 4
 
 
@@ -69,8 +70,8 @@ class Stream:
         """Prepares all parts now and keeps them as files, so that epochs read what is prepared already.
 
         Args:
-            recipe: JSON values that decide what `prepare` makes, such as the schema's configuration: files
-                of the same recipe are used again.
+            recipe: JSON values that decide what `prepare` makes of the rows, such as the configuration of a
+                fitted schema: files of the same recipe and of the same rows are used again.
             verbose: `0` shows no progress, `1` a bar. Defaults to `1`.
         """
         places = {dtype: [list(place[:2]) for place in own] for dtype, own in self._packing.places.items()}
@@ -79,16 +80,15 @@ class Stream:
             "format": FORMAT,
             "prepare": dict(recipe),
             "places": places,
-            "layers": stored.layers,
-            "columns": stored.roles.frame.columns,
-            "dates": [str(stored.first), str(stored.last)],
+            "rows": stored.fingerprint(),
+            "schema": stored.roles.schema.to_config(),
         }
         self._prepared, _ = cached(stored.folder, "prepared", whole, lambda out: self._write(out, verbose))
 
     def _write(self, out: Path, verbose: int) -> dict[str, int]:
         for part in track(self.stored.parts, "Preparing rows", verbose):
             for dtype, matrix in self._made([part]).items():
-                np.save(out / f"{part.name}.{dtype}.npy", matrix)
+                _save(out / part.name, dtype, matrix)
         return {"rows": len(self.stored)}
 
     def _made(self, parts: list[Part]) -> Matrices:
@@ -100,12 +100,7 @@ class Stream:
         if self._prepared is None:
             return self._made(parts)
         return {
-            dtype: np.concatenate(
-                [
-                    np.load(self._prepared / f"{part.name}.{dtype}.npy", allow_pickle=dtype == "object")
-                    for part in parts
-                ]
-            )
+            dtype: np.concatenate([_load(self._prepared / part.name, dtype) for part in parts])
             for dtype in self._packing.places
         }
 
@@ -164,3 +159,23 @@ class Stream:
         # Cut by TensorFlow: a step through Python a batch would be slower than many models.
         batches = chunks.prefetch(1).rebatch(self.batch_size)
         return batches.map(self._packing.unpack, num_parallel_calls=2, deterministic=True).prefetch(4)
+
+
+def _save(path: Path, dtype: str, matrix: np.ndarray) -> None:
+    """Writes a matrix of a part; strings as Parquet, since NumPy would pickle them."""
+    if dtype != "object":
+        np.save(f"{path}.{dtype}.npy", matrix, allow_pickle=False)
+        return
+    columns = {str(number): values.tolist() for number, values in enumerate(matrix.T)}
+    try:
+        strings = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"`prepare` must make arrays of numbers or of str. Received: {error}") from error
+    strings.write_parquet(f"{path}.strings.parquet")
+
+
+def _load(path: Path, dtype: str) -> np.ndarray:
+    if dtype == "object":
+        return pl.read_parquet(f"{path}.strings.parquet").to_numpy()
+    matrix: np.ndarray = np.load(f"{path}.{dtype}.npy", allow_pickle=False)
+    return matrix

@@ -1,0 +1,128 @@
+"""What was computed of stored rows is computed anew when their files change, whatever their names."""
+
+import datetime
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from keras_smes.data.cache import fingerprints
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.roles import KeyGroup
+from keras_smes.data.statistics import with_statistics
+from keras_smes.data.stored import Part, StoredInteractions
+from keras_smes.data.stored_past import store_past
+from keras_smes.data.stream import Stream
+from keras_smes.features.schema import FeatureSchema, IntegerCategory, StringCategory
+
+START = datetime.datetime(2026, 1, 1)
+SCHEMA = FeatureSchema((IntegerCategory("item"), StringCategory("word")))
+
+
+def rows(days: range, flipped: bool = False) -> pl.DataFrame:
+    """A row an hour of some days."""
+    hours = range(24 * days.start, 24 * days.stop)
+    moments = [START + datetime.timedelta(hours=hour) for hour in hours]
+    return pl.DataFrame(
+        {
+            "user": [hour % 5 for hour in hours],
+            "item": [hour % 7 for hour in hours],
+            "word": [("", "Ulm", "a\x00b\x00", "übér 京", "x" * 300)[hour % 5] for hour in hours],
+            "click": pl.Series([(hour % 2) ^ flipped for hour in hours], dtype=pl.Int8),
+            "at": moments,
+            "day": [moment.date() for moment in moments],
+        }
+    )
+
+
+def interactions(frame: pl.DataFrame, time_zone: str = "UTC") -> Interactions:
+    statistics = (KeyGroup("item", ("item",)),)
+    return Interactions(
+        "mine", frame, "user", "at", "day", ("click",), SCHEMA, {}, statistics, time_zone=time_zone
+    )
+
+
+def store(folder: Path, *parts: pl.DataFrame, time_zone: str = "UTC") -> StoredInteractions:
+    (folder / "rows").mkdir(exist_ok=True)
+    made = []
+    for number, part in enumerate(parts):
+        part.write_parquet(folder / "rows" / f"{number}.parquet")
+        made.append(Part(f"{number}.parquet", dict(part["day"].value_counts().rows())))
+    return StoredInteractions(interactions(parts[0].clear(), time_zone), folder, tuple(made))
+
+
+def assert_up_to_date(folder: Path, *parts: pl.DataFrame, **options: str) -> None:
+    found = store_past(store(folder, *parts, **options), verbose=0).read().columns()
+    expected = with_statistics(interactions(pl.concat(parts), **options)).columns()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_a_changed_label_changes_the_statistics(tmp_path: Path) -> None:
+    assert_up_to_date(tmp_path, rows(range(4)), rows(range(4, 6)))
+    assert_up_to_date(tmp_path, rows(range(4), flipped=True), rows(range(4, 6)))
+
+
+def test_one_more_day_is_one_more_part(tmp_path: Path) -> None:
+    assert_up_to_date(tmp_path, rows(range(4)))
+    assert_up_to_date(tmp_path, rows(range(4)), rows(range(4, 6)))
+    assert_up_to_date(tmp_path, rows(range(3)))
+
+
+def test_another_time_zone_has_other_days(tmp_path: Path) -> None:
+    assert_up_to_date(tmp_path, rows(range(6)))
+    assert_up_to_date(tmp_path, rows(range(6)), time_zone="Asia/Shanghai")
+
+
+def test_a_file_of_the_same_size_and_time_is_told_by_its_footer(tmp_path: Path) -> None:
+    paths = [tmp_path / "rows.parquet"]
+    frame = rows(range(4))
+    found = []
+    for users in (frame["user"], frame["user"] + 1):
+        frame.with_columns(users).write_parquet(paths[0], compression="uncompressed")
+        os.utime(paths[0], ns=(1, 1))
+        found.append((paths[0].stat().st_size, fingerprints(paths)))
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]
+
+
+def prepared(stored: StoredInteractions) -> dict[str, np.ndarray]:
+    stream = Stream(stored, 16)
+    stream.store({}, verbose=0)
+    (chunk,) = stream.chunks()
+    return chunk
+
+
+def test_prepared_rows_follow_their_files_and_their_schema(tmp_path: Path) -> None:
+    before = prepared(store(tmp_path, rows(range(2))))
+    after = prepared(store(tmp_path, rows(range(2), flipped=True)))
+    np.testing.assert_array_equal(after["float32"], 1 - before["float32"])
+    assert before["object"][:, 0].tolist() == rows(range(2))["word"].to_list()
+
+
+def test_no_pickle_is_kept_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+    load: Callable[..., np.ndarray] = np.load
+    monkeypatch.setattr(
+        np, "load", lambda *a, **k: loaded.append(k.get("allow_pickle", False)) or load(*a, **k)
+    )
+    chunk = prepared(store(tmp_path, rows(range(2))))
+    assert set(chunk) == {"int64", "float32", "object"}
+    assert not any(loaded)
+    assert len(loaded) == 2
+    kept = [path for path in tmp_path.glob("prepared-*/*") if path.suffix == ".npy"]
+    for path in kept:
+        load(path, allow_pickle=False)  # raises where an array is pickled
+
+
+def test_what_only_pickle_could_keep_is_rejected(tmp_path: Path) -> None:
+    stored = store(tmp_path, rows(range(2)))
+    stream = Stream(
+        stored, 16, lambda columns, labels: ({"x": np.array([{}] * len(labels["click"]))}, labels)
+    )
+    with pytest.raises(ValueError, match="`prepare` must make arrays of numbers or of str"):
+        stream.store({}, verbose=0)
+    assert not list(tmp_path.glob("prepared-*"))
