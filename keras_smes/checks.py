@@ -3,8 +3,21 @@
 import itertools
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from typing import Any
+
+NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what TF Serving takes as a tensor name
+
+
+def check_name(argument: str, name: Any) -> str:
+    """Returns `name` if TF Serving takes it as the name of a tensor."""
+    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+        raise ValueError(
+            f"`{argument}` must match {NAME_PATTERN.pattern}, as names of served tensors do. "
+            f"Received: {argument}={name!r}"
+        )
+    return name
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> int:

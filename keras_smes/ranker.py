@@ -1,12 +1,13 @@
 """A ranker: schema, encoder, experts and towers as one Keras functional model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_smes.features.encoder import encode, preprocessed_inputs, preprocessor, raw_inputs
-from keras_smes.features.schema import FeatureSchema, check_name
+from keras_smes.features.schema import FeatureSchema
 from keras_smes.layers.task_scores import TaskScores
 from keras_smes.layers.task_tower import TaskTower
 from keras_smes.tasks import Task, as_tasks
@@ -50,8 +51,8 @@ def build_ranker(
         training compiles and fits; and `"scores"`, a `TaskScores`, which knows the tasks.
 
     Raises:
-        ValueError: A task's name can't be served, is used twice or is `"fused"`, or `experts` has another
-            number of tasks.
+        ValueError: A task's name is used twice, `experts` has another number of tasks, or a feature is named
+            as a layer is: as `experts`, `fusion` or the `tower_TASK` of a task.
 
     Example:
 
@@ -64,10 +65,11 @@ def build_ranker(
     (2,)
     """
     tasks = as_tasks(tasks)
-    for task in tasks:
-        if check_name("tasks", task.name) == FUSED:
-            raise ValueError(f"`tasks` must not be named {FUSED!r}, as a fused score is. Received: {task!r}")
-    inputs = preprocessed_inputs(schema)
+    inputs, raw = preprocessed_inputs(schema), raw_inputs(schema)
+    _check_layer_names("tasks", [_tower_name(task) for task in tasks], inputs)
+    _check_layer_names("experts", [experts.name], inputs)
+    if fusion is not None:
+        _check_layer_names("fusion", [fusion.name], raw)
     mixed_bto = experts(encode(schema, inputs, encoder_units, crosses, cross_dim))
     if mixed_bto.shape[1] != len(tasks):
         raise ValueError(
@@ -78,7 +80,6 @@ def build_ranker(
     mixed_tbo = ops.unstack(mixed_bto, len(tasks), axis=1)
     logits = {task.name: _tower(task, tower_units)(own) for task, own in zip(tasks, mixed_tbo, strict=True)}
     core = keras.Model(inputs, logits, name="core")
-    raw = raw_inputs(schema)
     scores = TaskScores(tasks, name="scores")(core(preprocessor(schema)(raw)))
     fused = {} if fusion is None else {FUSED: fusion(scores)}
     return keras.Model(raw, {**scores, **fused}, name="ranker")
@@ -86,4 +87,14 @@ def build_ranker(
 
 def _tower(task: Task, units: Sequence[int]) -> TaskTower:
     own = units if task.units is None else task.units
-    return TaskTower(own, task.width, name=f"tower_{task.name}")
+    return TaskTower(own, task.width, name=_tower_name(task))
+
+
+def _tower_name(task: Task) -> str:
+    return f"tower_{task.name}"
+
+
+def _check_layer_names(argument: str, layers: Sequence[str], inputs: Mapping[str, Any]) -> None:
+    """Rejects layers named as inputs beside them, where the schema can't know the layers' names."""
+    if taken := sorted(set(layers) & set(inputs)):
+        raise ValueError(f"`{argument}` must not name a layer as a feature is named. Received: {taken}")

@@ -121,7 +121,8 @@ def test_the_core_compiles_with_xla():
     [
         (["click", "click"], "named once"),
         ([], "not empty"),
-        (["click", "fused"], "must not be named 'fused'"),
+        (["click", "fused"], "`name` must not be one of.*name='fused'"),
+        (["click", "order"], "`name` must not be one of.*name='order'"),
         (["click", "long view"], "'long view'"),
         (["click", "like", "follow"], "one vector a task, 3"),
     ],
@@ -129,3 +130,17 @@ def test_the_core_compiles_with_xla():
 def test_refusals(tasks, message):
     with pytest.raises(ValueError, match=message):
         build_ranker(SCHEMA, tasks, make_smes())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("tower_click", {}, r"`tasks` must not name a layer.*\['tower_click'\]"),
+        ("experts", {}, r"`experts` must not name a layer.*\['experts'\]"),
+        ("mix", {"fusion": ScoreFusion({"click": 1.0}, name="mix")}, r"`fusion` must not name.*\['mix'\]"),
+    ],
+)
+def test_layers_named_as_features_are_refused(name, arguments, message):
+    schema = FeatureSchema((IntegerCategory(name, dim=4, vocabulary=(7, 9)),))
+    with pytest.raises(ValueError, match=message):
+        build_ranker(schema, ["click", "like"], make_smes(), **arguments)

@@ -24,19 +24,34 @@ def read_signatures(folder: Path) -> dict[str, Any]:
 
 
 def complete_signatures(
-    folder: Path, methods: Mapping[str, str], defaults: Mapping[str, Mapping[str, np.ndarray]]
+    folder: Path,
+    methods: Mapping[str, str],
+    defaults: Mapping[str, Mapping[str, np.ndarray]],
+    inputs: Mapping[str, str],
 ) -> None:
-    """Writes method names, and the values that stand where a request leaves an input out.
+    """Writes method names, the values that stand where a request leaves an input out, and names of inputs.
 
     Args:
         folder: Of the SavedModel.
         methods: `"predict"`, `"classify"` or `"regress"` by signature.
         defaults: Arrays by signature and input.
+        inputs: Names of inputs by that of the argument that stands for them.
     """
     saved = read_saved_model(folder)
+    _rename_inputs(saved.meta_graphs[0], inputs)
     for name, signature in saved.meta_graphs[0].signature_def.items():
         if name in methods:
             signature.method_name = f"tensorflow/serving/{methods[name]}"
         for alias, value in defaults.get(name, {}).items():
             signature.defaults[alias].CopyFrom(tf.make_tensor_proto(value))
     (folder / FILE).write_bytes(saved.SerializeToString(deterministic=True))
+
+
+def _rename_inputs(graph: Any, names: Mapping[str, str]) -> None:
+    for signature in graph.signature_def.values():
+        for argument in sorted(set(signature.inputs) & set(names)):
+            signature.inputs[names[argument]].CopyFrom(signature.inputs.pop(argument))
+    for node in graph.object_graph_def.nodes:  # what `tf.saved_model.load` reads
+        if node.WhichOneof("kind") == "bare_concrete_function":
+            arguments = node.bare_concrete_function.argument_keywords
+            arguments[:] = [names.get(argument, argument) for argument in arguments]

@@ -1,6 +1,9 @@
 """A ranker as a SavedModel: a plain graph with named, typed, batch-first signatures."""
 
-from collections.abc import Sequence
+import itertools
+import keyword
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +64,10 @@ def write_saved_model(
     archive.track(ranker)  # lookup tables too
     if isinstance(fusion, keras.layers.Layer):
         archive.track(fusion)
+    arguments = argument_names(inputs)
     for name in names:
-        archive.add_endpoint(name, endpoints[name].run, input_signature=[endpoints[name].specs])
+        specs = {alias: _renamed(spec, arguments) for alias, spec in endpoints[name].specs.items()}
+        archive.add_endpoint(name, endpoints[name].run, input_signature=[specs])
     # Gradients are no part of serving; without this, functions for them are written too.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     archive.write_out(str(folder), options=options, verbose=False)
@@ -71,4 +76,33 @@ def write_saved_model(
         Path(folder),
         methods={name: endpoints[name].method for name in names},
         defaults={name: optional for name in names if set(optional) <= set(endpoints[name].specs)},
+        inputs={argument: name for name, argument in arguments.items()},
     )
+
+
+def argument_names(names: Iterable[str]) -> dict[str, str]:
+    """Returns another name for each input whose own can't be that of a Python function's argument.
+
+    TensorFlow traces a signature as such a function, whose arguments are nodes of a graph besides: neither
+    `class` nor `self` can be one, nor `_x`, nor `ID` beside `id`. The signature that is written has the
+    inputs' own names.
+
+    Args:
+        names: Names of all inputs.
+    """
+    names = list(names)
+    lower = Counter(name.lower() for name in names)
+    impossible = [
+        name
+        for name in names
+        if keyword.iskeyword(name)
+        or name == "self"
+        or name.startswith("_")
+        or (lower[name.lower()] > 1 and name != name.lower())
+    ]
+    free = (name for name in map("column_{}".format, itertools.count()) if name not in lower)
+    return dict(zip(impossible, free, strict=False))
+
+
+def _renamed(spec: tf.TensorSpec, arguments: Mapping[str, str]) -> tf.TensorSpec:
+    return tf.TensorSpec(spec.shape, spec.dtype, arguments.get(spec.name, spec.name))

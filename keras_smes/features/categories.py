@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_smes.checks import check_name
 from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
-from keras_smes.features.feature import Counts, Feature, check_name
+from keras_smes.features.feature import Counts, Feature
 
 # What the lookup puts in the place of the unknown. No row may have these: Keras' own -1 and "[UNK]" could
 # be values.

@@ -1,32 +1,20 @@
 """What all features have in common: a named column of raw values, its side and its default."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_smes.checks import check_count
+from keras_smes.checks import check_count, check_name
 from keras_smes.features.conversion import CONVERSIONS
 
-NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what TF Serving takes as a tensor name
 SIDES = ("user", "candidate")
 
 Columns = Mapping[str, Any]
 Counts = dict[str, int]
 # Name of each raw input, with its shape (the batch aside) and dtype.
 InputSpecs = dict[str, tuple[tuple[int | None, ...], str]]
-
-
-def check_name(argument: str, name: Any) -> str:
-    """Returns `name` if TF Serving takes it as the name of a tensor."""
-    if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
-        raise ValueError(
-            f"`{argument}` must match {NAME_PATTERN.pattern}, as names of served tensors do. "
-            f"Received: {argument}={name!r}"
-        )
-    return name
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_smes.checks import check_name
 from keras_smes.features.categories import (
     Category,
     HashedInteger,
@@ -28,7 +29,8 @@ from keras_smes.features.config import (
     features_to_yaml,
 )
 from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
-from keras_smes.features.feature import Columns, Counts, Feature, InputSpecs, check_name
+from keras_smes.features.feature import Columns, Counts, Feature, InputSpecs
+from keras_smes.features.layer_names import check_layer_names
 from keras_smes.features.numbers import Number
 from keras_smes.features.sequences import Sequence, Tags
 from keras_smes.features.tables import check_tables, tables
@@ -56,11 +58,12 @@ class FeatureSchema:
     """The raw features of a model, in order.
 
     Args:
-        features: The features; names must differ, also from the `NAME_length` of a `Tags` or `Sequence`.
+        features: The features; names must differ, also from the `NAME_length` of a `Tags` or `Sequence`, and
+            from those of a ranker's layers, such as `scores` or `core`.
 
     Raises:
-        ValueError: A name is used twice, features of one `table` differ in more than their names, or a
-            `Sequence` has no such `target`.
+        ValueError: A name is used twice or is that of a layer, features of one `table` differ in more than
+            their names, or a `Sequence` has no such `target`.
 
     Example:
 
@@ -81,6 +84,7 @@ class FeatureSchema:
                 f"`features` must be named once each, and not be empty. Received: repeated={repeated}"
             )
         check_tables(self.features)
+        check_layer_names(self.features)
         for feature in self.features:
             if isinstance(feature, Sequence) and feature.target is not None:
                 self._check_target(feature)

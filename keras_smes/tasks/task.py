@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_smes.checks import check_counts, check_weight
+from keras_smes.checks import check_counts, check_name, check_weight
 
 Labels = Mapping[str, np.ndarray]
 Tensor = Any
+OTHER_OUTPUTS = ("fused", "order")  # of all tasks together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Task:
     leave no trace: neither in the loss nor in its mean, its gradient or the figures of `evaluate`.
 
     Args:
-        name: Name of the task and of its score.
+        name: Name of the task and of its score; letters, digits and underscores. `"fused"` and `"order"` are
+            other outputs of a served ranker.
         label: Name of the label column. Defaults to `None`, the task's name.
         weight: Factor of the task's loss in the sum over tasks. Defaults to `1.0`.
         condition: Name of another label column, of 0 and 1: only rows where it is 1 count. Defaults to
@@ -29,7 +31,8 @@ class Task:
         units: Widths of the hidden layers of the task's tower. Defaults to `None`, those of the ranker.
 
     Raises:
-        ValueError: An empty name, a negative weight, a label that is its own condition.
+        ValueError: A name that can't be served, an empty column, a negative weight, a label that is its own
+            condition.
     """
 
     name: str
@@ -46,6 +49,11 @@ class Task:
         for field, value in (("name", self.name), ("label", self.label), ("condition", self.condition)):
             if not (isinstance(value, str) and value) and not (field == "condition" and value is None):
                 raise ValueError(f"`{field}` must be a string that is not empty. Received: {field}={value!r}")
+        if check_name("name", self.name) in OTHER_OUTPUTS:
+            raise ValueError(
+                f"`name` must not be one of {list(OTHER_OUTPUTS)}, as other outputs of a served ranker are: "
+                f"name the column by `label`. Received: name={self.name!r}"
+            )
         if self.condition == self.label:
             raise ValueError(
                 f"`condition` must be another column than the label. Received: condition={self.condition!r}"

@@ -9,8 +9,17 @@ import pytest
 import tensorflow as tf
 
 from keras_smes import SMES
-from keras_smes.export import write_saved_model
-from keras_smes.features.schema import FeatureSchema, HashedString, IntegerCategory, Number, StringCategory
+from keras_smes.export import export_version, write_saved_model
+from keras_smes.export.signature_defs import read_signatures
+from keras_smes.export.signatures import argument_names
+from keras_smes.features.schema import (
+    FeatureSchema,
+    HashedString,
+    IntegerCategory,
+    Number,
+    StringCategory,
+    Tags,
+)
 from keras_smes.ranker import build_ranker
 
 pytestmark = pytest.mark.tensorflow
@@ -116,4 +125,57 @@ def _typed(rows):
             values, object if name in ("sex", "city") else np.int64 if name == "user_id" else np.float32
         )
         for name, values in rows.items()
+    }
+
+
+NAMES = ("class", "from", "self", "order", "None", "id", "ID", "x", "_x", "column_0", "inputs")
+
+
+@pytest.fixture(scope="module")
+def odd_names():
+    keras.utils.set_random_seed(1)
+    features = [IntegerCategory(name, vocabulary=(1, 2), dim=2) for name in NAMES]
+    schema = FeatureSchema((*features, Tags("with", vocabulary=(1, 2), dim=2, default=(2,))))
+    smes = SMES(2, num_experts=4, num_shared=1, num_private=1, expert_units=(4,))
+    rows = {name: (np.arange(4) + place) % 4 for place, name in enumerate(NAMES)}
+    rows, _ = schema.prepare_columns({**rows, "with": [[1], [2, 1], [], [3]]})
+    return schema, build_ranker(schema, ["click", "class"], smes, encoder_units=(4,)), rows
+
+
+def test_inputs_keep_names_that_python_has_no_arguments_of(odd_names, tmp_path):
+    schema, ranker, rows = odd_names
+    folder = export_version(ranker, tmp_path / "model", schema, batch_sizes=(3,)).folder
+    signatures = read_signatures(folder)
+    assert set(signatures["serving_default"].inputs) == set(signatures["rank"].inputs) == {*rows}
+    expected = ranker({name: tf.constant(values) for name, values in rows.items()})
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+        served = signatures["serving_default"]
+        feeds = {served.inputs[name].name: values for name, values in rows.items()}
+        fetches = {name: output.name for name, output in served.outputs.items()}
+        scores = session.run(fetches, feeds)
+    assert set(scores) == {"click", "class"}
+    for task, score in scores.items():
+        np.testing.assert_allclose(score, expected[task], rtol=0, atol=1e-6)
+
+
+def test_a_reloaded_function_takes_the_names_too(odd_names, tmp_path):
+    rows = odd_names[2]
+    few = FeatureSchema(
+        tuple(IntegerCategory(n, vocabulary=(1, 2), dim=2) for n in ("class", "from", "ID", "id"))
+    )
+    smes = SMES(1, num_experts=4, num_shared=1, num_private=1, expert_units=(4,))
+    ranker = build_ranker(few, ["click"], smes, encoder_units=(4,))
+    write_saved_model(ranker, tmp_path / "2", few)
+    columns = {name: tf.constant(rows[name]) for name in few.names}
+    served = tf.saved_model.load(str(tmp_path / "2")).signatures["serving_default"](**columns)
+    np.testing.assert_allclose(served["click"], ranker(columns)["click"], rtol=0, atol=1e-6)
+
+
+def test_only_impossible_arguments_have_another_name():
+    assert argument_names(["user_id", "Age", "order"]) == {}
+    assert argument_names(["class", "column_0", "ID", "id", "_x"]) == {
+        "class": "column_1",
+        "ID": "column_2",
+        "_x": "column_3",
     }

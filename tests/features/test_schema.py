@@ -191,3 +191,17 @@ def pair(first, second):
 def test_refusals_name_what_was_received(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "name", ["scores", "core", "preprocessor", "lookup_id", "embed_id", "fit_tags", "pool_tags", "encoder_0"]
+)
+def test_a_feature_named_as_a_layer_of_the_ranker_is_refused(name):
+    with pytest.raises(ValueError, match=rf"named as layers.*\['{name}'\]"):
+        FeatureSchema((IntegerCategory("id"), Tags("tags"), IntegerCategory(name)))
+
+
+def test_names_that_only_look_like_those_of_layers_are_taken():
+    names = ["class", "from", "self", "order", "fused", "ID", "experts", "lookup_other", "encoder_x", "click"]
+    schema = FeatureSchema((IntegerCategory("id"), *map(IntegerCategory, names), Number("features")))
+    assert schema.names == ["id", *names, "features"]

@@ -129,6 +129,8 @@ def test_two_tasks_of_one_name_are_refused():
     [
         (lambda: BinaryTask(""), "`name` must be.*name=''"),
         (lambda: BinaryTask(3), "`name` must be.*name=3"),
+        (lambda: BinaryTask("long view"), "`name` must match.*name='long view'"),
+        (lambda: BinaryTask("order", label="ordered"), "`name` must not be one of.*name='order'"),
         (lambda: BinaryTask("a", label=""), "`label` must be.*label=''"),
         (lambda: BinaryTask("a", condition=""), "`condition` must be.*condition=''"),
         (lambda: BinaryTask("a", condition="a"), "`condition` must be another column.*condition='a'"),
