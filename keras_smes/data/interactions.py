@@ -83,6 +83,8 @@ class Interactions:
     half_life: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.frame, pl.DataFrame):
+            raise ValueError(f"`frame` must be a polars.DataFrame. Received: {type(self.frame)}")
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
         if self.half_life is not None:
             check_positive("half_life", self.half_life)

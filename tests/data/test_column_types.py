@@ -208,6 +208,12 @@ def test_time_and_date_need_a_column_each() -> None:
         interactions(log(ms=naive()), date="ms")
 
 
+@pytest.mark.parametrize("frame", [log().lazy(), log().to_dict(as_series=False), None])
+def test_rows_are_a_data_frame_of_polars(frame: object) -> None:
+    with pytest.raises(ValueError, match=r"`frame` must be a polars.DataFrame. Received: <class"):
+        interactions(frame)
+
+
 def test_an_unknown_time_zone_is_named() -> None:
     with pytest.raises(ValueError, match=r"`time_zone` must name a time zone.*time_zone='Mars/Olympus'"):
         interactions(log(), time_zone="Mars/Olympus")

@@ -49,7 +49,8 @@ def test_every_number_that_is_measured_has_an_order_or_is_a_count():
     scores = {"click": np.array([0.2, 0.7]), "watch": np.array([0.0, 2.0])}
     measured = score_figures(tasks, scores, labels, np.zeros(2))
     without = {name for own in measured.values() for name in own if gain_of(name) is None}
-    assert without == {"rows", "positives", "gauc_users", "gauc_users_left_out", "calibration"}
+    of_users = {"gauc_users", "gauc_users_left_out", "gauc_rows_without_user"}
+    assert without == {"rows", "positives", "calibration", *of_users}
 
 
 def test_small_gains_do_not_count_for_stopping():
