@@ -234,8 +234,9 @@ def _run_values(arguments: argparse.Namespace) -> dict[str, Any]:
     values = {} if arguments.config is None else read_values(arguments.config)
     chosen = {name: getattr(arguments, name) for name in ("data", "model", "seed")}
     values |= {name: value for name, value in chosen.items() if value is not None}
-    if arguments.epochs is not None:
-        values["training"] = {**values.get("training", {}), "epochs": arguments.epochs}
+    training = values.get("training", {})
+    if arguments.epochs is not None and isinstance(training, Mapping):  # else it is rejected as it is
+        values["training"] = {**training, "epochs": arguments.epochs}
     return values
 
 

@@ -35,6 +35,7 @@ ROOMS = {
     "compilation": 0,
     "lazy": 0,
     "locks": 0,
+    "options": 0,
     "moments": 0,
     "quantization": 0,
     "replicas": 0,

@@ -26,6 +26,20 @@ _LAYERS: dict[str, type[keras.layers.Layer]] = {
 MODELS = tuple(_LAYERS)
 
 
+def model_layer(model: str) -> type[keras.layers.Layer]:
+    """Returns the class of a model's layer of experts.
+
+    Args:
+        model: One of `MODELS`.
+
+    Raises:
+        ValueError: `model` is not the name of a model.
+    """
+    if model not in MODELS:
+        raise ValueError(f"`model` must be one of {list(MODELS)}. Received: model={model!r}")
+    return _LAYERS[model]
+
+
 def model_options(model: str) -> dict[str, bool]:
     """Returns the names of a model's options, each with whether it must be given.
 
@@ -43,9 +57,7 @@ def model_options(model: str) -> dict[str, bool]:
     >>> [name for name, needed in model_options("mmoe").items() if needed]
     ['num_experts', 'expert_units']
     """
-    if model not in MODELS:
-        raise ValueError(f"`model` must be one of {list(MODELS)}. Received: model={model!r}")
-    parameters = inspect.signature(_LAYERS[model]).parameters
+    parameters = inspect.signature(model_layer(model)).parameters
     return {
         name: parameter.default is parameter.empty
         for name, parameter in parameters.items()
@@ -80,4 +92,4 @@ def build_experts(model: str, num_tasks: int, options: Mapping[str, Any]) -> ker
     needed = [name for name, must in known.items() if must]
     if missing := [name for name in needed if name not in options]:
         raise ValueError(f"`options` of {model!r} must hold {needed}. Received: missing={missing}")
-    return _LAYERS[model](num_tasks=num_tasks, **options, name="experts")
+    return model_layer(model)(num_tasks=num_tasks, **options, name="experts")

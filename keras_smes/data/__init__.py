@@ -44,6 +44,7 @@ from keras_smes.data.stored import StoredInteractions, StoredSplit
 from keras_smes.data.stored_past import split_with_past, store_past
 from keras_smes.data.stored_schema import fit_schema
 from keras_smes.data.stream import Stream
+from keras_smes.options import check_options
 
 __all__ = [
     "DATASETS",
@@ -56,6 +57,7 @@ __all__ = [
     "StoredSplit",
     "Stream",
     "check_causal",
+    "check_data_options",
     "date_range",
     "fit_schema",
     "load",
@@ -90,6 +92,13 @@ def _load_simulated(folder: str | Path | None, **options: Any) -> Interactions:
     return simulate(**options)
 
 
+# The function of each data set, and what of it is no option.
+_FUNCTIONS: Mapping[str, Callable[..., Interactions]] = {
+    **dict.fromkeys(("kuairand-pure", "kuairand-1k", "kuairand-27k"), load_kuairand),
+    "movielens-100k": load_movielens_100k,
+    "simulated": simulate,
+}
+_NO_OPTIONS = ("name", "variant", "folder")
 _LOADERS: Mapping[str, Callable[..., Interactions]] = {
     "kuairand-pure": partial(_load_kuairand, "pure"),
     "kuairand-1k": partial(_load_kuairand, "1k"),
@@ -98,6 +107,21 @@ _LOADERS: Mapping[str, Callable[..., Interactions]] = {
     "simulated": _load_simulated,
 }
 DATASETS = tuple(_LOADERS)
+
+
+def check_data_options(name: str, options: Mapping[str, Any]) -> None:
+    """Rejects what `load` doesn't take of a data set, before anything is read.
+
+    Args:
+        name: One of `DATASETS`.
+        options: The options by name.
+
+    Raises:
+        ValueError: There is no such data set, or an option is unknown or of another type.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"`name` must be one of {list(DATASETS)}. Received: name={name!r}")
+    check_options("data_options", options, [load, _FUNCTIONS[name]], _NO_OPTIONS)
 
 
 def load(
@@ -122,14 +146,14 @@ def load(
         The interactions in order of time, without statistics.
 
     Raises:
-        ValueError: If there is no such data set, or its files are not what they should be.
+        ValueError: If there is no such data set, an option is unknown or of another type, or its files are
+            not what they should be.
         FileNotFoundError: If a file is missing.
 
     Example:
 
     >>> data = load("simulated", rows=10_000, seed=1)
     """
-    if name not in _LOADERS:
-        raise ValueError(f"`name` must be one of {list(DATASETS)}. Received: name={name!r}")
+    check_data_options(name, {"half_life": half_life, "rates": rates, **options})
     taken = None if rates is None else tuple(rates)
     return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)

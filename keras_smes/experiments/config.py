@@ -4,12 +4,14 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_smes.checks import check_counts
+from keras_smes.checks import check_counts, check_weight
 from keras_smes.distribution import DistributionConfig
+from keras_smes.options import check_typed
 from keras_smes.training.config import RunConfig, merged, read_values
 
 SPLIT = ("train_until", "test_from", "test_until", "test_fraction")
@@ -64,16 +66,19 @@ class Experiment:
     name: str
     question: str
     data: str
-    models: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Mapping[str, Any] | None]
     seeds: Sequence[int]
     reference: str | None = None
     data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     split: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     common: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    trials: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    trials: Mapping[str, Mapping[str, Any] | None] = dataclasses.field(default_factory=dict)
     candidates: int = 500
 
     def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            check_typed(field.name, getattr(self, field.name), hints[field.name])
         check_counts("candidates", [self.candidates])
         seeds = check_counts("seeds", self.seeds, minimum=0)
         if len(set(seeds)) < len(seeds):
@@ -159,7 +164,9 @@ def plain(values: Any) -> Any:
 
 
 def _date(name: str, value: Any) -> Any:
-    if name == "test_fraction" or isinstance(value, datetime.date):
+    if name == "test_fraction":
+        return check_weight(name, value)
+    if isinstance(value, datetime.date):
         return value
     try:
         return datetime.date.fromisoformat(value)

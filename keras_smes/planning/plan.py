@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_smes.options import check_typed
 from keras_smes.planning.arithmetic import (
     multiplications,
     request_multiplications,
@@ -138,11 +139,12 @@ def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
     known = {"model": Workload, "cluster": Cluster}
     if "model" not in values or set(values) - set(known):
         raise ValueError(f"A plan holds `model` and `cluster`. Received: {sorted(values)}")
-    model, cluster = (_made(kind, values.get(name) or {}) for name, kind in known.items())
+    model, cluster = (_made(name, kind, values.get(name) or {}) for name, kind in known.items())
     return model, cluster
 
 
-def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+def _made(name: str, kind: Any, values: Any) -> Any:
+    check_typed(name, values, Mapping[str, Any])
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := sorted(set(values) - set(fields)):
         raise ValueError(f"Keys must be among {list(fields)}. Received: unknown={unknown}")

@@ -11,8 +11,11 @@ from typing import Any
 import keras
 
 from keras_smes.baselines import build_experts, model_options
+from keras_smes.baselines.registry import model_layer
 from keras_smes.checks import check_count, check_counts, check_weight
+from keras_smes.data import check_data_options
 from keras_smes.distribution import DistributionConfig
+from keras_smes.options import check_options, check_typed
 from keras_smes.training.choice import EarlyStopping, MetricOfTask
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
@@ -204,8 +207,14 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
-        """Returns the configuration that `values` spell; an unknown key is refused by name."""
+        """Returns the configuration that `values` spell.
+
+        Raises:
+            ValueError: A key is unknown, or a value of another type, by its name.
+        """
         config: RunConfig = _from_dict(cls, values, "")
+        check_data_options(config.data, config.data_options)
+        check_options("experts", config.experts, [model_layer(config.model)], ["num_tasks"])
         return config
 
     @classmethod
@@ -277,21 +286,23 @@ def _load_yaml(path: Path, text: str) -> Any:
 
 def _from_dict(cls: Any, values: Any, path: str) -> Any:
     if not isinstance(values, Mapping):
-        raise ValueError(f"`{path}` must be a mapping. Received: {path}={values!r}")
+        name = path.removesuffix(".") or "config"
+        raise ValueError(f"`{name}` must be a mapping. Received: {name}={values!r}")
     hints = typing.get_type_hints(cls)
-    if unknown := sorted(f"{path}{key}" for key in values if key not in hints):
+    if unknown := [f"{path}{key}" for key in values if key not in hints]:
         raise ValueError(f"Configuration keys must be among {list(hints)}. Received: unknown={unknown}")
     if missing := [f"{path}{f.name}" for f in dataclasses.fields(cls) if _must(f) and f.name not in values]:
-        raise ValueError(f"A configuration must have `{missing[0]}`. Received: {sorted(values)}")
+        raise ValueError(f"A configuration must have `{missing[0]}`. Received: {list(values)}")
     return cls(**{key: _value(hints[key], value, f"{path}{key}.") for key, value in values.items()})
 
 
 def _value(hint: Any, value: Any, path: str) -> Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     nested: Any = next((option for option in options if dataclasses.is_dataclass(option)), None)
-    if nested is None or isinstance(value, nested) or (value is None and type(None) in options):
-        return value
-    return _from_dict(nested, value, path)
+    if nested is not None and not isinstance(value, nested) and (value is not None or hint is nested):
+        return _from_dict(nested, value, path)
+    check_typed(path.removesuffix("."), value, hint)
+    return value
 
 
 def _must(field: dataclasses.Field) -> bool:
