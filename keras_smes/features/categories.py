@@ -1,6 +1,7 @@
 """Categories: one id or word a row, looked up in an embedding table by vocabulary or by hash."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -64,7 +65,6 @@ class Vocabulary(Category):
 
     vocabulary: tuple[Any, ...] | None = None
     min_count: int = 1
-    numpy_type: ClassVar[Any]
     reserved: ClassVar[Any]
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class Vocabulary(Category):
         self._check(listed, "`vocabulary` must be a list", vocabulary=given)
         self._check(None not in list(given), "`vocabulary` must not hold None", vocabulary=given)
         values = tuple(self.convert(list(given)).tolist())
-        repeated = [] if len(set(values)) == len(values) else _repeated(values)
+        repeated = [value for value, count in Counter(values).items() if count > 1][:5]
         self._check(not repeated, "`vocabulary` must not repeat a value", repeated=repeated)
         self._check(self.reserved not in values, "A value of `vocabulary` is reserved", value=self.reserved)
         return values
@@ -92,9 +92,14 @@ class Vocabulary(Category):
     def fit(self, values: np.ndarray) -> "Vocabulary":
         if self.vocabulary is not None:
             return self
-        known, counts = np.unique(np.asarray(values, self.numpy_type), return_counts=True)
-        kept = (counts >= self.min_count) & (known != self.missing) & (known != self.reserved)
-        return dataclasses.replace(self, vocabulary=tuple(known[kept].tolist()))
+        counts = self.count_values(values)
+        kept = (value for value, count in counts.items() if count >= self.min_count)
+        vocabulary = sorted(value for value in kept if value not in (self.missing, self.reserved))
+        return dataclasses.replace(self, vocabulary=tuple(vocabulary))
+
+    def count_values(self, values: np.ndarray) -> dict[Any, int]:
+        """Returns how often each of the converted `values` occurs."""
+        raise NotImplementedError
 
     @property
     def num_ids(self) -> int:
@@ -105,15 +110,10 @@ class Vocabulary(Category):
     def count(self, values: np.ndarray) -> Counts:
         if self.vocabulary is None:
             return super().count(values)
-        distinct, counts = np.unique(np.asarray(values, self.numpy_type), return_counts=True)
-        outside = ~np.isin(distinct, np.array(self.vocabulary, self.numpy_type))
-        missing = outside & (distinct == self.missing)
-        return {"missing": int(counts[missing].sum()), "unknown": int(counts[outside & ~missing].sum())}
-
-
-def _repeated(values: tuple[Any, ...]) -> list[Any]:
-    distinct, counts = np.unique(np.array(values), return_counts=True)
-    return distinct[counts > 1][:5].tolist()
+        known = set(self.vocabulary)
+        outside = {value: count for value, count in self.count_values(values).items() if value not in known}
+        missing = outside.pop(self.missing, 0)
+        return {"missing": missing, "unknown": sum(outside.values())}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,8 +150,11 @@ class IntegerCategory(Vocabulary):
     kind: ClassVar[str] = "integer_category"
     dtype: ClassVar[str] = "int64"
     missing: ClassVar[int] = MISSING_INTEGER
-    numpy_type: ClassVar[Any] = np.int64
     reserved: ClassVar[int] = RESERVED_INTEGER
+
+    def count_values(self, values: np.ndarray) -> dict[Any, int]:
+        distinct, counts = np.unique(np.asarray(values, np.int64), return_counts=True)
+        return dict(zip(distinct.tolist(), counts.tolist(), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +175,11 @@ class StringCategory(Vocabulary):
     kind: ClassVar[str] = "string_category"
     dtype: ClassVar[str] = "string"
     missing: ClassVar[str] = MISSING_STRING
-    numpy_type: ClassVar[Any] = str
     reserved: ClassVar[str] = RESERVED_STRING
+
+    def count_values(self, values: np.ndarray) -> dict[Any, int]:
+        # Never an array of NumPy's own strings: each is as long as the longest, and loses NULs at its end.
+        return Counter(np.asarray(values, object).tolist())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """Ids and words to rows of an embedding table, by Keras' lookup and hashing layers."""
 
+from typing import Any
+
 import keras
+import numpy as np
 
 from keras_smes.features.categories import (
     RESERVED_INTEGER,
@@ -11,10 +14,25 @@ from keras_smes.features.categories import (
     StringCategory,
 )
 
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class StringLookup(keras.layers.StringLookup):
+    """Keras' `StringLookup` for strings of any length.
+
+    Keras makes an array of NumPy's own strings of a list, in which each is as long as the longest and loses
+    NULs at its end.
+    """
+
+    def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
+        if isinstance(vocabulary, (list, tuple)):
+            vocabulary = np.fromiter(vocabulary, object, len(vocabulary))
+        super().set_vocabulary(vocabulary, idf_weights)
+
+
 # For each vocabulary: its layer, what stands for an unknown value, and for a vocabulary of none.
 _LOOKUPS = {
     IntegerCategory: (keras.layers.IntegerLookup, RESERVED_INTEGER, RESERVED_INTEGER + 1),
-    StringCategory: (keras.layers.StringLookup, RESERVED_STRING, "\x1aunused"),
+    StringCategory: (StringLookup, RESERVED_STRING, "\x1aunused"),
 }
 
 

@@ -92,3 +92,12 @@ def test_any_value_can_be_in_a_vocabulary():
     columns = preprocessor(schema)({"a": tf.constant([-1, 0, 1]), "b": tf.constant(["[UNK]", "", "x"])})
     np.testing.assert_array_equal(columns["a"], [1, 2, 0])
     np.testing.assert_array_equal(columns["b"], [1, 2, 0])
+
+
+def test_vocabularies_hold_strings_of_any_length_and_end(tmp_path):
+    words = ("a", "a\0", "\0", "x" * 2_000_000, *map(str, range(20_000)))
+    model = preprocessor(FeatureSchema((StringCategory("word", vocabulary=words),)))
+    model.save(tmp_path / "preprocessor.keras")
+    asked = {"word": tf.constant(np.array([*words[:5], "a\0\0"], object))}
+    for lookup in (model, keras.models.load_model(tmp_path / "preprocessor.keras")):
+        np.testing.assert_array_equal(lookup(asked)["word"], [1, 2, 3, 4, 5, 0])

@@ -205,3 +205,22 @@ def test_names_that_only_look_like_those_of_layers_are_taken():
     names = ["class", "from", "self", "order", "fused", "ID", "experts", "lookup_other", "encoder_x", "click"]
     schema = FeatureSchema((IntegerCategory("id"), *map(IntegerCategory, names), Number("features")))
     assert schema.names == ["id", *names, "features"]
+
+
+def test_one_long_string_costs_no_more_than_its_length():
+    words = np.array([f"c{i % 1000}" for i in range(20_000)], object)
+    words[5] = "x" * 2_000_000  # 160 GB if each string had this length
+    schema = FeatureSchema((StringCategory("word"),)).fit({"word": words})
+    assert sorted(schema["word"].vocabulary) == sorted({*words})
+    assert schema.check_columns({"word": words})["word"] == {"rows": 20_000, "missing": 0, "unknown": 0}
+    with pytest.raises(ValueError, match=r"repeated=\['a'\]"):
+        StringCategory("word", vocabulary=[*words[:6], "a", "a"])
+
+
+def test_strings_keep_nuls_at_their_end():
+    words = ["a", "a\0", "\0", "", "a\0\0", "a"]
+    fitted = FeatureSchema((StringCategory("word"), Tags("tags", items="string")))
+    fitted = fitted.fit({"word": words, "tags": [[word] for word in words]})
+    assert fitted["word"].vocabulary == fitted["tags"].vocabulary == ("\0", "a", "a\0", "a\0\0")
+    counts = fitted.check_columns({"word": ["a\0\0\0", "", "a"], "tags": [["a\0"], ["\0\0"], []]})
+    assert (counts["word"]["missing"], counts["word"]["unknown"], counts["tags"]["unknown"]) == (1, 1, 1)
