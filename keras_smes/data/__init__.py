@@ -32,13 +32,15 @@ except ImportError as error:
 
 from keras_smes.data.causality import check_causal
 from keras_smes.data.history import with_histories
-from keras_smes.data.interactions import Interactions, Split, date_range, split
+from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_made_up import write_made_up_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
+from keras_smes.data.log import Label, Log, Table, TimeColumn, load_log
 from keras_smes.data.movielens import load_movielens_100k
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.simulated import oracle, simulate
+from keras_smes.data.split import Split, split
 from keras_smes.data.statistics import split_with_statistics, statistic_names, with_statistics
 from keras_smes.data.stored import StoredInteractions, StoredSplit
 from keras_smes.data.stored_past import split_with_past, store_past
@@ -51,17 +53,22 @@ __all__ = [
     "History",
     "Interactions",
     "KeyGroup",
+    "Label",
+    "Log",
     "Split",
     "SplitDates",
     "StoredInteractions",
     "StoredSplit",
     "Stream",
+    "Table",
+    "TimeColumn",
     "check_causal",
     "check_data_options",
     "date_range",
     "fit_schema",
     "load",
     "load_kuairand",
+    "load_log",
     "load_movielens_100k",
     "oracle",
     "simulate",
@@ -113,15 +120,22 @@ def check_data_options(name: str, options: Mapping[str, Any]) -> None:
     """Rejects what `load` doesn't take of a data set, before anything is read.
 
     Args:
-        name: One of `DATASETS`.
+        name: One of `DATASETS`, or the path of a log's YAML.
         options: The options by name.
 
     Raises:
         ValueError: There is no such data set, or an option is unknown or of another type.
     """
-    if name not in DATASETS:
-        raise ValueError(f"`name` must be one of {list(DATASETS)}. Received: name={name!r}")
-    check_options("data_options", options, [load, _FUNCTIONS[name]], _NO_OPTIONS)
+    if not _is_log(name) and name not in DATASETS:
+        raise ValueError(
+            f"`name` must be one of {list(DATASETS)}, or the YAML file of a log. Received: name={name!r}"
+        )
+    own = [] if _is_log(name) else [_FUNCTIONS[name]]
+    check_options("data_options", options, [load, *own], _NO_OPTIONS)
+
+
+def _is_log(name: str) -> bool:
+    return str(name).endswith((".yaml", ".yml"))
 
 
 def load(
@@ -131,10 +145,10 @@ def load(
     rates: Sequence[str] | None = None,
     **options: Any,
 ) -> Interactions:
-    """Reads a data set by name.
+    """Reads a data set by name, or a declared log.
 
     Args:
-        name: One of `DATASETS`.
+        name: One of `DATASETS`, or the path of a log's YAML, see `Log`.
         folder: Where its files lie. KuaiRand needs it; MovieLens-100K is fetched without; the simulator
             reads no files. Defaults to `None`.
         half_life: Days after which a row counts half in statistics. Defaults to `None`, it always counts
@@ -156,4 +170,10 @@ def load(
     """
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
     taken = None if rates is None else tuple(rates)
-    return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)
+    if not _is_log(name):
+        return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)
+    if folder is not None:
+        raise ValueError(f"A log's files are named in its YAML, {name}. Received: folder={str(folder)!r}")
+    changed = {"half_life": half_life, "rates": taken}
+    declared = {key: value for key, value in changed.items() if value is not None}
+    return load_log(dataclasses.replace(Log.read(name), **declared))

@@ -160,6 +160,18 @@ def as_labels(values: pl.Series, role: str = "label") -> pl.Series:
     return values
 
 
+def as_weights(values: pl.Series, role: str = "weight") -> pl.Series:
+    """Returns weights: finite numbers of at least 0, in each row."""
+    wanted = "finite numbers of at least 0"
+    if not values.dtype.is_numeric():
+        _reject(values, role, wanted)
+    good = values.is_not_null() & (values >= 0).fill_null(False)
+    if values.dtype.is_float():
+        good &= values.is_finite().fill_null(False)
+    _reject_where(values, role, wanted, ~good)
+    return values
+
+
 def as_lists(values: pl.Series, role: str, convert: Callable[..., pl.Series]) -> pl.Series:
     """Returns a column of lists, whose items are what `convert` makes of them; a null is an empty list."""
     lists = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values

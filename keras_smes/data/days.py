@@ -27,12 +27,13 @@ def known_and_as_of(
         frozen_from: Rows dated on or after this day ask as of it at the latest, as a model that is deployed
             that day does. `None`, the default, freezes nothing.
     """
-    moment = pl.from_epoch(interactions.time, time_unit="ms").dt.replace_time_zone("UTC")
+    time, date = interactions.column("time"), interactions.column("date")
+    moment = pl.from_epoch(time, time_unit="ms").dt.replace_time_zone("UTC")
     day = moment.dt.convert_time_zone(interactions.time_zone).dt.date()
-    known = pl.max_horizontal(interactions.date, day)
-    as_of = pl.min_horizontal(interactions.date, day)
+    known = pl.max_horizontal(date, day)
+    as_of = pl.min_horizontal(date, day)
     if frozen_from is not None:
         frozen_from = as_day("frozen_from", frozen_from)
         frozen = pl.min_horizontal(as_of, pl.lit(frozen_from))
-        as_of = pl.when(pl.col(interactions.date) >= frozen_from).then(frozen).otherwise(as_of)
+        as_of = pl.when(pl.col(date) >= frozen_from).then(frozen).otherwise(as_of)
     return known.alias(KNOWN), as_of.alias(AS_OF)

@@ -95,14 +95,14 @@ def latest_items(rows: pl.LazyFrame, interactions: Interactions, history: Histor
     Returns:
         The column of the user, `AS_OF`, and `history.name`; pairs without any item are left out.
     """
-    user = interactions.user
+    user, time = interactions.column("user"), interactions.column("time")
     rows = rows.filter(pl.col(user).is_not_null())
     positive = rows.filter(pl.col(history.label) == 1, pl.col(history.item).is_not_null())
-    events = positive.select(user, KNOWN, interactions.time, history.item).collect(engine="streaming")
+    events = positive.select(user, KNOWN, time, history.item).collect(engine="streaming")
     asked = rows.select(user, AS_OF).unique().collect(engine="streaming")
     codes = asked.select(pl.col(user).unique(maintain_order=True)).with_row_index(_USER_CODE)
     events = events.join(codes, on=user, maintain_order="left")
-    events = events.sort(_USER_CODE, KNOWN, interactions.time, maintain_order=True)
+    events = events.sort(_USER_CODE, KNOWN, time, maintain_order=True)
     asked = asked.join(codes, on=user, maintain_order="left")
     first, stop = _bounds(events, asked)
     first = np.maximum(first, stop - history.length)
@@ -133,7 +133,7 @@ def join_items(
     frame: pl.DataFrame, latest: pl.DataFrame, interactions: Interactions, history: History
 ) -> pl.DataFrame:
     """Returns rows, which have `AS_OF`, with their lists of what `latest_items` found."""
-    on = [interactions.user, AS_OF]
+    on = [interactions.column("user"), AS_OF]
     frame = frame.join(latest, on=on, how="left", maintain_order="left")
     empty = pl.lit([], dtype=latest.schema[history.name])
     return frame.with_columns(pl.col(history.name).fill_null(empty))

@@ -1,10 +1,10 @@
-"""Logged interactions: rows in order of time, which of their columns mean what, and splits by time."""
+"""Logged interactions: rows in order of time, and which of their columns mean what."""
 
 import dataclasses
 import datetime
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from keras_smes.data.column_types import (
     as_labels,
     as_times,
     as_users,
+    as_weights,
     check_same_days,
     check_time_zone,
     check_unit,
@@ -40,9 +41,10 @@ class Interactions:
         name: Name of the data set.
         frame: The rows, sorted by `time`.
         user: Column of the user, by whom GAUC groups: integers or strings. Rows of a null user count in all
-            but what is taken within users.
+            but what is taken within users. `None`: there are no users, and no metrics within them.
         time: Column of the moment of the impression: whole milliseconds since 1970 (UTC), or timestamps of
-            type Datetime, which without a time zone are taken as UTC. Becomes Int64 milliseconds.
+            type Datetime, which without a time zone are taken as UTC. Becomes Int64 milliseconds. `None`, as
+            `date` then is too: rows have no order in time, and know nothing of a past.
         date: Column of the day by which splits are made: of type Date, or Datetime, of which the day counts
             (with a time zone, the day in `time_zone`). Becomes Date.
         tasks: What is to be predicted, each task from label columns of the frame; a plain name is a
@@ -53,6 +55,9 @@ class Interactions:
         statistics: Keys whose causal statistics `with_statistics` adds. Defaults to none.
         histories: Behaviour sequences that `with_histories` adds. Defaults to none.
         split_dates: The usual split; `None`, the default, cuts by a fraction of the rows.
+        test_column: Boolean column of the rows that usually test, in place of dates. Defaults to `None`.
+        weight: Column of the rows' weights in losses, at least 0. Metrics count every row alike. Defaults to
+            `None`, all weigh 1.
         time_zone: Where a day begins, for comparing `time` with `date`. Defaults to `"UTC"`.
         allow_leaks: Whether a label may be a feature too, as for showing what a leak does. Defaults to
             `False`.
@@ -68,9 +73,9 @@ class Interactions:
 
     name: str
     frame: pl.DataFrame
-    user: str
-    time: str
-    date: str
+    user: str | None
+    time: str | None
+    date: str | None
     tasks: tuple[Task, ...]
     schema: FeatureSchema
     counts: Mapping[str, int]
@@ -81,6 +86,8 @@ class Interactions:
     allow_leaks: bool = False
     rates: tuple[str, ...] | None = None
     half_life: float | None = None
+    test_column: str | None = None
+    weight: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.frame, pl.DataFrame):
@@ -88,7 +95,9 @@ class Interactions:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
         if self.half_life is not None:
             check_positive("half_life", self.half_life)
-        used = [self.user, self.time, self.date, *self.label_columns, *self.schema.names]
+        roles = (self.user, self.time, self.date, self.test_column, self.weight)
+        used = [column for column in roles if column is not None]
+        used += [*self.label_columns, *self.schema.names]
         used += self.rates or ()
         used += [column for group in self.statistics for column in group.columns]
         used += [column for history in self.histories for column in (history.item, history.label)]
@@ -98,27 +107,47 @@ class Interactions:
         labels = {*self.label_columns, *(history.label for history in self.histories)}
         refuse_leaks("schema", {n: OUTCOME for n in self.schema.names if n in labels}, self.allow_leaks)
         object.__setattr__(self, "frame", to_normal_form(self.frame, self.conversions()))
-        if not self.frame[self.time].is_sorted():
-            raise ValueError(f"`frame` must be sorted by {self.time!r}. Received: {self.name} out of order")
-        check_unit(self.frame[self.time], self.frame[self.date])
+        if self.time is not None and self.date is not None:
+            if not self.frame[self.time].is_sorted():
+                raise ValueError(
+                    f"`frame` must be sorted by {self.time!r}. Received: {self.name} out of order"
+                )
+            check_unit(self.frame[self.time], self.frame[self.date])
         if self.statistics or self.histories:
             self.check_same_days()
+        if self.histories and self.user is None:
+            raise ValueError(f"`histories` need `user`: they are of a user's rows. Received: {self.name}")
 
     def conversions(self) -> Conversions:
         """Yields each column that has a type by its role, with what makes its normal form."""
-        if self.time == self.date:
+        time_zone = check_time_zone("time_zone", self.time_zone)
+        if (self.time is None) != (self.date is None):
             raise ValueError(
-                f"`date` must be another column than `time`, such as its day. Received: date={self.date!r}"
+                f"`time` and `date` go together. Received: time={self.time!r}, date={self.date!r}"
             )
-        yield self.time, as_times
-        yield self.date, partial(as_dates, time_zone=check_time_zone("time_zone", self.time_zone))
-        yield self.user, as_users
+        if self.time is not None and self.date is not None:
+            if self.time == self.date:
+                raise ValueError(
+                    "`date` must be another column than `time`, such as its day. "
+                    f"Received: date={self.date!r}"
+                )
+            yield self.time, as_times
+            yield self.date, partial(as_dates, time_zone=time_zone)
+        if self.user is not None:
+            yield self.user, as_users
+        if self.weight is not None:
+            yield self.weight, as_weights
         watched = (history.label for history in self.histories)
         yield from ((name, as_labels) for name in (*self.label_columns, *self.event_columns, *watched))
         yield from ((feature.name, conversion_of(feature)) for feature in self.schema.features)
 
     def check_same_days(self) -> None:
-        """Stops if `time` and `date` are of other days, so that no row would know anything of the past."""
+        """Stops if rows have no day, or time and date are of other days: none would know of the past."""
+        if self.time is None or self.date is None:
+            raise ValueError(
+                "`statistics` and `histories` need `time` and `date`: they are of earlier days. "
+                f"Received: {self.name} without them"
+            )
         check_same_days(self.frame[self.time], self.frame[self.date])
 
     def __len__(self) -> int:
@@ -166,8 +195,27 @@ class Interactions:
         return tuple(dict.fromkeys(task.label for task in self.tasks if isinstance(task, BinaryTask)))
 
     def user_ids(self) -> np.ndarray:
-        """Returns the user of each row, `None` where it is null."""
+        """Returns the user of each row, `None` where it is null or there are no users."""
+        if self.user is None:
+            return np.full(len(self), None)
         return ids_to_numpy(self.frame[self.user])
+
+    def column(self, role: str) -> str:
+        """Returns the column of a role that may be missing, `"user"`, `"time"` or `"date"`.
+
+        Raises:
+            ValueError: There is none.
+        """
+        column: str | None = getattr(self, role)
+        if column is None:
+            raise ValueError(f"{self.name} must have a column of role `{role}`. Received: {role}=None")
+        return column
+
+    def weights(self) -> np.ndarray:
+        """Returns the weight of each row in losses, float32 `[N]`."""
+        if self.weight is None:
+            return np.ones(len(self), np.float32)
+        return self.frame[self.weight].cast(pl.Float32).to_numpy()
 
     def between(
         self, first: datetime.date | None = None, last: datetime.date | None = None
@@ -179,7 +227,9 @@ class Interactions:
         """
         first_present, last_present = date_range(self)
         first, last = as_day_or_none("first", first), as_day_or_none("last", last)
-        kept = self.frame.filter(pl.col(self.date).is_between(first or first_present, last or last_present))
+        kept = self.frame.filter(
+            pl.col(self.column("date")).is_between(first or first_present, last or last_present)
+        )
         if kept.is_empty():
             raise ValueError(
                 f"No rows of {self.name} are dated from {first or 'the first'} to {last or 'the last'}. "
@@ -190,128 +240,7 @@ class Interactions:
 
 def date_range(interactions: Interactions) -> tuple[datetime.date, datetime.date]:
     """Returns the first and the last date present."""
-    dates = interactions.frame[interactions.date]
+    dates = interactions.frame[interactions.column("date")]
     if dates.is_empty():
         raise ValueError(f"`interactions` must have rows. Received: {interactions.name} without any")
     return cast(datetime.date, dates.min()), cast(datetime.date, dates.max())
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Earlier rows to train on and later rows to test on.
-
-    Args:
-        train: The earlier rows.
-        test: The later rows.
-        description: How the rows were cut, and the rows, dates and times of both parts, as JSON values.
-    """
-
-    train: Interactions
-    test: Interactions
-    description: Mapping[str, Any]
-
-    @property
-    def frozen_from(self) -> datetime.date:
-        """The date of the first test row: there `with_statistics` has to freeze what is known."""
-        return date_range(self.test)[0]
-
-
-def split(
-    interactions: Interactions,
-    train_until: datetime.date | None = None,
-    test_from: datetime.date | None = None,
-    test_until: datetime.date | None = None,
-    test_fraction: float | None = None,
-) -> Split:
-    """Cuts interactions by time, never at random.
-
-    With dates, the rows dated to `train_until` train and those dated `test_from` to `test_until` test. With
-    `test_fraction`, the last rows by time test; rows of one instant stay together. With neither, the data
-    set's own `split_dates` count, and where it has none a fraction of 0.2. Both parts forget `split_dates`,
-    so that a validation slice is `split(parts.train, test_fraction=0.1)`.
-
-    Args:
-        interactions: The rows to cut.
-        train_until: Last date of the training rows. Defaults to the day before `test_from`.
-        test_from: First date of the test rows. Defaults to the day after `train_until`.
-        test_until: Last date of the test rows. Defaults to the last one present.
-        test_fraction: Share of the rows that test, between 0 and 1. Excludes dates.
-
-    Returns:
-        A `Split`.
-
-    Raises:
-        ValueError: If a part would be empty, the parts would overlap, or dates and a fraction are given.
-    """
-    dated = any(day is not None for day in (train_until, test_from, test_until))
-    if dated and test_fraction is not None:
-        raise ValueError(f"Give dates or `test_fraction`, not both. Received: test_fraction={test_fraction}")
-    usual = interactions.split_dates
-    interactions = dataclasses.replace(interactions, split_dates=None)
-    if dated:
-        return _split_by_date(interactions, complete_dates(train_until, test_from, test_until))
-    if usual is not None and test_fraction is None:
-        return _split_by_date(interactions, usual)
-    return _split_by_fraction(interactions, 0.2 if test_fraction is None else test_fraction)
-
-
-def complete_dates(
-    train_until: datetime.date | None, test_from: datetime.date | None, test_until: datetime.date | None
-) -> SplitDates:
-    """Returns the dates of a split of which some are given, or refuses those that make none."""
-    day = datetime.timedelta(days=1)
-    train_until, test_from = (
-        as_day_or_none("train_until", train_until),
-        as_day_or_none("test_from", test_from),
-    )
-    if train_until is None and test_from is None:
-        raise ValueError(
-            f"`test_until` needs `train_until` or `test_from`. Received: test_until={test_until}"
-        )
-    if test_from is None:
-        assert train_until is not None
-        test_from = train_until + day
-    if train_until is None:
-        train_until = test_from - day
-    if train_until >= test_from:
-        raise ValueError(
-            "`train_until` must be before `test_from`. "
-            f"Received: train_until={train_until}, test_from={test_from}"
-        )
-    return SplitDates(train_until, test_from, test_until)
-
-
-def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split:
-    train = interactions.between(None, dates.train_until)
-    test = interactions.between(dates.test_from, dates.test_until)
-    return Split(train, test, {"by": "date", "train": _describe(train), "test": _describe(test)})
-
-
-def _split_by_fraction(interactions: Interactions, fraction: float) -> Split:
-    if not 0 < fraction < 1:
-        raise ValueError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={fraction}")
-    times = interactions.frame[interactions.time]
-    boundary = times[min(int(len(times) * (1 - fraction)), len(times) - 1)] if len(times) else None
-    earlier = interactions.frame.filter(times < boundary)
-    if earlier.is_empty():
-        raise ValueError(
-            f"`test_fraction` leaves {interactions.name} no training rows. "
-            f"Received: test_fraction={fraction}, {len(times)} rows"
-        )
-    train = dataclasses.replace(interactions, frame=earlier)
-    test = dataclasses.replace(interactions, frame=interactions.frame.filter(times >= boundary))
-    how = {"by": "fraction", "test_fraction": fraction}
-    return Split(train, test, {**how, "train": _describe(train), "test": _describe(test)})
-
-
-def _describe(part: Interactions) -> dict[str, Any]:
-    first, last = date_range(part)
-    times = part.frame[part.time]
-    return {
-        "rows": len(part),
-        "users": part.frame[part.user].drop_nulls().n_unique(),
-        "first_date": first.isoformat(),
-        "last_date": last.isoformat(),
-        "first_time_ms": times[0],
-        "last_time_ms": times[-1],
-    }

@@ -14,8 +14,9 @@ import polars as pl
 
 from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
 from keras_smes.data.history import with_histories
-from keras_smes.data.interactions import Interactions, Split, split
+from keras_smes.data.interactions import Interactions
 from keras_smes.data.roles import KeyGroup
+from keras_smes.data.split import Split, split
 from keras_smes.features.schema import Feature, FeatureSchema, Number
 
 # Columns that live only while statistics are computed.
@@ -137,7 +138,8 @@ def _roles_with(interactions: Interactions, keys: Sequence[KeyGroup], tasks: Seq
 def _side(interactions: Interactions, key: KeyGroup) -> str:
     """A statistic is the same for all candidates of a request if its whole key is."""
     sides = {feature.name: feature.side for feature in interactions.schema.features}
-    sides[interactions.user] = "user"  # also where the model isn't given it
+    if interactions.user is not None:
+        sides[interactions.user] = "user"  # also where the model isn't given it
     return "user" if all(sides.get(column) == "user" for column in key.columns) else "candidate"
 
 

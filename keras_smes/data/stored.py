@@ -14,8 +14,9 @@ import polars as pl
 
 from keras_smes.data.cache import fingerprints
 from keras_smes.data.column_types import as_day, as_day_or_none, scan_in_normal_form
-from keras_smes.data.interactions import Interactions, complete_dates
+from keras_smes.data.interactions import Interactions
 from keras_smes.data.roles import SplitDates
+from keras_smes.data.split import complete_dates
 
 ROWS = "rows"
 
@@ -101,7 +102,7 @@ class StoredInteractions:
         layers = [pl.scan_parquet([self.folder / layer / name for name in names]) for layer in self.layers]
         rows = layers[0] if len(layers) == 1 else pl.concat(layers, how="horizontal")
         rows = scan_in_normal_form(rows, self.roles.conversions())
-        date = pl.col(self.roles.date)
+        date = pl.col(self.roles.column("date"))
         # A row without a date is no row of other days: whoever reads it stops.
         if self.first is not None:
             rows = rows.filter((date >= self.first) | date.is_null())

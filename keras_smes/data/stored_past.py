@@ -158,7 +158,7 @@ def _history_table(stored: StoredInteractions, history: History, scratch: Path) 
     needs = (history.item, history.label)
     return _Table(
         scratch / history.name,
-        (stored.roles.user,),
+        (stored.roles.column("user"),),
         needs,
         history.length,
         lambda rows: latest_items(rows, stored.roles, history),
@@ -172,7 +172,7 @@ def _scan(
     parts: Sequence[Part] | None = None,
 ) -> pl.LazyFrame:
     """Returns the rows with what tables look at, `KNOWN` and `AS_OF`."""
-    needed = [stored.roles.time, stored.roles.date]
+    needed = [stored.roles.column(role) for role in ("time", "date")]
     needed += [name for table in tables for name in (*table.columns, *table.needs)]
     columns = [name for name in dict.fromkeys(needed) if name != EVERYTHING]
     rows = stored.scan(parts, columns).with_columns(*known_and_as_of(stored.roles, frozen_from))
@@ -188,7 +188,7 @@ def _rows(
 ) -> Iterator[tuple[Part, pl.DataFrame]]:
     for part in track(stored.parts, label, verbose):
         rows = _scan(stored, tables, frozen_from, [part]).collect()
-        times, days = rows[stored.roles.time], as_dates(rows[stored.roles.date])
+        times, days = rows[stored.roles.column("time")], as_dates(rows[stored.roles.column("date")])
         check_unit(times, days)
         check_same_days(times, days)
         yield part, rows

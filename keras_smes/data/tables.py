@@ -133,7 +133,7 @@ def scan_table(
             engine="streaming", optimizations=every_column
         )
     except pl.exceptions.PolarsError as error:
-        _refuse_malformed(path, separator, quote, error)
+        explain_malformed(path, separator, quote, error)
     bad = [(line, column) for line, column in zip(found.row(0), columns, strict=True) if line is not None]
     if bad:
         _refuse_value(path, text, *min(bad, key=lambda pair: pair[0]))
@@ -194,8 +194,8 @@ def _check_header(path: Path, columns: Sequence[Column], separator: str, quote: 
             )
 
 
-def _refuse_malformed(path: Path, separator: str, quote: str | None, error: Exception) -> NoReturn:
-    """Names the first row that is no row of the table, which polars' own message doesn't."""
+def explain_malformed(path: Path, separator: str, quote: str | None, error: Exception) -> NoReturn:
+    """Raises a `ValueError` that names the first row that is no row of the table, as polars' own doesn't."""
     with path.open("rb") as file:
         width = len(_fields(file.readline(), separator, quote))
         for row, line in enumerate(file, start=2):

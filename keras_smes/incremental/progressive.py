@@ -61,7 +61,7 @@ class Days:
         Raises:
             ValueError: There are fewer than two.
         """
-        present = rows.frame[rows.date].unique().sort().to_list()
+        present = rows.frame[rows.column("date")].unique().sort().to_list()
         chosen = [day for day in present if (self.first or day) <= day <= (self.last or day)]
         if len(chosen) < 2:
             raise ValueError(

@@ -170,7 +170,7 @@ def prepare_for(
 ) -> Prepared:
     """As `prepare`, with a schema and tasks that are fitted already."""
     features = run_preprocessor(preprocessor(schema), train.columns(), int(verbose != 0))
-    return Prepared(schema, tasks, features, *labelled(tasks, train.labels()))
+    return Prepared(schema, tasks, features, *labelled(tasks, train))
 
 
 def fit_prepared(

@@ -39,7 +39,7 @@ class Validation:
         self.engine = engine or Engine()
         self.ranker, self.model, self.rows, self.with_figures = ranker, model, rows, with_figures
         self.features = preprocess(ranker, rows.columns(), verbose)
-        self.targets, self.counted = labelled(model.task_losses.tasks, rows.labels())
+        self.targets, self.counted = labelled(model.task_losses.tasks, rows)
 
     @property
     def parts(self) -> tuple[Arrays, Arrays, Arrays]:
@@ -63,8 +63,9 @@ class Validation:
 
 
 def labelled(
-    tasks: Sequence[Task], labels: Mapping[str, np.ndarray]
+    tasks: Sequence[Task], rows: Interactions
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns what the losses take, by task: targets without NaN, and which rows count."""
+    """Returns what the losses take, by task: targets without NaN, and the weights of the rows that count."""
+    labels, weights_n = rows.labels(), rows.weights()
     targets = {task.name: task.targets(labels) for task in tasks}
-    return targets, {task.name: task.counted(labels) for task in tasks}
+    return targets, {task.name: task.counted(labels) * weights_n for task in tasks}

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from keras_smes.data import Interactions, split
 from keras_smes.data.column_types import as_day, as_times
 from keras_smes.data.history import with_histories
-from keras_smes.data.interactions import Interactions, split
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.statistics import split_with_statistics, with_statistics
 from keras_smes.data.stored import Part, StoredInteractions

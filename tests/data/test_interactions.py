@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from keras_smes.data.interactions import Interactions, KeyGroup, SplitDates, date_range, split
+from keras_smes.data import Interactions, KeyGroup, SplitDates, date_range, split
 from keras_smes.features.schema import FeatureSchema, HashedString, IntegerCategory, Number, StringCategory
 from keras_smes.tasks import BinaryTask, RegressionTask
 

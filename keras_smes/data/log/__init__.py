@@ -1,0 +1,11 @@
+"""A declared log: files, roles of their columns, tasks, features and the split, as one YAML file.
+
+`Log.read` reads the declaration, `load_log` the rows that it declares, as `Interactions`. In order:
+`declaration` says what there is, `located` reads YAML and knows the line of each key, `files` reads Parquet
+and CSV, `labels` makes label columns, `auto` chooses features, `load` is the whole way.
+"""
+
+from keras_smes.data.log.declaration import Label, Log, Table, TimeColumn
+from keras_smes.data.log.load import load_log
+
+__all__ = ["Label", "Log", "Table", "TimeColumn", "load_log"]

@@ -1,0 +1,219 @@
+"""From a declared log to interactions: read, joined, made unique, labelled, in order of time, and cut."""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from keras_smes.data.column_types import as_dates, as_times
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.leaks import OUTCOME, refuse_leaks
+from keras_smes.data.log.auto import choose_features
+from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
+from keras_smes.data.log.files import FILE, list_files, read_files
+from keras_smes.data.log.labels import with_labels
+from keras_smes.data.roles import SplitDates
+from keras_smes.data.split import complete_dates, hashed_fractions
+from keras_smes.data.tables import drop_duplicates
+from keras_smes.features.schema import FeatureSchema
+
+TIME, DATE, TEST = "__time", "__date", "__test"
+USUAL_FRACTION = 0.2
+
+
+def load_log(log: Log) -> Interactions:
+    """Reads the rows of a declared log into memory.
+
+    Args:
+        log: The `Log`, such as `Log.read("log.yaml")`.
+
+    Returns:
+        The rows in order of time, or of the files where there is none. `counts` has `rows_read`, the
+        `duplicates` dropped, and for each side table the rows `without` an entry in it.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file, column or value is not what the log says; names it. Or the rows take more than
+            `memory`.
+
+    Example:
+
+    >>> rows = load_log(Log.read("log.yaml"))
+    >>> parts = split_with_statistics(rows)
+    """
+    frame, counts = _read_rows(log)
+    frame = with_labels(frame, log.labels)
+    frame = _with_time(frame, log)
+    _check_columns(frame, log)
+    frame, dates = _with_split(frame, log)
+    _check_memory(frame, log)
+    return Interactions(
+        log.name,
+        frame.drop(name for name in log.ignore if name in frame.columns),
+        log.user,
+        TIME if TIME in frame.columns else None,
+        DATE if DATE in frame.columns else None,
+        log.tasks,
+        _schema(frame, log, dates),
+        counts,
+        log.statistics,
+        log.histories,
+        dates,
+        log.time_zone,
+        rates=log.rates,
+        half_life=log.half_life,
+        test_column=TEST if TEST in frame.columns else None,
+        weight=log.weight,
+    )
+
+
+def _read_rows(log: Log) -> tuple[pl.DataFrame, dict[str, int]]:
+    files = list_files(log.files, log.folder)
+    test_files = list_files(log.split.get("test_files", ()), log.folder)
+    frame = read_files([*files, *test_files])
+    if test_files:
+        frame = frame.with_columns((pl.col(FILE) >= len(files)).alias(TEST))
+    counts = {"rows_read": frame.height}
+    frame = frame.drop(FILE)
+    if log.unique:
+        _check_there(frame, "unique", log.unique)
+        frame, counts["duplicates"] = drop_duplicates(frame, log.unique)
+    for table in log.tables:
+        frame, counts[f"without_{_name_of(table)}"] = _joined(frame, table, log.folder)
+    return frame, counts
+
+
+def _name_of(table: Table) -> str:
+    return Path(table.files[0]).name.split(".")[0]
+
+
+def _joined(frame: pl.DataFrame, table: Table, folder: Path) -> tuple[pl.DataFrame, int]:
+    """Returns rows with the columns of a side table, and how many rows have no entry in it."""
+    entries = read_files(list_files(table.files, folder)).drop(FILE)
+    key = list(table.key)
+    for where, columns in (("rows", frame.columns), (f"table {table.files[0]}", entries.columns)):
+        if missing := sorted(set(key) - set(columns)):
+            raise ValueError(
+                f"`key` must be columns of rows and table. Received: {missing} not in the {where}"
+            )
+    if repeated := sorted((set(entries.columns) & set(frame.columns)) - set(key)):
+        raise ValueError(
+            f"Table {table.files[0]} must have other columns than the rows. Received: {repeated}"
+        )
+    doubled = entries.filter(~pl.struct(key).is_first_distinct())
+    if doubled.height:
+        raise ValueError(
+            f"Table {table.files[0]} must have each key {key} once. "
+            f"Received: {doubled.select(key).row(0)} again"
+        )
+    for name in key:
+        if frame[name].dtype.is_numeric() != entries[name].dtype.is_numeric():
+            raise ValueError(
+                f"`key` {name!r} must have one type. Received: {frame[name].dtype} in the rows, "
+                f"{entries[name].dtype} in {table.files[0]}"
+            )
+    there = entries.select(key).with_columns(pl.lit(True).alias("__there"))
+    known = frame.select(key).join(there, on=key, how="left", maintain_order="left")["__there"]
+    return frame.join(entries, on=key, how="left", maintain_order="left"), known.null_count()
+
+
+def _with_time(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
+    """Returns rows in order of time, with `TIME` and `DATE`; as they are where there is neither."""
+    _check_there(frame, "time", [log.time.column] if log.time else [])
+    _check_there(frame, "date", [log.date] if log.date else [])
+    if log.time is not None:
+        times = _moments(frame[log.time.column], log.time)
+    elif log.date is not None:
+        days = as_dates(frame[log.date], time_zone=log.time_zone)
+        noons = days.cast(pl.Datetime("ms")) + datetime.timedelta(hours=12)  # there in every time zone
+        times = noons.dt.replace_time_zone(log.time_zone).dt.epoch("ms")
+    else:
+        return frame
+    if log.date is None:
+        moments = pl.from_epoch(times, time_unit="ms").dt.replace_time_zone("UTC")
+        days = moments.dt.convert_time_zone(log.time_zone).dt.date()
+    else:
+        days = as_dates(frame[log.date], time_zone=log.time_zone)
+    return frame.with_columns(times.alias(TIME), days.alias(DATE)).sort(TIME, maintain_order=True)
+
+
+def _moments(values: pl.Series, time: TimeColumn) -> pl.Series:
+    """Milliseconds since 1970 (UTC), of numbers in the declared unit or of timestamps."""
+    if not values.dtype.is_numeric() or time.unit == "ms":
+        return as_times(values)
+    factor = UNITS[time.unit]
+    scaled = values * int(factor) if factor > 1 else values // int(1 / factor)
+    return as_times(scaled.floor() if scaled.dtype.is_float() else scaled)
+
+
+def _check_there(frame: pl.DataFrame, role: str, columns: Sequence[str]) -> None:
+    if missing := sorted(set(columns) - set(frame.columns)):
+        raise ValueError(
+            f"`{role}` must name columns that are there. Received: {missing}, not in {frame.columns}"
+        )
+
+
+def _check_columns(frame: pl.DataFrame, log: Log) -> None:
+    for column, role in log.roles().items():
+        _check_there(frame, role, [column])
+    if not isinstance(log.features, str):
+        names, roles = [feature.name for feature in log.features], log.roles()
+        outcomes = {column for column, role in roles.items() if role in ("label", "condition", "outcome")}
+        refuse_leaks("features", dict.fromkeys(outcomes & set(names), OUTCOME), allow_leaks=False)
+        _check_there(frame, "features", names)
+
+
+def _with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates | None]:
+    """Returns rows with `TEST` where a column says which test, and the dates where these do."""
+    split = log.split
+    if TEST in frame.columns:
+        return frame, None
+    fraction = split.get("test_fraction", USUAL_FRACTION)
+    days = frame[DATE].unique().sort() if DATE in frame.columns else None
+    if split.get("by") == "hash" or days is None:
+        if {"test_days", "train_until", "test_from"} & set(split):
+            raise ValueError(f"A split by days needs `time` or `date`. Received: split={dict(split)}")
+        tests = pl.Series(TEST, hashed_fractions(frame.height, split.get("seed", 0)) < fraction)
+        return frame.with_columns(tests), None
+    if {"train_until", "test_from"} & set(split):
+        return frame, complete_dates(*(split.get(key) for key in ("train_until", "test_from", "test_until")))
+    if "test_days" in split:
+        last = cast(datetime.date, days.max()) - datetime.timedelta(days=split["test_days"])
+        return frame, complete_dates(last, None, None)
+    if len(days) == 1:  # within the only day, by time
+        boundary = frame[TIME][min(int(frame.height * (1 - fraction)), frame.height - 1)]
+        return frame.with_columns((pl.col(TIME) >= boundary).alias(TEST)), None
+    return frame, complete_dates(_last_training_day(frame[DATE], fraction), None, None)
+
+
+def _last_training_day(dates: pl.Series, fraction: float) -> datetime.date:
+    """The day after which about a fraction of the rows lies; a day is never cut."""
+    counts = dates.value_counts().sort(dates.name)
+    share = counts["count"].cum_sum()[:-1] / len(dates)
+    best = (share - (1 - fraction)).abs().arg_min()
+    return cast(datetime.date, counts[dates.name][cast(int, best)])
+
+
+def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureSchema:
+    if not isinstance(log.features, str):
+        return FeatureSchema(log.features)
+    train = frame.filter(pl.col(DATE) <= dates.train_until if dates else ~pl.col(TEST))
+    taken = {*log.roles(), *(label.task for label in log.labels)}
+    columns = [name for name in frame.columns if name not in taken and not name.startswith("__")]
+    features = choose_features(train, columns)
+    if not features:
+        raise ValueError(
+            f"`features: auto` finds no column without a role. Received: columns={frame.columns}"
+        )
+    return FeatureSchema(tuple(features))
+
+
+def _check_memory(frame: pl.DataFrame, log: Log) -> None:
+    size = frame.estimated_size()
+    if log.memory is not None and size > log.memory:
+        raise ValueError(
+            f"`memory` must hold the rows, which are read whole. Received: memory={log.memory}, "
+            f"{frame.height} rows of {size} bytes"
+        )

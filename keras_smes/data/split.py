@@ -1,0 +1,160 @@
+"""Splits of interactions: by dates, by time, by a column of test rows, and without time by a hash."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from keras_smes.data.column_types import as_day_or_none
+from keras_smes.data.interactions import Interactions, date_range
+from keras_smes.data.roles import SplitDates
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Earlier rows to train on and later rows to test on.
+
+    Args:
+        train: The earlier rows.
+        test: The later rows.
+        description: How the rows were cut, and the rows, dates and times of both parts, as JSON values.
+    """
+
+    train: Interactions
+    test: Interactions
+    description: Mapping[str, Any]
+
+    @property
+    def frozen_from(self) -> datetime.date | None:
+        """The date of the first test row, where `with_statistics` freezes what is known; `None` without."""
+        return None if self.test.date is None else date_range(self.test)[0]
+
+
+def split(
+    interactions: Interactions,
+    train_until: datetime.date | None = None,
+    test_from: datetime.date | None = None,
+    test_until: datetime.date | None = None,
+    test_fraction: float | None = None,
+) -> Split:
+    """Cuts interactions by time, or where rows have none by a seeded hash of their place.
+
+    With dates, the rows dated to `train_until` train and those dated `test_from` to `test_until` test. With
+    `test_fraction`, the last rows by time test; rows of one instant stay together. With neither, the data
+    set's own `split_dates` or `test_column` count, and where it has none a fraction of 0.2. Both parts forget
+    these, so that a validation slice is `split(parts.train, test_fraction=0.1)`.
+
+    Args:
+        interactions: The rows to cut.
+        train_until: Last date of the training rows. Defaults to the day before `test_from`.
+        test_from: First date of the test rows. Defaults to the day after `train_until`.
+        test_until: Last date of the test rows. Defaults to the last one present.
+        test_fraction: Share of the rows that test, between 0 and 1. Excludes dates.
+
+    Returns:
+        A `Split`.
+
+    Raises:
+        ValueError: If a part would be empty, the parts would overlap, or dates and a fraction are given.
+    """
+    dated = any(day is not None for day in (train_until, test_from, test_until))
+    if dated and test_fraction is not None:
+        raise ValueError(f"Give dates or `test_fraction`, not both. Received: test_fraction={test_fraction}")
+    usual, column = interactions.split_dates, interactions.test_column
+    interactions = dataclasses.replace(interactions, split_dates=None, test_column=None)
+    if dated:
+        return _split_by_date(interactions, complete_dates(train_until, test_from, test_until))
+    if usual is not None and test_fraction is None:
+        return _split_by_date(interactions, usual)
+    if column is not None and test_fraction is None:
+        return _cut(interactions, interactions.frame[column], {"by": "column", "column": column})
+    return _split_by_fraction(interactions, 0.2 if test_fraction is None else test_fraction)
+
+
+def hashed_fractions(rows: int, seed: int = 0) -> np.ndarray:
+    """Returns a number in [0, 1) for each row, float64 `[rows]`: a hash of its place and the seed.
+
+    SplitMix64, so that a row stays in its part whatever the versions of libraries are, and others may follow.
+
+    Args:
+        rows: How many.
+        seed: Of the hash. Defaults to `0`.
+    """
+    with np.errstate(over="ignore"):
+        step = np.uint64(0x9E3779B97F4A7C15)
+        state_n = (np.arange(1, rows + 1, dtype=np.uint64) + np.uint64(seed) * np.uint64(2**32)) * step
+        state_n = (state_n ^ (state_n >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state_n = (state_n ^ (state_n >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        state_n ^= state_n >> np.uint64(31)
+    return (state_n >> np.uint64(11)) / 2.0**53
+
+
+def complete_dates(
+    train_until: datetime.date | None, test_from: datetime.date | None, test_until: datetime.date | None
+) -> SplitDates:
+    """Returns the dates of a split of which some are given, or refuses those that make none."""
+    day = datetime.timedelta(days=1)
+    train_until, test_from = (
+        as_day_or_none("train_until", train_until),
+        as_day_or_none("test_from", test_from),
+    )
+    if train_until is None and test_from is None:
+        raise ValueError(
+            f"`test_until` needs `train_until` or `test_from`. Received: test_until={test_until}"
+        )
+    if test_from is None:
+        assert train_until is not None
+        test_from = train_until + day
+    if train_until is None:
+        train_until = test_from - day
+    if train_until >= test_from:
+        raise ValueError(
+            "`train_until` must be before `test_from`. "
+            f"Received: train_until={train_until}, test_from={test_from}"
+        )
+    return SplitDates(train_until, test_from, test_until)
+
+
+def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split:
+    train = interactions.between(None, dates.train_until)
+    test = interactions.between(dates.test_from, dates.test_until)
+    return Split(train, test, {"by": "date", "train": _describe(train), "test": _describe(test)})
+
+
+def _split_by_fraction(interactions: Interactions, fraction: float) -> Split:
+    if not 0 < fraction < 1:
+        raise ValueError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={fraction}")
+    how = {"by": "fraction", "test_fraction": fraction}
+    if interactions.time is None:
+        tests = pl.Series(hashed_fractions(len(interactions)) < fraction)
+        return _cut(interactions, tests, {**how, "by": "hash"})
+    times = interactions.frame[interactions.time]
+    boundary = times[min(int(len(times) * (1 - fraction)), len(times) - 1)] if len(times) else None
+    return _cut(interactions, times >= boundary, how)
+
+
+def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -> Split:
+    for part, rows in (("training", ~tests), ("test", tests)):
+        if not rows.any():
+            raise ValueError(
+                f"A split must leave both parts rows. Received: no {part} rows of {interactions.name}, "
+                f"split by {dict(how)}, {len(tests)} rows"
+            )
+    train = dataclasses.replace(interactions, frame=interactions.frame.filter(~tests))
+    test = dataclasses.replace(interactions, frame=interactions.frame.filter(tests))
+    return Split(train, test, {**how, "train": _describe(train), "test": _describe(test)})
+
+
+def _describe(part: Interactions) -> dict[str, Any]:
+    described: dict[str, Any] = {"rows": len(part)}
+    if part.user is not None:
+        described["users"] = part.frame[part.user].drop_nulls().n_unique()
+    if part.time is not None:
+        first, last = date_range(part)
+        times = part.frame[part.time]
+        described |= {"first_date": first.isoformat(), "last_date": last.isoformat()}
+        described |= {"first_time_ms": times[0], "last_time_ms": times[-1]}
+    return described

@@ -1,0 +1,267 @@
+"""Rows of a declared log: read from all files, in the declared roles, each count worked out apart."""
+
+import datetime
+import gzip
+
+import numpy as np
+import polars as pl
+import pytest
+from made_up_log import DAYS, ZONE, rows_of_day, write_feed
+
+from keras_smes.data import Log, TimeColumn, load, load_log, split, split_with_statistics
+from keras_smes.data.split import hashed_fractions
+from keras_smes.features.schema import Number
+from keras_smes.tasks import BinaryTask
+
+
+@pytest.fixture(scope="module")
+def feed(tmp_path_factory):
+    return write_feed(tmp_path_factory.mktemp("feed"))
+
+
+@pytest.fixture(scope="module")
+def rows(feed):
+    return load(str(feed))
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """All rows in order of time, by Python: of datetimes in one zone it compares the clock on the wall."""
+    whole = [row for day in DAYS for row in rows_of_day(day).iter_rows(named=True)]
+    return sorted(whole, key=lambda row: row["ts"].timestamp())
+
+
+def test_each_row_is_there_once_in_order_of_time(rows, expected):
+    assert rows.counts["rows_read"] == 5 * 307
+    assert rows.counts["duplicates"] == 5 * 7
+    assert len(rows) == len(expected)
+    for column in ("user_id", "item_id", "click", "dwell_ms"):
+        assert rows.frame[column].to_list() == [row[column] for row in expected]
+    assert rows.frame[rows.time].to_list() == [int(row["ts"].timestamp() * 1000) for row in expected]
+
+
+def test_days_begin_in_the_declared_time_zone(rows, expected):
+    assert rows.frame[rows.date].to_list() == [row["ts"].astimezone(ZONE).date() for row in expected]
+
+
+def test_labels_and_side_tables_are_what_is_declared(rows, expected):
+    labels = rows.labels()
+    np.testing.assert_array_equal(labels["click"], [float(row["click"]) for row in expected])
+    watched = np.array([row["watch_ms"] for row in expected], np.float32)
+    np.testing.assert_allclose(labels["watch_seconds"], watched / 1000, rtol=1e-6)
+    items = [row["item_id"] for row in expected]
+    assert rows.counts["without_items"] == items.count(29)
+    prices = rows.columns()["price"]
+    np.testing.assert_array_equal(prices, [np.nan if item == 29 else item for item in items])
+
+
+def test_the_last_days_test_and_statistics_are_of_earlier_days(rows, expected):
+    parts = split_with_statistics(rows)
+    assert parts.train.frame[rows.date].unique().sort().to_list() == DAYS[:3]
+    assert parts.test.frame[rows.date].unique().sort().to_list() == DAYS[3:]
+    seen = [row["item_id"] for row in expected if row["ts"].astimezone(ZONE).date() in DAYS[:3]]
+    counts = parts.test.columns()["item_impressions"]
+    items = parts.test.frame["item_id"].to_list()
+    np.testing.assert_allclose(counts, [np.log1p(seen.count(item)) for item in items], rtol=1e-6)
+    assert {"seen", "seen_length"} <= set(parts.test.columns())
+
+
+def test_outcomes_are_never_features(feed):
+    text = feed.read_text().replace(
+        "{kind: number, name: price, log: true}", "{kind: number, name: dwell_ms}"
+    )
+    other = feed.with_name("leak.yaml")
+    other.write_text(text)
+    with pytest.raises(ValueError, match=r"`features` must be known when a row is ranked.*'dwell_ms'"):
+        load(str(other))
+
+
+# --- text
+
+
+CSV = (
+    "user,code,when,score,click,flag\r\n"
+    "7,007,2026-11-01T10:00:00Z,0.5,1,true\r\n"
+    ",08,2026-11-02T11:30:00Z,,0,FALSE\r\n"
+)
+
+
+def write(folder, name, text):
+    data = text.encode("utf-8-sig")
+    (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+
+def of_csv(folder, files="*.csv*", **others):
+    given = {"folder": folder, "time": TimeColumn("when"), "features": (Number("score"),), **others}
+    return load_log(Log("csv", (files,), (BinaryTask("click"),), **given))
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.csv.gz", "log.tsv"])
+def test_text_is_typed_by_all_of_its_values(name, tmp_path):
+    text = CSV.replace(",", "\t") if name.endswith("tsv") else CSV
+    write(tmp_path, name, text)  # with a byte order mark and CRLF
+    frame = of_csv(tmp_path, name, user="user", split={"test_fraction": 0.5}).frame
+    assert frame["user"].to_list() == [7, None]
+    assert frame["code"].to_list() == ["007", "08"], "leading zeros stay"
+    assert frame["score"].to_list() == [0.5, None]
+    assert frame["flag"].to_list() == [True, False]
+    assert frame["__date"].to_list() == [datetime.date(2026, 11, 1), datetime.date(2026, 11, 2)]
+
+
+def test_no_file_decides_the_type_of_another(tmp_path):
+    write(tmp_path, "a.csv", CSV)
+    write(tmp_path, "b.csv", CSV.replace("007", "X7").replace("11-0", "12-0"))
+    assert of_csv(tmp_path, split={"test_days": 1}).frame["code"].to_list() == ["007", "08", "X7", "08"]
+
+
+def test_ids_keep_each_digit(tmp_path):
+    for user in (2**53 + 1, 2**63 - 1, 2**64 - 1, "18446744073709551616"):
+        write(tmp_path, "a.csv", CSV.replace("\n7,", f"\n{user},"))
+        assert of_csv(tmp_path, user="user", split={"test_days": 1}).frame["user"].to_list() == [user, None]
+
+
+# --- files that are no good
+
+
+def broken(folder, what):
+    if what == "truncated":
+        rows_of_day(DAYS[0]).write_parquet(folder / "b.parquet")
+        (folder / "b.parquet").write_bytes((folder / "b.parquet").read_bytes()[:-100])
+    elif what == "empty":
+        (folder / "b.parquet").touch()
+    elif what == "other columns":
+        rows_of_day(DAYS[0]).drop("share").write_parquet(folder / "b.parquet")
+    elif what == "other type":
+        rows_of_day(DAYS[0]).with_columns(pl.col("item_id").cast(pl.String)).write_parquet(
+            folder / "b.parquet"
+        )
+    elif what == "floats beside large ids":
+        rows = rows_of_day(DAYS[0]).with_columns(pl.col("item_id") + 2**60)
+        rows.write_parquet(folder / "a.parquet")
+        rows_of_day(DAYS[1]).with_columns(pl.col("item_id").cast(float)).write_parquet(folder / "b.parquet")
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("truncated", r"b\.parquet can't be read"),
+        ("empty", r"must not be empty. Received: .*b\.parquet"),
+        (
+            "other columns",
+            r"b\.parquet must have the columns of .*a\.parquet. Received: differing=\['share'\]",
+        ),
+        ("other type", r"b\.parquet, column 'item_id': must be Int64.* Received: String, such as \['\d+'\]"),
+        ("floats beside large ids", r"a\.parquet, column 'item_id', row 0: must be within 2\*\*53"),
+    ],
+)
+def test_a_file_that_is_no_good_is_named(what, message, tmp_path):
+    rows_of_day(DAYS[0]).write_parquet(tmp_path / "a.parquet")
+    broken(tmp_path, what)
+    with pytest.raises(ValueError, match=message):
+        load_log(Log("log", ("*.parquet",), (BinaryTask("click"),), folder=tmp_path))
+
+
+def test_a_row_of_too_many_values_is_named(tmp_path):
+    write(tmp_path, "a.csv", CSV + "1,2,2026-11-03T00:00:00Z,4,5,6,7\r\n")
+    with pytest.raises(ValueError, match=r"a\.csv, row 4: must have 6 columns. Received: 7 values"):
+        of_csv(tmp_path)
+
+
+def test_no_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Received: .*nowhere"):
+        load_log(Log("log", ("nowhere/*.csv",), (BinaryTask("click"),), folder=tmp_path))
+
+
+# --- splits, units, tables
+
+
+def numbered(folder, count=1000, **columns):
+    frame = pl.DataFrame({"x": np.arange(count) % 7, "click": np.arange(count) % 2, **columns})
+    frame.write_parquet(folder / "rows.parquet")
+    return ("rows.parquet",)
+
+
+def test_rows_without_time_are_split_by_a_hash_of_their_place(tmp_path):
+    files = numbered(tmp_path, 10_000, place=np.arange(10_000))
+    log = Log("log", files, (BinaryTask("click"),), folder=tmp_path, split={"test_fraction": 0.1, "seed": 7})
+    parts = split(load_log(log))
+    test = parts.test.frame["place"].to_numpy()
+    assert len(test) == pytest.approx(1000, abs=100)
+    assert sorted([*test, *parts.train.frame["place"]]) == list(range(10_000))
+    again = split(load_log(log)).test.frame["place"].to_numpy()
+    np.testing.assert_array_equal(test, again)
+    with pytest.raises(ValueError, match="split by days needs `time` or `date`"):
+        load_log(Log("log", files, (BinaryTask("click"),), folder=tmp_path, split={"test_days": 2}))
+
+
+def test_the_hash_is_splitmix64():
+    """By Python's integers: the published constants, a stream that begins at the seed."""
+
+    def unit(place, seed):
+        mask = 2**64 - 1
+        state = (place + 1 + seed * 2**32) * 0x9E3779B97F4A7C15 & mask
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & mask
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & mask
+        return ((state ^ (state >> 31)) >> 11) / 2**53
+
+    np.testing.assert_array_equal(hashed_fractions(50, 3), [unit(place, 3) for place in range(50)])
+    assert abs(hashed_fractions(100_000, 1).mean() - 0.5) < 0.005
+
+
+def test_files_may_be_the_test_rows(tmp_path):
+    numbered(tmp_path)
+    pl.DataFrame({"x": [1, 2], "click": [0, 1]}).write_parquet(tmp_path / "test.parquet")
+    split_by = {"test_files": ("test.parquet",)}
+    parts = split(
+        load_log(Log("log", ("rows.parquet",), (BinaryTask("click"),), folder=tmp_path, split=split_by))
+    )
+    assert (len(parts.train), len(parts.test)) == (1000, 2)
+
+
+def test_a_fraction_never_cuts_a_day(tmp_path):
+    """Days of 100, 300, 500 and 100 rows: 10, 60 or 90 % of them can test, whichever is nearest."""
+    hours = np.repeat([0, 24, 48, 72], [100, 300, 500, 100])
+    files = numbered(tmp_path, 1000, seconds=1_793_500_800 + hours * 3600)
+    for fraction, rows in ((0.1, 100), (0.3, 100), (0.4, 600), (0.95, 900)):
+        log = Log(
+            "log",
+            files,
+            (BinaryTask("click"),),
+            folder=tmp_path,
+            time=TimeColumn("seconds", "s"),
+            split={"test_fraction": fraction},
+        )
+        assert len(split(load_log(log)).test) == rows
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1000), ("us", 1_000_000)])
+def test_times_have_the_declared_unit(unit, factor, tmp_path):
+    files = numbered(tmp_path, when=(1_793_500_800 + 3600 * np.arange(1000)) * factor)
+    rows = load_log(Log("log", files, (BinaryTask("click"),), folder=tmp_path, time=TimeColumn("when", unit)))
+    assert rows.frame[rows.time][0] == 1_793_500_800_000
+    assert rows.frame[rows.date][0] == datetime.date(2026, 11, 1)
+
+
+def test_a_table_has_each_key_once(tmp_path):
+    from keras_smes.data import Table
+
+    files = numbered(tmp_path)
+    pl.DataFrame({"x": [1, 1], "price": [1.0, 2.0]}).write_parquet(tmp_path / "items.parquet")
+    log = Log(
+        "log", files, (BinaryTask("click"),), folder=tmp_path, tables=(Table(("items.parquet",), ("x",)),)
+    )
+    with pytest.raises(
+        ValueError, match=r"Table items.parquet must have each key \['x'\] once. Received: \(1,\)"
+    ):
+        load_log(log)
+
+
+def test_weights_are_those_of_the_column(tmp_path):
+    files = numbered(tmp_path, w=np.arange(1000) / 10)
+    log = Log("log", files, (BinaryTask("click"),), folder=tmp_path, weight="w")
+    rows = load_log(log)
+    np.testing.assert_allclose(rows.weights(), np.arange(1000, dtype="float32") / 10)
+    assert "w" not in rows.schema.names
+    numbered(tmp_path, w=[-1.0] * 1000)
+    with pytest.raises(ValueError, match=r"`weight` column 'w' must hold finite numbers.*w\[0\]=-1.0"):
+        load_log(log)
