@@ -21,7 +21,10 @@ def num_replicas() -> int:
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """Returns the sum over replicas of a tensor, or of each in a structure of them; no gradient flows."""
+    """Returns the sum over replicas of a tensor, or of each in a structure of them.
+
+    Its gradient is the sum over replicas of the gradients: what each of them makes of the sum.
+    """
     context = _context()
     return values if context is None else context.all_reduce("SUM", values)
 

@@ -7,10 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.baselines.batch_normalization import GlobalBatchNormalization
 from keras_smes.baselines.task_mixture import apart, check_units
 from keras_smes.checks import check_count, check_counts, check_rank
 from keras_smes.layers.initializers import clone, stacked
-from keras_smes.layers.masks import row_mask
+from keras_smes.layers.masks import counted_rows
 from keras_smes.quantization import Composite
 
 Tensor = Any
@@ -49,7 +50,8 @@ class HoME(Composite):
     experts of one kind (E_s, an E_c, an E_t) have one feature gate in common, a mixture of
     `num_feature_gates` of rank `feature_gate_rank`; both levels have experts of the same size.
 
-    Batch normalisation makes outputs depend on the batch in training, on moving averages otherwise.
+    Batch normalisation makes outputs depend on the batch in training, on moving averages otherwise. The
+    batch is that of all replicas.
 
     Args:
         num_tasks: Integer, tasks T.
@@ -131,7 +133,7 @@ class HoME(Composite):
         self.quantize_parts()
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
-        how = {"mask": row_mask(mask), "training": training}
+        how = {"mask": counted_rows(mask), "training": training}
         h_bd = ops.cast(inputs, self.compute_dtype)
         common, *groups = (experts(h_bd, **how) for experts in [self.meta_shared, *self.meta_groups])
         z_shared = self.meta_shared.mix(h_bd, h_bd, [common, *groups])
@@ -201,7 +203,7 @@ class ExpertGroup(keras.layers.Layer):
             self._dense(layer, width, last=layer == len(units) - 1, initializer=next(initializers))
             for layer, width in enumerate(units)
         ]
-        self.norm = keras.layers.BatchNormalization(name="norm", dtype=self.dtype_policy)
+        self.norm = GlobalBatchNormalization(name="norm", dtype=self.dtype_policy)
         self.gates: list[Any] = []
         if gated:
             alone = "sigmoid" if num_experts == 1 else "softmax"

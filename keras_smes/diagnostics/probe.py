@@ -13,6 +13,7 @@ from keras_smes.metrics import RoutingHealth
 Tensor = Any
 AddUp = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 BATCH = 2048
+MASK = "mask"  # beside the tensors of a routing
 
 
 class RoutingProbe:
@@ -60,24 +61,32 @@ class RoutingProbe:
         Args:
             features: What the model takes: arrays of a few rows, or a dict or list of them.
         """
-        routings = self._routers(features, training=False)
+        routings = {
+            layer: {name: tensor for name, tensor in routing.items() if name != MASK}
+            for layer, routing in self._routers(features, training=False).items()
+        }
         arrays: dict[str, Any] = keras.tree.map_structure(keras.ops.convert_to_numpy, routings)
         return arrays
 
-    def measure(self, features: Any, add_up: AddUp | None = None) -> dict[str, dict[str, Any]]:
+    def measure(
+        self, features: Any, add_up: AddUp | None = None, mask: np.ndarray | None = None
+    ) -> dict[str, dict[str, Any]]:
         """Routes rows, and returns what `RoutingHealth.result()` says of each layer.
 
         Args:
             features: What the model takes: arrays of N rows, or a dict or list of them.
             add_up: Returns the sums over processes of a dict of arrays, where each process measures rows of
                 its own. Defaults to `None`: these are all rows.
+            mask: `[N]` bool, false for rows that count for no task. Defaults to `None`, all rows count; where
+                the model calls a layer with a mask, rows that it leaves out don't count either.
         """
         for health in self._health.values():
             health.reset_state()
         for start in range(0, num_rows(features), BATCH):
             batch = keras.tree.map_structure(lambda rows, at=start: rows[at : at + BATCH], features)
+            counted_b = None if mask is None else mask[start : start + BATCH]
             for layer, routing in self._routers(batch, training=False).items():
-                self._health[layer].update_state(routing)
+                self._health[layer].update_state(routing, _both(routing.get(MASK), counted_b))
         if add_up is not None:
             for health in self._health.values():
                 counts = add_up(health.state())
@@ -95,13 +104,15 @@ def has_routing(model: keras.Model) -> bool:
     )
 
 
-def sample_rows(features: Any, rows: int) -> Any:
+def sample_rows(features: Any, rows: int, mask: np.ndarray | None = None) -> Any:
     """Takes at most so many rows, evenly spread over arrays, or the first ones of a data set.
 
     Args:
         features: Arrays of N rows, or a dict or list of them; or an iterable of batches, of features alone or
-            of tuples that begin with them, such as a `tf.data.Dataset`.
+            of tuples that begin with them, such as a `tf.data.Dataset`. Rows whose sample weights are all 0
+            are left out.
         rows: How many rows at most.
+        mask: `[N]` bool, false for rows of arrays that are left out. Defaults to `None`, none are.
 
     Returns:
         NumPy arrays, in the same structure.
@@ -114,8 +125,8 @@ def sample_rows(features: Any, rows: int) -> Any:
     check_count("rows", rows)
     if not _is_arrays(features):
         features = _first_batches(features, rows)
-    count = num_rows(features)
-    taken = np.linspace(0, count - 1, min(rows, count)).astype(np.intp)
+    counted = np.flatnonzero(np.ones(num_rows(features), bool) if mask is None else mask)
+    taken = counted[np.linspace(0, len(counted) - 1, min(rows, len(counted))).astype(np.intp)]
     return keras.tree.map_structure(lambda values: np.asarray(values)[taken], features)
 
 
@@ -133,13 +144,28 @@ def _is_arrays(features: Any) -> bool:
 def _first_batches(batches: Any, rows: int) -> Any:
     taken: list[Any] = []
     for batch in batches:
-        features = batch[0] if isinstance(batch, tuple) else batch
-        taken.append(keras.tree.map_structure(keras.ops.convert_to_numpy, features))
+        features, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        features = keras.tree.map_structure(keras.ops.convert_to_numpy, features)
+        counted = _with_weight(weights, num_rows(features))
+        taken.append(keras.tree.map_structure(lambda values, counted=counted: values[counted], features))
         if sum(num_rows(part) for part in taken) >= rows:
             break
     if not taken:
         raise ValueError("`features` must have rows. Received: a data set without batches")
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:rows], *taken)
+
+
+def _with_weight(weights: Any, rows: int) -> np.ndarray:
+    """Whether any of a row's sample weights isn't 0, bool `[rows]`."""
+    leaves = [keras.ops.convert_to_numpy(leaf) for leaf in keras.tree.flatten(weights) if leaf is not None]
+    columns = [leaf.reshape(rows, -1) for leaf in leaves]
+    return np.any(np.concatenate(columns, axis=1) != 0, axis=1) if columns else np.ones(rows, bool)
+
+
+def _both(mask: Tensor | None, counted_b: np.ndarray | None) -> Tensor | None:
+    if mask is None or counted_b is None:
+        return counted_b if mask is None else mask
+    return keras.ops.logical_and(mask, counted_b)
 
 
 def _health(routing: Mapping[str, Tensor]) -> RoutingHealth:
@@ -176,11 +202,18 @@ def _routings(graph: Any) -> dict[str, dict[str, Tensor]]:
     return found
 
 
+def _mask_of(arguments: Any) -> dict[str, Tensor]:
+    """The mask with which a layer is called, by its name among a routing's tensors; or nothing."""
+    given = arguments.kwargs.get("mask")
+    mask = getattr(arguments.keras_tensors[0], "_keras_mask", None) if given is None else given
+    return {} if mask is None else {MASK: mask}
+
+
 def _routings_of(layer: Any, arguments: Any) -> dict[str, dict[str, Tensor]]:
     if isinstance(layer, SMES):
-        return {layer.name: layer.route(arguments.keras_tensors[0])}
+        return {layer.name: layer.route(arguments.keras_tensors[0]) | _mask_of(arguments)}
     if isinstance(layer, PrivateExpertGate):
-        return {layer.name: layer(*arguments.args, **arguments.kwargs)}
+        return {layer.name: layer(*arguments.args, **arguments.kwargs) | _mask_of(arguments)}
     if not _is_routing_model(layer):
         return {}
     inner = _graph(layer)

@@ -39,13 +39,15 @@ class RoutingMonitor(keras.callbacks.Callback):
 
     Args:
         features: Rows to look at, best those of validation: arrays of N rows as the model takes them, a dict
-            or list of such, or a data set of batches.
+            or list of such, or a data set of batches, of which rows are left out whose sample weights are 0.
         task_names: T names, in the order of the layers' outputs. Defaults to `None`: `task 0` and so on.
         rows: How many rows at most, evenly spread over arrays, the first ones of a data set. Defaults to
             `2048`.
         csv: File for all measures, see `RoutingCsv`. Defaults to `None`, none.
         tensorboard: Folder for event files, best one of its own. Defaults to `None`, none.
         model: The functional model to look at. Defaults to `None`, the one that is fitted.
+        mask: `[N]` bool, false for rows of arrays that pad them or count for no task: they are not looked at.
+            Defaults to `None`, all count.
 
     Attributes:
         results: Of each layer by name, a list of what `RoutingHealth.result()` said after each epoch.
@@ -74,9 +76,10 @@ class RoutingMonitor(keras.callbacks.Callback):
         csv: str | Path | None = None,
         tensorboard: str | Path | None = None,
         model: keras.Model | None = None,
+        mask: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.features = sample_rows(features, rows)
+        self.features = sample_rows(features, rows, mask)
         self.task_names = None if task_names is None else list(task_names)
         self.results: dict[str, list[Result]] = {}
         self._csv = None if csv is None else RoutingCsv(csv)

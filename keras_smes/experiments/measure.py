@@ -16,7 +16,7 @@ from keras_smes.experiments.config import Experiment
 from keras_smes.features.encoder import preprocessor
 from keras_smes.metrics import auc, gauc, log_loss
 from keras_smes.tasks import BinaryTask
-from keras_smes.training.batches import Arrays, PackedRows, run_preprocessor
+from keras_smes.training.batches import Arrays, PackedRows, count_for_any, run_preprocessor
 from keras_smes.training.config import RunConfig
 from keras_smes.training.evaluate import evaluate_features
 from keras_smes.training.fit import Prepared, new_model, prepare
@@ -110,7 +110,7 @@ class Contender:
         clock, test = self.train(seed), self.rows.parts.test
         measured = evaluate_features(self.ranker, self.rows.test_features, test)
         routing = {name: measured["routing"][name] for name in ROUTING if name in measured["routing"]}
-        routing |= load_in_training(self.ranker, self.rows.prepared.parts[0])
+        routing |= load_in_training(self.ranker, self.rows.prepared.features, self.rows.prepared.counted)
         return {
             "tasks": {t: {name: own.get(name) for name in FIGURES} for t, own in measured["tasks"].items()},
             "routing": routing,
@@ -122,12 +122,15 @@ class Contender:
         }
 
 
-def load_in_training(ranker: keras.Model, features: Arrays) -> dict[str, float]:
-    """Measures the load on the rows that a ranker was trained on: later rows may shift it."""
+def load_in_training(
+    ranker: keras.Model, features: Arrays, counted: Arrays | None = None
+) -> dict[str, float]:
+    """Measures the load on the rows that count of those in training: later rows may shift it."""
     core = ranker.get_layer("core")
     if not has_routing(core):
         return {}
-    (health,) = RoutingProbe(core).measure(features).values()
+    mask = None if counted is None else count_for_any(counted)
+    (health,) = RoutingProbe(core).measure(features, mask=mask).values()
     return {f"train_{name}": health[name] for name in LOAD}
 
 

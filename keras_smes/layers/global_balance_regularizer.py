@@ -7,7 +7,7 @@ import keras
 
 from keras_smes.balance import global_balance_loss
 from keras_smes.checks import check_weight
-from keras_smes.layers.masks import mask_all, row_mask
+from keras_smes.layers.masks import counted_rows, mask_all
 from keras_smes.replicas import own_losses
 
 Tensor = Any
@@ -61,7 +61,7 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
     ) -> dict[str, Tensor]:
         if training and self.weight > 0:
             with own_losses(self):
-                loss = self.weight * self.imbalance(routing, row_mask(mask))
+                loss = self.weight * self.imbalance(routing, counted_rows(mask))
             self.add_loss(loss)
         return dict(routing)
 

@@ -1,10 +1,38 @@
-"""Masks of instances: which rows of a batch are real, and which pad it."""
+"""Masks of instances: which rows of a batch are real, and which pad it or count for no task."""
 
+import contextlib
+import contextvars
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras import ops
 
 Tensor = Any
+# Of the step that is being built: Keras hands sample weights to losses alone. Replicas are built in threads,
+# in turns, and each has a context of its own.
+_counted: contextvars.ContextVar[Tensor | None] = contextvars.ContextVar("counted", default=None)
+
+
+@contextlib.contextmanager
+def counting(rows_b: Tensor) -> Iterator[None]:
+    """Within, layers leave rows out of what they take from the batch as a whole.
+
+    Args:
+        rows_b: Bool `[B]`, whether a row counts for any task.
+    """
+    token = _counted.set(rows_b)
+    try:
+        yield
+    finally:
+        _counted.reset(token)
+
+
+def counted_rows(mask: Any) -> Tensor | None:
+    """Returns which rows count, bool `[B]`: those of Keras' mask, and of `counting`; `None` for all."""
+    masks = [rows_b for rows_b in (row_mask(mask), _counted.get()) if rows_b is not None]
+    return functools.reduce(ops.logical_and, masks) if masks else None
 
 
 def row_mask(mask: Any) -> Tensor | None:

@@ -41,6 +41,11 @@ def run_preprocessor(preprocessor: keras.Model, columns: Arrays, verbose: int = 
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def count_for_any(counted: Arrays) -> np.ndarray:
+    """Returns whether each row counts for any task, bool `[N]`, from `task.counted` of each."""
+    return np.any([rows_n > 0 for rows_n in counted.values()], axis=0)
+
+
 def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
     """Returns the order of rows in an epoch, int64 `[rows]`: of `seed` and `epoch` alone.
 

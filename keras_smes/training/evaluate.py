@@ -20,7 +20,7 @@ from keras_smes.metrics import (
     xauc,
 )
 from keras_smes.tasks import BinaryTask, OrdinalTask, Task
-from keras_smes.training.batches import Arrays, batches, preprocess
+from keras_smes.training.batches import Arrays, batches, count_for_any, preprocess
 
 BATCH = 4096
 
@@ -37,9 +37,9 @@ def evaluate(ranker: keras.Model, rows: Interactions, engine: Engine | None = No
             `None`, this process scores all of them.
 
     Returns:
-        `tasks`: the figures of each task, see `task_figures`. `routing`: the measures of `RoutingHealth`, and
-        `instance`: of the first row, the `shared` experts and each task's `gates` by expert; both are empty
-        if no layer of the ranker routes.
+        `tasks`: the figures of each task, see `task_figures`. `routing`: the measures of `RoutingHealth` over
+        the rows that count for any task, and `instance`: of the first row, the `shared` experts and each
+        task's `gates` by expert; both are empty if no layer of the ranker routes.
     """
     return evaluate_features(ranker, preprocess(ranker, rows.columns()), rows, engine)
 
@@ -50,7 +50,9 @@ def evaluate_features(
     """As `evaluate`, of rows that are preprocessed already."""
     engine, core = engine or Engine(), ranker.get_layer("core")
     tasks = task_figures(ranker, score(core, features, engine), rows.labels(), rows.user_ids())
-    return {"tasks": tasks, **_routing(core, features, list(tasks), engine)}
+    labels = rows.labels()
+    counted_n = count_for_any({task.name: task.counted(labels) for task in ranker.get_layer("scores").tasks})
+    return {"tasks": tasks, **_routing(core, features, list(tasks), engine, counted_n)}
 
 
 def score(core: keras.Model, features: Arrays, engine: Engine) -> dict[str, np.ndarray]:
@@ -175,7 +177,9 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _routing(core: keras.Model, features: Arrays, tasks: Sequence[str], engine: Engine) -> dict[str, Any]:
+def _routing(
+    core: keras.Model, features: Arrays, tasks: Sequence[str], engine: Engine, counted_n: np.ndarray
+) -> dict[str, Any]:
     if not has_routing(core):
         return {"routing": {}, "instance": {}}
     probe = RoutingProbe(core)  # a model of its own, so that ranking never pays for statistics
@@ -187,5 +191,5 @@ def _routing(core: keras.Model, features: Arrays, tasks: Sequence[str], engine: 
         for task, row_e in zip(tasks, weights_te, strict=True)
     }
     instance = {"shared": np.flatnonzero(shared_e).tolist(), "gates": gates}
-    health = probe.measure(_own(features, engine), engine.add_up)[layer]
+    health = probe.measure(_own(features, engine), engine.add_up, counted_n[engine.own_rows])[layer]
     return {"routing": health, "instance": instance}

@@ -17,7 +17,7 @@ from keras_smes.features.encoder import preprocessor
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.ranker import build_ranker
 from keras_smes.tasks import Task
-from keras_smes.training.batches import Arrays, PackedRows, run_preprocessor
+from keras_smes.training.batches import Arrays, PackedRows, count_for_any, run_preprocessor
 from keras_smes.training.config import RunConfig
 from keras_smes.training.jax_model import JaxMultiTaskModel
 from keras_smes.training.model import MultiTaskModel
@@ -197,8 +197,8 @@ def fit_prepared(
     if validation is not None:
         watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0), engine)
     curves = None if outputs.tensorboard is None else Events(outputs.tensorboard)
-    core, features = ranker.get_layer("core"), prepared.features if watched is None else watched.features
-    monitor = _monitor(config.training.monitor_rows, ranker, features, outputs)
+    core, looked_at = ranker.get_layer("core"), prepared if watched is None else watched
+    monitor = _monitor(config.training.monitor_rows, ranker, looked_at, outputs)
 
     def measure(epoch: int) -> dict[str, float]:
         engine.hand_over(model.core, core)
@@ -206,8 +206,8 @@ def fit_prepared(
 
     trainer = Trainer(model, plan, config.training, watched, session, curves, measure, verbose, engine)
     if session is not None:
-        looked_at = () if watched is None else watched.parts
-        found = session.resume(_fingerprint(prepared.schema, (*prepared.parts, *looked_at)))
+        further = () if watched is None else watched.parts
+        found = session.resume(_fingerprint(prepared.schema, (*prepared.parts, *further)))
         if found is not None:
             trainer.resume(found.meta["progress"], found.arrays)
     progress = trainer.train()
@@ -227,13 +227,17 @@ def _plan(config: RunConfig, rows: PackedRows, engine: Engine, data_service: str
     return ServedPlan(rows, batch_size, config.seed, config.training.epochs, data_service)
 
 
-def _monitor(rows: int, ranker: keras.Model, features: Arrays, outputs: Outputs) -> RoutingMonitor | None:
+def _monitor(
+    rows: int, ranker: keras.Model, looked_at: Prepared | Validation, outputs: Outputs
+) -> RoutingMonitor | None:
     core, tasks = ranker.get_layer("core"), ranker.get_layer("scores").tasks
-    if not rows or not has_routing(core):
+    mask = count_for_any(looked_at.counted)
+    if not rows or not mask.any() or not has_routing(core):
         return None
     # A folder of its own: TensorBoard reads one file of a folder while it is written.
     folder = None if outputs.tensorboard is None else outputs.tensorboard / "routing"
-    return RoutingMonitor(features, [task.name for task in tasks], rows, outputs.routing, folder, core)
+    names = [task.name for task in tasks]
+    return RoutingMonitor(looked_at.features, names, rows, outputs.routing, folder, core, mask)
 
 
 def new_model(

@@ -6,15 +6,19 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.layers.masks import counting
 from keras_smes.replicas import add_to, num_replicas, run_if, sum_over_replicas, with_global_value
 from keras_smes.training.optimizer import all_finite
-from keras_smes.training.task_losses import JointLoss, StepLosses, TaskLosses, sum_of
+from keras_smes.training.task_losses import JointLoss, StepLosses, TaskLosses, any_task, sum_of
 
 Tensor = Any
 
 
 class MultiTaskModel(keras.Model):
     """A ranker's core as Keras' `fit` trains it, on batches `(features, targets, counted)`.
+
+    Rows that count for no task enter nothing: neither the tasks' losses, nor what layers take from a batch as
+    a whole, such as the balance loss.
 
     A step whose loss or gradient isn't finite changes no weight, and neither does any after it:
     `is_broken` then stands, and `steps_done` counts the good ones.
@@ -58,7 +62,8 @@ class MultiTaskModel(keras.Model):
             training: Whether it is trained on.
         """
         features, targets, counted = data
-        logits = self(features, training=training)
+        with counting(any_task(counted)):
+            logits = self(features, training=training)
         layers = with_global_value(sum_of(self.losses))  # at once, before another replica's are added
         losses = self.task_losses(targets, logits, counted)
         weighted = {task.name: task.weight * losses[task.name] for task in self.task_losses.tasks}

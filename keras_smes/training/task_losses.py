@@ -219,6 +219,11 @@ def _dense(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:
     return [ops.zeros(variable.shape) if g is None else dense(g) for g, variable in pairs]
 
 
+def any_task(counted: Losses) -> Tensor:
+    """Returns whether each row counts for any task, bool `[B]`, from `task.counted` of each."""
+    return ops.any(ops.stack([ops.cast(rows_b, "float32") > 0 for rows_b in counted.values()]), axis=0)
+
+
 def sum_of(losses: Sequence[Tensor]) -> Tensor:
     """Returns the sum of scalars, float32; 0 of none."""
     return sum((ops.cast(loss, "float32") for loss in losses), ops.zeros((), "float32"))

@@ -35,6 +35,43 @@ def test_figures_are_those_of_the_oracle(h_bd):
     np.testing.assert_allclose(health["router_entropy_per_task"], entropy_t, rtol=1e-5)
 
 
+def load_of(layer, h_bd):
+    union_be = oracle.route(h_bd, to_numpy(layer.router.kernel), 1, 1).union
+    return union_be.sum(axis=0) / union_be.sum()
+
+
+def test_rows_that_do_not_count_are_left_out(h_bd):
+    inputs = keras.Input((WIDTH,))
+    layer = smes()
+    counted = np.arange(len(h_bd)) % 5 > 1
+    health = RoutingProbe(keras.Model(inputs, layer(inputs))).measure(h_bd, mask=counted)["experts"]
+    assert health["rows"] == counted.sum()
+    np.testing.assert_allclose(health["expert_load"], load_of(layer, h_bd[counted]))
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_rows_that_the_model_masks_are_left_out(h_bd, implicit):
+    inputs, real, layer = keras.Input((WIDTH,), name="h"), keras.Input((), dtype="bool", name="real"), smes()
+    masked = keras.layers.Lambda(lambda x: x[0], mask=lambda x, mask: x[1], output_shape=(WIDTH,))
+    outputs = layer(masked([inputs, real])) if implicit else layer(inputs, mask=real)
+    probe = RoutingProbe(keras.Model({"h": inputs, "real": real}, outputs))
+    kept = np.arange(len(h_bd)) % 3 > 0
+    assert set(probe.route({"h": h_bd[:2], "real": kept[:2]})["experts"]) == set(layer.route(h_bd[:2]))
+    health = probe.measure({"h": h_bd, "real": kept})["experts"]
+    np.testing.assert_allclose(health["expert_load"], load_of(layer, h_bd[kept]))
+    counted = np.arange(len(h_bd)) % 2 > 0
+    both = probe.measure({"h": h_bd, "real": kept}, mask=counted)["experts"]
+    np.testing.assert_allclose(both["expert_load"], load_of(layer, h_bd[kept & counted]))
+
+
+def test_a_sample_is_of_the_rows_that_count():
+    mask = np.arange(10) % 2 > 0
+    assert sample_rows({"x": np.arange(10)}, 3, mask)["x"].tolist() == [1, 5, 9]
+    weights = [{"click": np.array([0.0, 1.0, 0.0]), "like": np.array([0.0, 0.0, 2.0])}, np.zeros((3, 1))]
+    batches = [(np.arange(3) + 3 * n, np.zeros(3), weight) for n, weight in enumerate(weights)]
+    assert sample_rows(iter(batches), 5).tolist() == [1, 2]
+
+
 def test_layers_are_found_in_models_within_models_and_by_each_call(h_bd):
     inputs = keras.Input((WIDTH,), name="raw")
     deep = keras.Sequential([keras.Input((WIDTH,)), smes("deep"), keras.layers.Flatten()], name="deepest")

@@ -1,0 +1,39 @@
+"""Batch normalisation of a batch that replicas share."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes.replicas import own_losses, sum_over_replicas
+
+Tensor = Any
+
+
+class GlobalBatchNormalization(keras.layers.BatchNormalization):
+    """Keras' `BatchNormalization` of `[B, D]` by the statistics of all replicas' rows.
+
+    Keras' own `synchronized=True` takes no mask, and a plain one normalises each replica's rows by
+    themselves: another training. A batch without a row that counts leaves the moving averages as they are.
+    """
+
+    def _moments(self, inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        counts_b1 = (
+            ops.ones_like(inputs[:, :1], dtype="bool") if mask is None else ops.cast(mask, "bool")[:, None]
+        )
+
+        def mean(values_bd: Tensor) -> Tensor:
+            return _sum(counts_b1, values_bd) / ops.maximum(rows, 1.0)
+
+        with own_losses(self):
+            rows = _sum(counts_b1, ops.ones_like(inputs[:, :1]))
+            mean_d = mean(inputs)
+            variance_d = mean(ops.square(inputs - mean_d))
+        moving = (ops.cast(values_d, inputs.dtype) for values_d in (self.moving_mean, self.moving_variance))
+        kept = zip((mean_d, variance_d), moving, strict=True)
+        mean_d, variance_d = (ops.where(rows > 0, new_d, old_d) for new_d, old_d in kept)
+        return mean_d, variance_d
+
+
+def _sum(counts_b1: Tensor, values_bd: Tensor) -> Tensor:
+    return sum_over_replicas(ops.sum(ops.where(counts_b1, values_bd, 0.0), axis=0))
