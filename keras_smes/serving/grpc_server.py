@@ -13,7 +13,7 @@ from keras_smes.serving.errors import INSTALL_HINT, grpc
 from keras_smes.serving.flags import Flags
 from keras_smes.serving.metrics import Metrics
 from keras_smes.serving.services import add_services
-from keras_smes.serving.text_configs import read_ssl_config
+from keras_smes.serving.tls import server_credentials
 
 try:
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -133,35 +133,3 @@ def channel_options(text: str) -> list[tuple[str, int | str]]:
         except ValueError:
             options.append((name, value))
     return options
-
-
-def server_credentials(path: str) -> grpc.ServerCredentials | None:
-    """Makes the credentials of a server from the file of `--ssl_config_file`.
-
-    Args:
-        path: str. The file; the empty string for none.
-
-    Returns:
-        `grpc.ServerCredentials`. None without a file: the port is open to all.
-
-    Raises:
-        OSError, ValueError: The file can't be read, or lacks a key or a certificate.
-
-    Example:
-
-    ```python
-    server_credentials("/models/ssl.config")
-    ```
-    """
-    if not path:
-        return None
-    config = read_ssl_config(path)
-    if not config.server_key or not config.server_cert:
-        raise ValueError(f"`--ssl_config_file` must hold server_key and server_cert. Received: {path}")
-    if config.client_verify and not config.custom_ca:
-        raise ValueError(f"`--ssl_config_file` must hold custom_ca for client_verify. Received: {path}")
-    return grpc.ssl_server_credentials(
-        [(config.server_key.encode(), config.server_cert.encode())],
-        config.custom_ca.encode() or None,
-        config.client_verify,
-    )

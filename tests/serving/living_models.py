@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
+COMMAND = (sys.executable, "-m", "keras_smes.serving.server")
 START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50
 
 
@@ -64,6 +68,22 @@ def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:
         assert time.monotonic() < deadline, f"still {answer!r} after {seconds} seconds"
         time.sleep(0.01)
     return answer
+
+
+@contextmanager
+def started(
+    *flags: str, command: Sequence[str] = COMMAND, stderr: Any = subprocess.DEVNULL
+) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
+    """A running server, its address, and what it printed until it was ready."""
+    running = subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, stderr=stderr, text=True)
+    lines = []
+    while not lines or not lines[-1].startswith("Running"):
+        lines.append(running.stdout.readline())
+        assert lines[-1], f"the server ended with {running.wait()}"
+    yield running, lines[-1].split()[4].replace("0.0.0.0", "127.0.0.1"), lines
+    running.kill()
+    running.wait()
+    running.stdout.close()
 
 
 class Asking:

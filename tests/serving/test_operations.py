@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
-from serving.living_models import Asking, publish, refusal, until
+from serving.living_models import Asking, publish, refusal, started, until
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
@@ -161,9 +161,9 @@ def answer(address: str, credentials: grpc.ChannelCredentials) -> float:
         return PredictionServiceStub(channel).Predict(request, timeout=10).outputs["y"].float_val[0]
 
 
-def ssl_config(authority: Authority, verify: bool) -> str:
+def ssl_config(authority: Authority, verify: bool, **others: str) -> str:
     key, certificate = (part.decode() for part in authority.issue("server"))
-    values = {"server_key": key, "server_cert": certificate, "custom_ca": authority.pem.decode()}
+    values = {"server_key": key, "server_cert": certificate, "custom_ca": authority.pem.decode(), **others}
     lines = [f"{name}: {text!r}" for name, text in values.items()]
     return "\n".join([*lines, f"client_verify: {str(verify).lower()}"])
 
@@ -195,6 +195,55 @@ def test_tls_needs_a_key_and_a_certificate(base, tmp_path, text):
     (tmp_path / "ssl.config").write_text(text)
     with pytest.raises(ValueError, match="`--ssl_config_file` must hold server_key and server_cert"):
         EmbeddedServer("m", base, ssl_config_file=str(tmp_path / "ssl.config")).start()
+
+
+NO_PEM = "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"
+WRONG = {
+    "another key": ("server_key", Authority().issue("other")[0].decode()),
+    "no key": ("server_key", "no key"),
+    "a certificate for a key": ("server_key", Authority().pem.decode()),
+    "half a key": ("server_key", Authority().issue("other")[0].decode()[:90]),
+    "another certificate": ("server_cert", Authority().issue("other")[1].decode()),
+    "no certificate": ("server_cert", "no certificate"),
+    "a broken certificate": ("server_cert", NO_PEM),
+    "no authority": ("custom_ca", "no authority"),
+    "a broken authority": ("custom_ca", NO_PEM),
+    "a key for an authority": ("custom_ca", Authority().issue("other")[0].decode()),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_key_certificate_or_authority_is_named(base, tmp_path, case):
+    field, text = WRONG[case]
+    path = tmp_path / "ssl.config"
+    path.write_text(ssl_config(Authority(), verify=True, **{field: text}))
+    with pytest.raises(ValueError, match="`--ssl_config_file` must hold ") as caught:
+        EmbeddedServer("m", base, ssl_config_file=str(path)).start()
+    assert str(path) in str(caught.value)
+    assert field in str(caught.value)
+
+
+def test_a_certificate_chain(base, tmp_path):
+    authority = Authority()
+    key, certificate = (part.decode() for part in authority.issue("server"))
+    chain = {"server_key": key, "server_cert": certificate + authority.pem.decode()}
+    (tmp_path / "ssl.config").write_text(ssl_config(authority, verify=False, **chain))
+    with EmbeddedServer("m", base, ssl_config_file=str(tmp_path / "ssl.config")) as server:
+        assert answer(server.address, grpc.ssl_channel_credentials(authority.pem)) == 1.0
+
+
+def test_a_rejected_client_leaves_a_line_in_the_log(base, tmp_path):
+    authority, log = Authority(), tmp_path / "log"
+    (tmp_path / "ssl.config").write_text(ssl_config(authority, verify=True))
+    flags = ["--port=0", "--model_name=m", f"--model_base_path={base}"]
+    with (
+        log.open("w") as stderr,
+        started(*flags, f"--ssl_config_file={tmp_path / 'ssl.config'}", stderr=stderr) as (_, address, _),
+    ):
+        unknown = grpc.ssl_channel_credentials(authority.pem, *Authority().issue("client"))
+        for count, credentials in enumerate((unknown, grpc.ssl_channel_credentials(authority.pem)), start=1):
+            assert refusal(answer, address, credentials)[0] == grpc.StatusCode.UNAVAILABLE
+            until(lambda count=count: log.read_text().count("Handshake failed") >= count)
 
 
 def test_a_file_with_unknown_fields_is_refused(base, tmp_path):

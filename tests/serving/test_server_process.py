@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving.living_models import publish_broken
+from serving.living_models import publish_broken, started
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
@@ -25,7 +24,6 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 
 from keras_smes.serving.server import serve
 
-COMMAND = [sys.executable, "-m", "keras_smes.serving.server"]
 HURRIED = [
     sys.executable,
     "-c",
@@ -33,22 +31,6 @@ HURRIED = [
     "sys.exit(server.serve(sys.argv[1:]))",
 ]
 XLA = "--xla_cpu_compilation_enabled"  # or this process, that of the tests, could use it no more
-
-
-@contextmanager
-def started(*flags: str, command: list[str] = COMMAND) -> Iterator[tuple[subprocess.Popen, str, list[str]]]:
-    """A running server, its address, and what it printed until it was ready."""
-    running = subprocess.Popen(
-        [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    lines = []
-    while not lines or not lines[-1].startswith("Running"):
-        lines.append(running.stdout.readline())
-        assert lines[-1], f"the server ended with {running.wait()}"
-    yield running, lines[-1].split()[4].replace("0.0.0.0", "127.0.0.1"), lines
-    running.kill()
-    running.wait()
-    running.stdout.close()
 
 
 @pytest.fixture
