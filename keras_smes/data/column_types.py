@@ -179,6 +179,8 @@ def as_lists(values: pl.Series, role: str, convert: Callable[..., pl.Series]) ->
         return lists.cast(pl.List(pl.Null))
     if not isinstance(lists.dtype, pl.List):
         _reject(values, role, "lists")
+    if lists.dtype.inner in (*_SMALL_INTEGERS, pl.String):
+        return lists
     flat = pl.DataFrame([pl.int_range(len(lists), eager=True).alias("row"), lists.alias("items")])
     flat = flat.filter(pl.col("items").list.len() > 0).explode("items")
     items = convert(flat["items"].alias(values.name), role, rows=flat["row"])

@@ -17,14 +17,16 @@ _NULLS = ("NoneType", "NAType", "NaTType")  # None, and pandas' own
 
 
 def as_ids(name: str, values: Any) -> NDArray[Any]:
-    """Returns ids `[N]` as integers, or as strings, or as objects: int, str, and `None` where unknown.
+    """Returns ids `[N]` as integers, or as objects: int, str, and `None` where unknown.
+
+    Strings are objects too: NumPy's own make room in each row for the longest of all.
 
     Raises:
         ValueError: A value is neither an integer, nor a string, nor null, or a float beyond those that hold
             each integer.
     """
     array = _untouched(values)
-    if array.ndim != 1 or array.dtype.kind in "iuU":
+    if array.ndim != 1 or array.dtype.kind in "iu":
         return array
     if array.dtype.kind == "b":
         return array.astype(np.int8)
@@ -35,7 +37,7 @@ def as_ids(name: str, values: Any) -> NDArray[Any]:
 
 def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Returns the distinct ids, integers first, ascending, and each row's place among them; -1 for `None`."""
-    if ids.dtype.kind != "O":
+    if ids.dtype.kind in "iu":
         distinct, number_n = np.unique(ids, return_inverse=True)
         return distinct, number_n
     known = set(ids) - {None}
@@ -47,9 +49,9 @@ def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def of_known(ids: NDArray[Any], *columns: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[Any]], int]:
     """Returns the rows of known ids, these as integers that sort alike; and the number of the other rows."""
-    number_n = ids if ids.dtype.kind in "iu" else numbered(ids)[1]
-    if ids.dtype.kind != "O":
-        return number_n, list(columns), 0
+    if ids.dtype.kind in "iu":
+        return ids, list(columns), 0
+    number_n = numbered(ids)[1]
     known_n = number_n >= 0
     return number_n[known_n], [column[known_n] for column in columns], int((~known_n).sum())
 
@@ -60,7 +62,7 @@ def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     if kinds == {"i", "u"} and np.result_type(*parts).kind == "f":  # int64 beside uint64
         if all(part.max(initial=0) <= _INT64_MAX for part in parts):
             return np.concatenate([part.astype(np.int64) for part in parts])
-    elif kinds in ({"i"}, {"u"}, {"i", "u"}, {"U"}):
+    elif kinds <= {"i", "u"}:
         return np.concatenate(parts)
     return np.concatenate([part.astype(object) for part in parts])
 
@@ -69,10 +71,12 @@ def _untouched(values: Any) -> NDArray[Any]:
     """Returns an array in which no value has become another one to be of one type with its neighbours."""
     if np.ma.isMaskedArray(values):
         return _hidden(np.ma.getdata(values), np.ma.getmaskarray(values))
+    if isinstance(values, (list, tuple)):
+        nested = any(isinstance(value, (list, tuple, np.ndarray)) for value in values)
+        return np.asarray(values) if nested else np.fromiter(values, object, len(values))
     array = np.asarray(values)
-    mixed = array.ndim == 1 and array.dtype.kind not in "iu"
-    if mixed and (isinstance(values, (list, tuple)) or hasattr(values, "to_list")):
-        return np.fromiter(values, object, len(array))
+    if array.dtype.kind == "f" and hasattr(values, "to_list"):  # a Series of integers with nulls
+        return np.fromiter(values, object, len(values))
     return array
 
 

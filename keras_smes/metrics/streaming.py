@@ -36,7 +36,8 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
       way, inside the compiled step, it is NaN, which the progress bar shows (and `test_on_batch`
       returns: ask `result()`). TensorFlow can't call the host from XLA: there
       `compile(jit_compile=False)` is needed, and said so. Metrics that need users take them beside
-      the label, `y_true` `[B, 2]`, the loss permitting.
+      the label, `y_true` `[B, 2]`, the loss permitting. JAX makes int32 of integers that it compiles
+      with, unless `jax_enable_x64` is set: number users below 2**31, or use `RankingEvaluation`.
     - Across workers: `for state in all_gather(metric.state()): total.add_state(state)`.
 
     Args:

@@ -158,3 +158,15 @@ def test_users_of_a_log_stay_distinct(text, null):
     found = gauc(rows.labels()["click"], SCORES, rows.user_ids())
     assert found.value == pytest.approx(value, abs=1e-14)
     assert (found.users_used, found.rows_used, found.rows_without_user) == (used, counted, int(null))
+
+
+def test_one_long_name_takes_no_room_in_other_rows():
+    """NumPy's own strings would take 4 * 100,000 bytes in each of 100,000 rows: 37 GiB."""
+    users = [f"user {row % 50}" for row in range(100_000)]
+    users[7] = "x" * 100_000
+    labels, scores = np.arange(100_000) // 50 % 2, np.arange(100_000) % 7
+    metric = GAUC()
+    metric.update_state(labels[:50_000], scores[:50_000], users=users[:50_000])
+    metric.update_state(labels[50_000:], scores[50_000:], users=np.array(users[50_000:]))
+    assert metric.details() == gauc(labels, scores, users)
+    assert (metric.details().users_used, metric.details().users_left_out) == (50, 1)
