@@ -7,6 +7,7 @@ import argparse
 import datetime
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "keras-smes", description="Sparse mixture-of-experts for multi-task ranking."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_describe(commands.add_parser("describe", help="look at files and draft the YAML of a log"))
     _add_train(commands.add_parser("train", help="train a ranker and evaluate it on later rows"))
     _add_progressive(
         commands.add_parser("progressive", help="train on a day, test on the next, go on from there")
@@ -57,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("serve", help="serve an exported model over gRPC (flags of tensorflow_model_server)")
     _add_predict(commands.add_parser("predict", help="ask a server for scores"))
     return parser
+
+
+def _add_describe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", metavar="FILES", help="Parquet, CSV or TSV: paths, globs, folders"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help="write the YAML there, such as log.yaml; default: print it"
+    )
+    parser.set_defaults(run=_describe)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +97,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     """What says what is trained, and where it goes."""
     parser.add_argument(
-        "--data", required=True, metavar="NAME", help="kuairand-pure, movielens-100k, simulated, ..."
+        "--data",
+        required=True,
+        metavar="NAME",
+        help="the YAML of a log, or kuairand-pure, movielens-100k, simulated, ...",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where its files lie")
     parser.add_argument("--model", metavar="NAME", help="smes (default), mmoe, ple, ...")
@@ -206,6 +221,24 @@ def _date(text: str) -> datetime.date:
         return datetime.date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"a date such as 2022-05-05, received {text!r}") from None
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from keras_smes.data import describe, draft
+
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None and out.exists():
+        raise ValueError(f"`--out` must be a new file, so that nothing edited is lost. Received: {out}")
+    folder = Path() if out is None else out.parent
+    files = [os.path.relpath(path, folder) for path in arguments.files]
+    text = draft(describe(files, folder), files, name="log" if out is None else out.stem)
+    print(text)
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+        run = f"runs/{out.stem}"
+        print(f"Written to {out}. Read it over, and then:\n")
+        print(f"  keras-smes train --data {out} --out {run}")
+        print(f"  keras-smes export {run} --to models/{out.stem}")
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -36,7 +36,7 @@ from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_made_up import write_made_up_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
-from keras_smes.data.log import Label, Log, Table, TimeColumn, load_log
+from keras_smes.data.log import Description, Label, Log, Table, TimeColumn, describe, draft, load_log
 from keras_smes.data.movielens import load_movielens_100k
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.simulated import oracle, simulate
@@ -50,6 +50,7 @@ from keras_smes.options import check_options
 
 __all__ = [
     "DATASETS",
+    "Description",
     "History",
     "Interactions",
     "KeyGroup",
@@ -65,6 +66,8 @@ __all__ = [
     "check_causal",
     "check_data_options",
     "date_range",
+    "describe",
+    "draft",
     "fit_schema",
     "load",
     "load_kuairand",
@@ -174,6 +177,6 @@ def load(
         return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)
     if folder is not None:
         raise ValueError(f"A log's files are named in its YAML, {name}. Received: folder={str(folder)!r}")
-    changed = {"half_life": half_life, "rates": taken}
+    changed: dict[str, Any] = {"half_life": half_life, "rates": taken}
     declared = {key: value for key, value in changed.items() if value is not None}
     return load_log(dataclasses.replace(Log.read(name), **declared))

@@ -44,17 +44,18 @@ def list_files(paths: Sequence[str], folder: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def read_files(files: Sequence[Path]) -> pl.DataFrame:
+def read_files(files: Sequence[Path], limit: int | None = None) -> pl.DataFrame:
     """Reads files one under the other, in their order, with `FILE`.
 
     Args:
         files: Of one kind, or several.
+        limit: Rows of each file that are read, the first. Defaults to `None`, all.
 
     Raises:
         ValueError: A file can't be read, or its columns are not those of the first, or a column has a type
             that can't be one with that of other files; names file, column and row where there is one.
     """
-    parts = [_read(file) for file in files]
+    parts = [_read(file, limit) for file in files]
     frame = _typed(_stacked(parts, files))
     rows = [part.height for part in parts]
     places = pl.Series(FILE, np.repeat(np.arange(len(files)), rows), pl.UInt32)
@@ -69,7 +70,7 @@ def _kind(file: Path) -> str | None:
     return next((kind for kind, endings in kinds.items() if name.endswith(endings)), None)
 
 
-def _read(file: Path) -> pl.DataFrame:
+def _read(file: Path, limit: int | None) -> pl.DataFrame:
     kind = _kind(file)
     if kind is None:
         endings = [*PARQUET, *COMMA, *TAB]
@@ -80,9 +81,9 @@ def _read(file: Path) -> pl.DataFrame:
         raise ValueError(f"A file of a log must not be empty. Received: {file} of 0 bytes")
     try:
         if kind == "parquet":
-            frame = pl.read_parquet(file, hive_partitioning=False)
+            frame = pl.read_parquet(file, n_rows=limit, hive_partitioning=False)
         else:
-            frame = pl.read_csv(file, separator=kind, infer_schema=False)
+            frame = pl.read_csv(file, separator=kind, n_rows=limit, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         if kind != "parquet" and not file.name.lower().endswith(PACKED):
             explain_malformed(file, kind, '"', error)

@@ -1,0 +1,228 @@
+"""Looks at files that nobody has declared yet: what each column holds, and which role it may have."""
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from keras_smes.data.log.files import FILE, list_files, read_files
+
+ROWS = 1_000_000  # looked at, at most
+LEAK = 0.99  # AUC from which on a single column is suspected to be known only afterwards
+FEWEST = 50  # rows from which on an AUC says something
+_USER = re.compile(r"^(user|uid|member|visitor|customer)(_?id)?$", re.IGNORECASE)
+_TIME = re.compile(r"(^ts$|time|stamp)", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(^|_)(click|clicked|like|liked|follow|comment|share|forward|buy|bought|purchase|order|cart|conversion|"
+    r"convert|converted|install|view|play|finish|label|target|rating|hate|collect|favorite)(s|ed)?($|_)",
+    re.IGNORECASE,
+)
+_UNITS = {"s": 1, "ms": 1e3, "us": 1e6}
+_YEARS = (946_684_800, 4_102_444_800)  # 2000 to 2100, in seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnFacts:
+    """What a column holds.
+
+    Args:
+        dtype: Its type.
+        nulls: Share of nulls.
+        distinct: How many values differ.
+        once: Share of the values that stand in one row only.
+        same_as: An earlier column that is equal in every row. Defaults to `None`.
+    """
+
+    dtype: str
+    nulls: float
+    distinct: int
+    once: float
+    same_as: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What was seen of a log, and the roles that were guessed.
+
+    Args:
+        files: How many.
+        rows: Rows looked at.
+        columns: Facts by column.
+        user: Guessed. Defaults to `None`, none found.
+        time: Guessed, with its unit. Defaults to `None`.
+        date: Guessed. Defaults to `None`.
+        labels: Binary columns that may be labels, each with its rate.
+        leaks: Columns that alone predict a label, each with the label and the AUC.
+        rates: Rate of each label by day, where there are days.
+        missing_days: Days without rows, of those between the first and the last.
+        is_sorted: Whether rows are in order of time.
+    """
+
+    files: int
+    rows: int
+    columns: Mapping[str, ColumnFacts]
+    user: str | None
+    time: tuple[str, str] | None
+    date: str | None
+    labels: Mapping[str, float]
+    leaks: Mapping[str, tuple[str, float]]
+    rates: Mapping[str, Mapping[str, float]]
+    missing_days: Sequence[str]
+    is_sorted: bool
+
+
+def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) -> Description:
+    """Looks at the rows of files, a bounded number of them.
+
+    Args:
+        paths: Paths, globs and folders.
+        folder: What relative paths start from. Defaults to the working folder.
+        limit: Rows to look at, the same number of each file. Defaults to a million.
+
+    Raises:
+        FileNotFoundError, ValueError: As `load_log`; or no rows.
+    """
+    files = list_files(paths, Path(folder))
+    frame = read_files(files, max(1, limit // len(files))).drop(FILE)
+    if frame.is_empty():
+        raise ValueError(f"`files` must have rows. Received: none in {list(paths)}")
+    user = _first(frame, lambda values: bool(_USER.match(values.name)) and not values.dtype.is_float())
+    time = _time(frame)
+    date = _first(frame, lambda values: values.dtype == pl.Date)
+    labels = _labels(frame, {user, date, None if time is None else time[0]})
+    days = _days(frame, time, date)
+    return Description(
+        files=len(files),
+        rows=frame.height,
+        columns=_facts(frame),
+        user=user,
+        time=time,
+        date=date,
+        labels=labels,
+        leaks=_leaks(frame, labels, {user, date, None if time is None else time[0]}),
+        rates={} if days is None else _rates(frame, days, list(labels)),
+        missing_days=[] if days is None else _gaps(days),
+        is_sorted=time is None or bool(frame[time[0]].is_sorted()),
+    )
+
+
+def _first(frame: pl.DataFrame, fits: Any) -> str | None:
+    return next((name for name in frame.columns if fits(frame[name])), None)
+
+
+def _time(frame: pl.DataFrame) -> tuple[str, str] | None:
+    """The column of the moment: a timestamp, else a number named so that is one in some unit."""
+    stamp = _first(frame, lambda values: isinstance(values.dtype, pl.Datetime))
+    if stamp is not None:
+        return stamp, "ms"
+    for name in frame.columns:
+        values = frame[name].drop_nulls()
+        if _TIME.search(name) and values.dtype.is_integer() and len(values):
+            first, last = (float(value) for value in (values.min(), values.max()))  # type: ignore[arg-type]
+            for unit, per_second in _UNITS.items():
+                if _YEARS[0] * per_second <= first <= last <= _YEARS[1] * per_second:
+                    return name, unit
+    return None
+
+
+def _labels(frame: pl.DataFrame, taken: set[str | None]) -> dict[str, float]:
+    """Columns of 0 and 1 that are named as feedback is; where none is, all but the most frequent ones."""
+    rates = {}
+    for name in frame.columns:
+        values = frame[name].drop_nulls()
+        if name not in taken and _is_binary(values):
+            rates[name] = float(values.cast(pl.Float64).mean())  # type: ignore[arg-type]
+    return {name: rate for name, rate in rates.items() if _LABEL.search(name)} or {
+        name: rate for name, rate in rates.items() if rate < 0.5
+    }
+
+
+def _is_binary(values: pl.Series) -> bool:
+    if values.dtype != pl.Boolean and not (
+        values.dtype.is_numeric() and ((values == 0) | (values == 1)).all()
+    ):
+        return False
+    return values.n_unique() == 2
+
+
+def _facts(frame: pl.DataFrame) -> dict[str, ColumnFacts]:
+    facts: dict[str, ColumnFacts] = {}
+    for place, name in enumerate(frame.columns):
+        values = frame[name]
+        flat = values.explode() if isinstance(values.dtype, (pl.List, pl.Array)) else values
+        counts = flat.drop_nulls().value_counts()["count"]
+        twin = next((other for other in frame.columns[:place] if _equal(frame[other], values)), None)
+        nulls, once = values.null_count() / frame.height, float((counts == 1).sum()) / max(1, len(counts))
+        facts[name] = ColumnFacts(str(values.dtype), nulls, len(counts), once, twin)
+    return facts
+
+
+def _equal(one: pl.Series, other: pl.Series) -> bool:
+    return (
+        one.dtype == other.dtype and one.n_unique() > 1 and one.equals(other.alias(one.name), null_equal=True)
+    )
+
+
+def _days(frame: pl.DataFrame, time: tuple[str, str] | None, date: str | None) -> pl.Series | None:
+    if date is not None:
+        return frame[date]
+    if time is None:
+        return None
+    values = frame[time[0]]
+    return (values if isinstance(values.dtype, pl.Datetime) else _from_epoch(values, time[1])).dt.date()
+
+
+def _from_epoch(values: pl.Series, unit: str) -> pl.Series:
+    return pl.select(pl.from_epoch(values, time_unit=unit)).to_series()  # type: ignore[call-overload]
+
+
+def _rates(frame: pl.DataFrame, days: pl.Series, labels: list[str]) -> dict[str, dict[str, float]]:
+    means = [pl.col(name).cast(pl.Float64).mean() for name in labels]
+    by_day = frame.with_columns(days.alias("__day")).group_by("__day").agg(means).sort("__day")
+    return {
+        name: {str(day): rate for day, rate in by_day.select("__day", name).iter_rows()} for name in labels
+    }
+
+
+def _gaps(days: pl.Series) -> list[str]:
+    present = days.drop_nulls().unique()
+    if present.is_empty():
+        return []
+    first, last = present.min(), present.max()
+    between = pl.Series(pl.date_range(first, last, eager=True))  # type: ignore[arg-type]
+    there = set(present.to_list())
+    return [str(day) for day in between.to_list() if day not in there]
+
+
+def _leaks(frame: pl.DataFrame, labels: Mapping[str, float], taken: set[str | None]) -> dict[str, Any]:
+    """Columns that alone tell a label: by their numbers, or by each value's rate in the other half."""
+    leaks: dict[str, tuple[str, float]] = {}
+    for name in frame.columns:
+        if name in taken or name in labels or frame[name].dtype.is_nested():
+            continue
+        for label in labels:
+            area = _area(frame.select(pl.col(name), pl.col(label).cast(pl.Float64).alias("__label")), name)
+            if area > leaks.get(name, ("", LEAK))[1]:
+                leaks[name] = (label, area)
+    return leaks
+
+
+def _area(pair: pl.DataFrame, name: str) -> float:
+    pair = pair.drop_nulls()
+    if pair.height < FEWEST:
+        return 0.5
+    if not pair[name].dtype.is_numeric():
+        halves = pair.with_columns((pl.int_range(pl.len()) % 2 == 0).alias("__half"))
+        rates = halves.filter("__half").group_by(name).agg(pl.col("__label").mean().alias("__rate"))
+        pair = halves.filter(~pl.col("__half")).join(rates, on=name, how="left")
+        pair = pair.with_columns(pl.col("__rate").fill_null(pair["__label"].mean()).alias(name))
+    ranks = pair[name].cast(pl.Float64).rank("average")
+    positive = pair["__label"] == 1
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        return 0.5
+    area = (float(ranks.filter(positive).sum()) - ones * (ones + 1) / 2) / (ones * zeros)
+    return max(area, 1 - area)

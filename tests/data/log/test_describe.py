@@ -1,0 +1,93 @@
+"""Files that nobody has declared: what is seen of them, and a draft that loads as it is."""
+
+import numpy as np
+import polars as pl
+import pytest
+from made_up_log import DAYS, rows_of_day, write_feed
+
+from keras_smes.cli import main
+from keras_smes.data import describe, draft, load
+
+FILES = ["log/dt=*/part-*.parquet"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_feed(tmp_path_factory.mktemp("feed")).parent
+
+
+@pytest.fixture(scope="module")
+def seen(folder):
+    return describe(FILES, folder)
+
+
+def test_roles_are_guessed_by_names_and_types(seen):
+    assert (seen.user, seen.time, seen.date) == ("user_id", ("ts", "ms"), "dt")
+    assert set(seen.labels) == {"click", "share"}
+    assert not seen.is_sorted
+    assert seen.missing_days == ["2026-11-04"]
+
+
+def test_rates_are_those_of_the_rows(seen):
+    for day in DAYS:
+        click = rows_of_day(day)["click"].to_numpy()
+        repeated = np.concatenate([click, click[:7]])
+        assert seen.rates["click"][str(day)] == pytest.approx(repeated.mean())
+
+
+def test_a_column_that_tells_a_label_alone_is_a_leak(seen):
+    label, area = seen.leaks["watch_ms"]
+    metrics = pytest.importorskip("sklearn.metrics")
+    whole = pl.concat([pl.concat([rows_of_day(day), rows_of_day(day)[:7]]) for day in DAYS])
+    assert label == "click"
+    assert area == pytest.approx(metrics.roc_auc_score(whole["click"], whole["watch_ms"]))
+    assert "dwell_ms" not in seen.leaks
+
+
+def test_texts_are_judged_by_rows_that_did_not_teach_them(tmp_path):
+    """An id that stands in one row tells nothing of another; a text that is the label tells all."""
+    rng = np.random.default_rng(0)
+    click = rng.integers(0, 2, 4000)
+    frame = pl.DataFrame(
+        {"click": click, "id": [f"row {n}" for n in range(4000)], "said": np.where(click == 1, "yes", "no")}
+    )
+    frame.write_parquet(tmp_path / "rows.parquet")
+    seen = describe(["rows.parquet"], tmp_path)
+    assert seen.leaks == {"said": ("click", 1.0)}
+    assert seen.columns["id"].once == 1.0
+
+
+def test_constant_doubled_and_empty_columns_are_said(tmp_path):
+    frame = pl.DataFrame(
+        {"is_buy": [0, 1, 0], "one": [3, 3, 3], "x": [1, 2, 5], "again": [1, 2, 5], "none": [None] * 3}
+    )
+    frame.write_parquet(tmp_path / "rows.parquet")
+    seen = describe(["rows.parquet"], tmp_path)
+    assert (seen.columns["one"].distinct, seen.columns["none"].distinct) == (1, 0)
+    assert seen.columns["again"].same_as == "x"
+    text = draft(seen, ["rows.parquet"])
+    assert "one: Int64, constant" in text
+    assert '- "again"' in text.partition("ignore:")[2]
+
+
+def test_the_rows_looked_at_are_bounded(folder):
+    assert describe(FILES, folder, limit=50).rows == 50
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1000), ("us", 10**6)])
+def test_numbers_of_a_moment_have_the_unit_that_makes_them_one_of_this_century(unit, factor, tmp_path):
+    frame = pl.DataFrame({"event_time": (1_793_500_800 + np.arange(9)) * factor, "like": np.arange(9) % 2})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    assert describe(["rows.parquet"], tmp_path).time == ("event_time", unit)
+
+
+def test_a_draft_loads_as_it_is(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert main(["describe", *FILES, "--out", "drafts.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "keras-smes train --data drafts.yaml --out runs/drafts" in printed
+    rows = load("drafts.yaml")
+    assert len(rows) == 5 * 307
+    assert set(rows.schema.names) == {"item_id", "dwell_ms"}
+    assert main(["describe", *FILES, "--out", "drafts.yaml"]) == 2
+    assert "`--out` must be a new file" in capsys.readouterr().err
