@@ -27,12 +27,14 @@ class RankingEvaluation(keras.callbacks.Callback):
         weights: Dict of the rows' weights by task, each `[N]`; a row of weight 0 doesn't count,
             whatever its label. Defaults to `None`, 1 for every row.
         to_scores: What makes scores of the model's outputs, where these are logits. Defaults to
-            `None`: the outputs are the scores. A model with a single output has the scores of the one
-            task in `labels`.
+            `None`: the outputs are the scores. They are a dict by task, or a list in which the names of a
+            functional model's outputs are those of tasks; a single output is that of the one task in
+            `labels`.
         batch_size: Rows a batch of prediction, for arrays. Defaults to `4096`.
 
     Raises:
-        ValueError: A task in `metrics` has no labels; a metric's name is used twice for a task.
+        ValueError: A task in `metrics` has no labels; a metric's name is used twice for a task; when
+            measured, the outputs don't say which are the scores of a task.
 
     Example:
 
@@ -78,9 +80,7 @@ class RankingEvaluation(keras.callbacks.Callback):
         batch_size = None if _is_data_set(self.features) else self.batch_size
         outputs = self.model.predict(self.features, batch_size=batch_size, verbose=0)
         scores = outputs if self.to_scores is None else self.to_scores(outputs)
-        if not isinstance(scores, Mapping):
-            (task,) = self.labels
-            scores = {task: scores}
+        scores = self._by_task(scores)
         figures = {}
         for task, metrics in self.metrics.items():
             for metric in metrics:
@@ -88,6 +88,22 @@ class RankingEvaluation(keras.callbacks.Callback):
                 metric.update_state(self.labels[task], scores[task], self.weights.get(task), self.users)
                 figures[f"{task}_{metric.name}"] = metric.result()
         return figures
+
+    def _by_task(self, scores: Any) -> Mapping[str, Any]:
+        listed = list(scores) if isinstance(scores, (list, tuple)) else [scores]
+        names = getattr(self.model, "output_names", None) if self.to_scores is None else None
+        if isinstance(scores, Mapping):
+            found = dict(scores)
+        elif len(listed) == len(self.labels) == 1:
+            found = dict(zip(self.labels, listed, strict=True))
+        else:
+            found = dict(zip(names or (), listed, strict=False))
+        if missing := sorted(set(self.metrics) - set(found)):
+            raise ValueError(
+                "The model's outputs must be named as tasks, or `to_scores` make a dict by task of them. "
+                f"Received: {len(listed)} outputs, named {names or sorted(found)}, none of {missing}"
+            )
+        return found
 
 
 def _is_data_set(features: Any) -> bool:

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_smes.checks import check_weight
 from keras_smes.optimizers.row_optimizer import RowOptimizer
+from keras_smes.optimizers.rows import path_of
 
 Tensor = Any
 
@@ -95,7 +96,7 @@ class LazyAdam(RowOptimizer):
         return self.add_state(
             variable,
             shape=(*variable.shape[:axis], 2, *variable.shape[axis:]),
-            name=f"{variable.path.replace('/', '_')}_moments",
+            name=f"{path_of(variable).replace('/', '_')}_moments",
         )
 
     def states_of(self, variable: Any) -> Sequence[Any]:

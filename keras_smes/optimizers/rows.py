@@ -137,6 +137,11 @@ def is_sparse(gradient: Any) -> bool:
     return isinstance(gradient, tf.IndexedSlices)
 
 
+def path_of(variable: Any) -> str:
+    """Returns the path of a Keras variable, the name of a `tf.Variable`."""
+    return str(getattr(variable, "path", None) or variable.name.partition(":")[0])
+
+
 def _axes_of_a_row(values: Tensor) -> tuple[int, ...]:
     return tuple(range(1, len(values.shape)))
 

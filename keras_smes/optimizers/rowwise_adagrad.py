@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_smes.checks import check_weight
 from keras_smes.optimizers.row_optimizer import RowOptimizer
+from keras_smes.optimizers.rows import path_of
 
 Tensor = Any
 
@@ -88,7 +89,7 @@ class RowwiseAdagrad(RowOptimizer):
             variable,
             shape=(*variable.shape[:1], *(1 for _ in variable.shape[1:])),
             initializer=keras.initializers.Constant(self.initial_accumulator_value),
-            name=f"{variable.path.replace('/', '_')}_accumulator",
+            name=f"{path_of(variable).replace('/', '_')}_accumulator",
         )
 
     def states_of(self, variable: Any) -> Sequence[Any]:

@@ -1,10 +1,13 @@
 """One optimizer for the embeddings, another for the rest."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+
+from keras_smes.optimizers.rows import path_of
 
 EMBEDDINGS = r"(.*/)?embeddings"
 
@@ -64,7 +67,7 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         if not embeddings:
             raise ValueError(
                 "`pattern` must match the path of a variable of the model, which has "
-                f"{[variable.path for variable in variables]}. Received: pattern={self.pattern!r}"
+                f"{[path_of(variable) for variable in variables]}. Received: pattern={self.pattern!r}"
             )
         self.embeddings.build(embeddings)
         self.rest.build([variable for variable in variables if not self.is_embedding(variable)])
@@ -72,17 +75,19 @@ class SplitOptimizer(keras.optimizers.Optimizer):
 
     def is_embedding(self, variable: Any) -> bool:
         """Whether `variable` is given to the optimizer `embeddings`."""
-        return re.fullmatch(self.pattern, variable.path) is not None
+        return re.fullmatch(self.pattern, path_of(variable)) is not None
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         self.build(list(trainable_variables))
         pairs = list(zip(grads, trainable_variables, strict=True))
+        if pairs and all(grad is None for grad, _ in pairs):
+            raise ValueError("No gradients provided for any variable.")
         for optimizer, takes in ((self.embeddings, True), (self.rest, False)):
             own = [(grad, variable) for grad, variable in pairs if self.is_embedding(variable) is takes]
             if own:
-                optimizer.apply([grad for grad, _ in own], [variable for _, variable in own])
+                _apply(optimizer, own)
         self.assign_add(self._iterations, 1)
 
     @property
@@ -119,6 +124,16 @@ class SplitOptimizer(keras.optimizers.Optimizer):
             for key in ("embeddings", "rest")
         }
         return cls(**{**config, **parts})
+
+
+def _apply(optimizer: keras.optimizers.Optimizer, pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Applies gradients; where none is left, a step without any, which Keras' optimizers refuse."""
+    if all(grad is None for grad, _ in pairs):
+        paths = [path_of(variable) for _, variable in pairs]
+        warnings.warn(f"Gradients do not exist for variables {paths}.", stacklevel=3)
+        optimizer.assign_add(optimizer.iterations, 1)
+    else:
+        optimizer.apply([grad for grad, _ in pairs], [variable for _, variable in pairs])
 
 
 def _check_optimizer(name: str, value: Any) -> None:

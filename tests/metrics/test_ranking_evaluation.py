@@ -96,3 +96,38 @@ def test_the_example_runs():
     result = doctest.testmod(ranking_evaluation, extraglobs={"keras": keras})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def listed_outputs(names):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, [keras.layers.Dense(1, "sigmoid", name=name)(inputs) for name in names])
+    model.compile("adam", loss=["binary_crossentropy"] * len(names))
+    return model
+
+
+def test_outputs_of_a_list_have_the_tasks_of_their_names():
+    x, labels, users, _ = rows(3)
+    model = listed_outputs(["b", "a"])
+    evaluation = RankingEvaluation(x, labels, {"a": [AUC()], "b": [GAUC("mean")]}, users)
+    history = model.fit(x, [labels["b"], labels["a"]], callbacks=[evaluation], verbose=0).history
+    b, a = model.predict(x, verbose=0)
+    assert history["val_a_auc"][0] == pytest.approx(auc(labels["a"], a[:, 0]), abs=1e-6)
+    assert history["val_b_gauc"][0] == pytest.approx(
+        gauc(labels["b"], b[:, 0], users, "mean").value, abs=1e-6
+    )
+
+
+def test_a_list_of_one_output_is_that_of_the_one_task():
+    x, labels, _, _ = rows(3)
+    evaluation = RankingEvaluation(x, {"a": labels["a"]}, {"a": [AUC()]})
+    evaluation.set_model(listed_outputs(["other"]))
+    assert 0 <= evaluation.measure()["a_auc"] <= 1
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "c"], ["c", "d"]])
+def test_outputs_that_say_no_task_are_refused_by_name(names):
+    x, labels, _, _ = rows(3)
+    evaluation = RankingEvaluation(x, labels, {"a": [AUC()], "b": [AUC()]})
+    evaluation.set_model(listed_outputs(names))
+    with pytest.raises(ValueError, match=rf"`to_scores`.*{len(names)} outputs.*'b'\]"):
+        evaluation.measure()

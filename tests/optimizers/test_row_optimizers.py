@@ -194,3 +194,18 @@ def test_stateless_on_jax(optimizer, expected):
     for step in steps:
         weights, state = optimizer.stateless_apply(state, [dense(step, TABLE.shape)], weights)
     np.testing.assert_allclose(weights[0], expected(TABLE, steps, 0.1)[-1], atol=2e-6)
+
+
+@pytest.mark.tensorflow
+@each_form
+@each_optimizer
+def test_a_variable_of_tensorflow_is_optimized_too(optimizer, expected, form):
+    import tensorflow as tf
+
+    steps = draw_steps()
+    variable, made = tf.Variable(TABLE, name="table"), optimizer(0.1)
+    tables = []
+    for step in steps:
+        made.apply_gradients([(form(step, TABLE.shape), variable)])
+        tables.append(variable.numpy())
+    assert_tables(tables, expected(TABLE, steps, 0.1))

@@ -101,3 +101,33 @@ def test_the_configuration_survives_json():
     stored = json.loads(json.dumps(keras.saving.serialize_keras_object(optimizer)))
     again = keras.saving.deserialize_keras_object(stored)
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.tensorflow
+def test_variables_of_tensorflow_are_told_apart_by_their_names():
+    import tensorflow as tf
+
+    table, kernel = tf.Variable(tf.ones((3, 2)), name="ids/embeddings"), tf.Variable([1.0], name="kernel")
+    optimizer = SplitOptimizer(keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.25))
+    optimizer.apply_gradients([(tf.ones((3, 2)), table), (tf.ones(1), kernel)])
+    np.testing.assert_array_equal(table, np.full((3, 2), 0.5))
+    np.testing.assert_array_equal(kernel, [0.75])
+
+
+@pytest.mark.parametrize("idle", ["embeddings", "rest"])
+def test_a_half_without_gradients_stays_as_it_is(idle):
+    table = keras.Variable(np.ones((3, 2)), name="embeddings")
+    kernel = keras.Variable(np.ones((3, 2)), name="kernel")
+    optimizer = SplitOptimizer(LazyAdam(0.1), keras.optimizers.Adam(0.1))
+    optimizer.build([table, kernel])
+    ones = keras.ops.ones((3, 2))
+    gradients = [None, ones] if idle == "embeddings" else [ones, None]
+    with pytest.warns(
+        UserWarning, match=rf"Gradients do not exist.*\['{ {'rest': 'kernel'}.get(idle, idle) }'\]"
+    ):
+        optimizer.apply(gradients, [table, kernel])
+    moved = {name for name, v in (("embeddings", table), ("rest", kernel)) if np.any(np.array(v) != 1)}
+    assert moved == {"embeddings", "rest"} - {idle}
+    assert int(optimizer.embeddings.iterations) == int(optimizer.rest.iterations) == 1
+    with pytest.raises(ValueError, match="No gradients provided"):
+        optimizer.apply([None, None], [table, kernel])
