@@ -4,9 +4,10 @@ The rows are cut into parts in order of time, one file a part. Files of the same
 the layers, stand side by side: the rows themselves, then what was computed of them later.
 """
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,22 @@ class StoredInteractions:
 
         Returns:
             Their rows in order of time.
+
+        Raises:
+            ValueError: A column is not what its role takes, as for `Interactions`; names the parts too.
         """
         chosen = self.parts if parts is None else sorted(parts, key=lambda part: part.name)
-        return dataclasses.replace(self.roles, frame=self.scan(chosen).collect())
+        with self.naming(chosen):
+            return dataclasses.replace(self.roles, frame=self.scan(chosen).collect())
+
+    @contextlib.contextmanager
+    def naming(self, parts: Sequence[Part]) -> Iterator[None]:
+        """Adds to a `ValueError` in which parts it was found."""
+        try:
+            yield
+        except ValueError as error:
+            names = " to ".join(dict.fromkeys(part.name for part in (*parts[:1], *parts[-1:])))
+            raise ValueError(f"{self.folder}, {names}: {error}") from error
 
     def fingerprint(self) -> dict[str, Any]:
         """Returns what a result of these rows depends on, as JSON values: their files, roles and dates."""

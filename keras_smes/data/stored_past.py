@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from keras_smes.data.cache import cached
-from keras_smes.data.column_types import as_dates, check_same_days, check_unit
+from keras_smes.data.column_types import as_dates, as_times, check_same_days, check_unit
 from keras_smes.data.days import AS_OF, known_and_as_of
 from keras_smes.data.history import join_items, latest_items, with_histories
 from keras_smes.data.progress import track
@@ -187,10 +187,12 @@ def _rows(
     verbose: int,
 ) -> Iterator[tuple[Part, pl.DataFrame]]:
     for part in track(stored.parts, label, verbose):
-        rows = _scan(stored, tables, frozen_from, [part]).collect()
-        times, days = rows[stored.roles.column("time")], as_dates(rows[stored.roles.column("date")])
-        check_unit(times, days)
-        check_same_days(times, days)
+        with stored.naming([part]):
+            rows = _scan(stored, tables, frozen_from, [part]).collect()
+            times = as_times(rows[stored.roles.column("time")])
+            days = as_dates(rows[stored.roles.column("date")])
+            check_unit(times, days)
+            check_same_days(times, days)
         yield part, rows
 
 

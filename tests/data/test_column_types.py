@@ -260,6 +260,21 @@ def test_what_is_no_date_is_rejected(value: object) -> None:
         split(interactions(log()), train_until=value)
 
 
+@pytest.mark.parametrize("what", ["fractional items", "text as items", "seconds", "null times", "null dates"])
+def test_what_can_not_be_read_of_stored_rows_is_rejected_by_file_too(what: str, tmp_path: Path) -> None:
+    frame = log(**REJECTED[what][0])
+    (tmp_path / "rows").mkdir()
+    frame.write_parquet(tmp_path / "rows" / "part-7.parquet")
+    part = Part("part-7.parquet", dict(log()["day"].value_counts().rows()))
+    roles = interactions(log().clear(), statistics=(), histories=())
+    stored = StoredInteractions(roles, tmp_path, (part,))
+    with pytest.raises(ValueError, match=r"part-7\.parquet: `\w+` column '(item|ms|day)' must"):
+        stored.read()
+    for_past = StoredInteractions(interactions(log().clear()), tmp_path, (part,))
+    with pytest.raises(ValueError, match=r"part-7\.parquet: `\w+` column '(item|ms|day)' must"):
+        split_with_past(for_past, train_until=datetime.date(2026, 1, 7), verbose=0)
+
+
 def test_a_stored_row_without_a_date_is_rejected_and_not_lost(tmp_path: Path) -> None:
     frame = log(day=[*log()["day"][:-1], None])
     (tmp_path / "rows").mkdir()
