@@ -189,7 +189,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, metavar="MODELS/NAME", help="folder of the model's versions")
     parser.add_argument("--version", type=int, metavar="N", help="default: the next one")
     parser.add_argument(
-        "--batch-sizes", type=int, nargs="+", metavar="B", help="the server's allowed_batch_sizes"
+        "--batch-sizes",
+        type=int,
+        nargs="+",
+        metavar="B",
+        help="allowed_batch_sizes of a server that batches, whose warm-up leaves `rank` out",
     )
     parser.add_argument(
         "--signatures", nargs="+", metavar="NAME", help="default: all; a batching server can't answer `rank`"
@@ -361,6 +365,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
     names = ("version", "batch_sizes", "signatures", "runtime")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    options["batching"] = arguments.batch_sizes is not None
     for xla in (False, True) if arguments.xla else (False,):
         made = export_run(arguments.run_folder, arguments.to + "-xla" * xla, xla=xla, **options)
         print(f"Exported to {made.folder}: {', '.join(made.signatures)}.")

@@ -52,6 +52,7 @@ def export_version(
     xla: bool = False,
     runtime: str | Path | None = None,
     facts: Mapping[str, Any] | None = None,
+    batching: bool = False,
 ) -> Exported:
     """Publishes a ranker as a version that TF Serving loads, once it is proved to answer as Keras does.
 
@@ -69,6 +70,9 @@ def export_version(
         xla: Whether XLA compiles the ranker's core, for servers with XLA enabled. Defaults to `False`.
         runtime: Folder of another installed `tensorflow` to prove it on. Defaults to `None`.
         facts: Further entries of the model card. Defaults to none.
+        batching: Whether the server batches requests. It can't answer `rank`, whose inputs have different
+            numbers of rows, nor load a version whose warm-up holds it: the warm-up then leaves `rank` out.
+            Defaults to `False`.
 
     Returns:
         An `Exported`.
@@ -89,7 +93,8 @@ def export_version(
         questions = make_questions(ranker, inputs, written, sizes, fusion)
         without = make_questions_without_optional(ranker, inputs, written, sizes[-1], fusion)
         proof = prove(folder, [*questions, *without], xla, runtime)
-        records = write_warmup(folder, questions, output_filters)
+        warmed = [q for q in questions if not (batching and q.signature == "rank")]
+        records = write_warmup(folder, warmed, output_filters)
         seen.update(signatures=written, proof=proof, warmup_records=records)
         write_card(folder, inputs, {**_facts(ranker, fusion), "xla": xla, "batch_sizes": sizes,
                                     "proof": dataclasses.asdict(proof), **(facts or {})})  # fmt: skip

@@ -41,6 +41,12 @@ def test_the_canary_is_the_example():
     )
 
 
+def test_the_folder_of_the_models_is_the_operators_choice(monkeypatch):
+    monkeypatch.setenv("MODELS", "/srv/models of 2026")
+    (model,) = text_format.Parse(written(HOLD), ModelServerConfig()).model_config_list.config
+    assert (model.name, model.base_path) == ("smes", "/srv/models of 2026/smes")
+
+
 @pytest.fixture
 def operator(tmp_path):
     """Writes what a command says, and waits until labels point where they should."""
