@@ -5,6 +5,7 @@ Imports stand in the commands: each needs its own extras, and no others.
 
 import argparse
 import datetime
+import errno
 import json
 import logging
 import os
@@ -17,12 +18,15 @@ from typing import Any
 OF_LABELS = {"auc": "AUC", "gauc": "GAUC", "logloss": "log loss", "positives": "positives", "rows": "rows"}
 OF_NUMBERS = {"mae": "MAE", "rmse": "RMSE", "xauc": "XAUC", "rows": "rows"}
 HELD_BACK = 3  # the exit code where a quality gate failed
+MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code.
 
-    A user's mistake is one line on stderr and code 2; a model held back by a gate is code 3.
+    A user's mistake, or a disk that is full, is one line on stderr and code 2; a model held back by a gate is
+    code 3.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice hides what we print
@@ -33,10 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         code: int | None = arguments.run(arguments)
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"keras-smes {arguments.command}: {error}", file=sys.stderr)
+    except Exception as error:
+        if not isinstance(error, MISTAKES) and not _is_of_the_disk(error):
+            raise
+        print(f"keras-smes {arguments.command}: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     return code or 0
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether TensorFlow could not write a file: no OSError, but it has the text of one."""
+    is_theirs = type(error).__module__.startswith("tensorflow.")
+    return is_theirs and any(os.strerror(number) in str(error) for number in OF_THE_DISK)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from keras_smes.files import named_errors
+
 LOCK, HOLDER = ".lock", ".holder"
 
 
@@ -50,7 +52,8 @@ def locked(folder: str | Path, name: str = "", wait: bool = False) -> Iterator[N
             f"Received: {_describe(holder, name)}"
         ) from None
     try:
-        holder.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
+        with named_errors(holder):
+            holder.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
         yield
     finally:
         for own in (holder, path):  # filelock tries again where it got a lock on a deleted file

@@ -33,6 +33,7 @@ ROOMS = {
     "viz": 1,
     "checks": 0,
     "compilation": 0,
+    "files": 0,
     "lazy": 0,
     "locks": 0,
     "options": 0,

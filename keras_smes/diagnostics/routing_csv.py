@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_smes.files import named_errors, whole
+
 
 class Measured(NamedTuple):
     """A line of the file.
@@ -59,7 +61,7 @@ class RoutingCsv:
         """
         if self._next != epoch:
             self._keep_before(epoch)
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with named_errors(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             for layer, result in results.items():
                 writer.writerows(_lines(epoch, layer, result, task_names))
@@ -68,10 +70,8 @@ class RoutingCsv:
     def _keep_before(self, epoch: int) -> None:
         kept = [line for line in read_routing(self.path) if line.epoch < epoch] if self.path.exists() else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".partial-{self.path.name}")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with whole(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([Measured._fields, *kept])
-        partial.replace(self.path)
 
 
 def read_routing(path: str | Path) -> list[Measured]:

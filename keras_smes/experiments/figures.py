@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from keras_smes.experiments.summary import MEAN_AUC
-from keras_smes.training.checkpoints import whole
+from keras_smes.files import whole
 from keras_smes.viz import style
 
 Results = Mapping[str, Any]

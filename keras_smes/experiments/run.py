@@ -5,6 +5,7 @@ same as a table; `*.png`, figures.
 """
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -16,8 +17,8 @@ from keras_smes.checks import check_count
 from keras_smes.experiments.config import Experiment, Planned
 from keras_smes.experiments.summary import summarize
 from keras_smes.experiments.table import to_markdown
+from keras_smes.files import named_errors, write_whole
 from keras_smes.locks import locked
-from keras_smes.training.checkpoints import write_whole
 from keras_smes.training.environment import describe_environment
 
 RUNS, RESULTS, TABLE = "runs.jsonl", "results.json", "README.md"
@@ -127,8 +128,10 @@ def append_run(path: Path, line: Mapping[str, Any]) -> None:
     text = "\n" * is_torn + json.dumps(line) + "\n"
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(file, text.encode())
-        os.fsync(file)
+        with named_errors(path):
+            if os.write(file, text.encode()) < len(text.encode()):  # the disk is full behind what was written
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file)
     finally:
         os.close(file)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_smes.training.checkpoints import whole, write_whole
+from keras_smes.files import whole, write_whole
 from keras_smes.training.run_folder import write_json
 
 RESULTS, TABLE, FIGURE = "results.json", "README.md", "progress.png"

@@ -9,6 +9,7 @@ from string import Template
 from typing import Any
 
 import keras_smes
+from keras_smes.files import write_whole
 from keras_smes.report import figures, tables
 from keras_smes.report.collect import Group, collect, same_test_rows
 from keras_smes.report.html import Markup, element
@@ -40,7 +41,7 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
     groups = collect(folders)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(to_html(groups), encoding="utf-8")
+    write_whole(out, lambda file: file.write(to_html(groups).encode()))
     return out
 
 

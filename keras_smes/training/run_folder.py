@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.training.checkpoints import write_whole
+from keras_smes.files import write_whole
 from keras_smes.training.config import RunConfig
 
 MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"

@@ -16,8 +16,8 @@ from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, date_range, load, split, split_with_statistics
 from keras_smes.distribution import Engine, build_engine
 from keras_smes.features.schema import Counts, FeatureSchema
+from keras_smes.files import clear_partial, whole_set
 from keras_smes.locks import locked
-from keras_smes.training.checkpoints import clear_partial, whole_set
 from keras_smes.training.config import RunConfig
 from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate

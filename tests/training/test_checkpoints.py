@@ -1,14 +1,9 @@
-import errno
 import json
-import os
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
 
-from keras_smes.training.checkpoints import Checkpoints, clear_partial, whole_set, write_whole
+from keras_smes.training.checkpoints import Checkpoints
 from keras_smes.training.session import Session, fingerprint
 
 ARRAYS = {
@@ -94,98 +89,6 @@ def test_clearing_leaves_what_is_not_ours(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     checkpoints.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_two_writers_of_one_file_never_meet(tmp_path):
-    path, errors = tmp_path / "results.json", []
-
-    def work(text):
-        try:
-            for _ in range(200):
-                write_whole(path, lambda file: file.write(text))
-                assert path.read_bytes() in (b"a" * 4000, b"b" * 40_000)
-        except (OSError, AssertionError) as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(text,)) for text in (b"a" * 4000, b"b" * 40_000)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "metrics.json"
-    path.write_text("old")
-
-    def fill(file):
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
-        write_whole(path, fill)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-SET = ("config", "model", "routing", "metrics")
-REPLACE = """
-import os, sys
-from pathlib import Path
-from keras_smes.training.checkpoints import whole_set
-folder, left, rename = Path(sys.argv[1]), int(sys.argv[2]), os.replace
-
-def replace(source, target):
-    global left
-    if not left:
-        os._exit(9)
-    left -= 1
-    rename(source, target)
-
-os.replace = replace
-with whole_set(folder, ("config", "model", "routing", "metrics")) as write:
-    for name in ("metrics", "model", "config"):
-        write(name, lambda path: path.write_text("new"))
-"""
-
-
-def texts(folder):
-    return {name: (folder / name).read_text() for name in SET if (folder / name).exists()}
-
-
-@pytest.mark.parametrize("renames", range(4))
-def test_a_set_that_a_killed_writer_left_is_the_old_one_or_lacks_its_last_file(tmp_path, renames):
-    for name in SET:
-        (tmp_path / name).write_text("old")
-    answer = subprocess.run([sys.executable, "-c", REPLACE, str(tmp_path), str(renames)])
-    assert answer.returncode == (9 if renames < 3 else 0)
-    if renames < 3:
-        assert "metrics" not in texts(tmp_path)
-    else:  # what the new set doesn't have is gone, too
-        assert texts(tmp_path) == dict.fromkeys(("config", "model", "metrics"), "new")
-    clear_partial(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(texts(tmp_path))
-
-
-def test_a_set_that_can_not_be_written_leaves_the_old_one(tmp_path):
-    for name in SET:
-        (tmp_path / name).write_text("old")
-
-    def fill(path):
-        path.write_text("half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    def replace():
-        with whole_set(tmp_path, SET) as write:
-            write("config", lambda path: path.write_text("new"))
-            write("model", fill)
-
-    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'model'}'"):
-        replace()
-    assert texts(tmp_path) == dict.fromkeys(SET, "old")
-    assert {path.name for path in tmp_path.iterdir()} == set(SET)
 
 
 def test_at_least_one_is_kept(tmp_path):

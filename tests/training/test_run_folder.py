@@ -1,6 +1,7 @@
 """A run's folder: of one training, by one process at a time, and rejected wherever it isn't whole."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,46 @@ def test_a_second_training_of_a_folder_is_rejected_by_the_name_of_the_first(conf
     assert f"held by process {first.pid} on " in capsys.readouterr().err
     first.communicate("\n")
     assert main(command) == 0
+
+
+WITH_LIMIT = """
+import resource, sys
+size = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # a larger file is an error, as on a full disk
+from keras_smes.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def with_limit(size, *command):
+    """What a command says of its last file, where no file may be larger than some bytes."""
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    answer = subprocess.run(
+        [sys.executable, "-c", WITH_LIMIT, str(size), *map(str, command)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr
+    return answer.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [(200, "checkpoints/routing.csv"), (8000, "checkpoints/step-000000000038.npz")]
+)
+def test_training_without_space_names_the_file(config_file, tmp_path, size, name):
+    out = tmp_path / "run"
+    said = with_limit(size, "train", "--data", "simulated", "--config", config_file, "--out", out)
+    assert said == f"keras-smes train: [Errno 27] File too large: '{out / name}'"
+    assert not list(out.rglob(".partial-*"))
+
+
+def test_exporting_without_space_names_the_file(run, tmp_path):
+    said = with_limit(8000, "export", run, "--to", tmp_path / "models")
+    assert said.startswith("keras-smes export: ")
+    assert str(tmp_path / "models") in said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_the_optimizer_is_that_of_the_selected_epoch(tmp_path):
