@@ -64,7 +64,7 @@ def check_typed(name: str, value: Any, hint: Any) -> None:
 
 def _arguments(function: Callable) -> dict[str, Any]:
     """The types of a function's arguments by name, those of `**kwargs` aside."""
-    hints = typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
+    hints = typing.get_type_hints(function.__init__ if isinstance(function, type) else function)  # type: ignore[misc]
     parameters = inspect.signature(function).parameters.values()
     return {
         p.name: hints.get(p.name, Any) for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
