@@ -121,7 +121,7 @@ def complete_dates(
 def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split:
     train = interactions.between(None, dates.train_until)
     test = interactions.between(dates.test_from, dates.test_until)
-    return Split(train, test, {"by": "date", "train": _describe(train), "test": _describe(test)})
+    return Split(train, test, {"by": "date", "train": describe_part(train), "test": describe_part(test)})
 
 
 def _split_by_fraction(interactions: Interactions, fraction: float) -> Split:
@@ -145,10 +145,11 @@ def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -
             )
     train = dataclasses.replace(interactions, frame=interactions.frame.filter(~tests))
     test = dataclasses.replace(interactions, frame=interactions.frame.filter(tests))
-    return Split(train, test, {**how, "train": _describe(train), "test": _describe(test)})
+    return Split(train, test, {**how, "train": describe_part(train), "test": describe_part(test)})
 
 
-def _describe(part: Interactions) -> dict[str, Any]:
+def describe_part(part: Interactions) -> dict[str, Any]:
+    """Returns the rows, users, dates and times of rows, as JSON values; what they don't have is left out."""
     described: dict[str, Any] = {"rows": len(part)}
     if part.user is not None:
         described["users"] = part.frame[part.user].drop_nulls().n_unique()

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_smes.baselines import model_options
 from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.data.split import describe_part
 from keras_smes.distribution import build_engine
 from keras_smes.incremental.tasks import weigh_tasks
 from keras_smes.incremental.warm_start import WarmStart
@@ -53,7 +54,9 @@ def continue_run(
     config, interactions = grown(config, start, load(config.data, data_dir, **config.data_options))
     parts = split_with_statistics(interactions)
     train, validation = hold_out(config, interactions, parts)
-    rows = RunRows(train.between(from_date, None), validation, parts.test, parts.description)
+    newer = train if from_date is None else train.between(from_date, None)
+    description = {**parts.description, "train": describe_part(newer)}
+    rows = RunRows(newer, validation, parts.test, description)
     return train_rows(config, rows, out, options, dataclasses.replace(start, seen=train), engine)
 
 

@@ -47,15 +47,18 @@ def test_languages_are_known():
         assert languages <= {"", "bash", "pycon", "python", "yaml"}, name(page)
 
 
-def test_experiments_as_yaml_can_be_read(tmp_path):
+def test_experiments_and_logs_as_yaml_can_be_read(tmp_path):
+    from keras_smes.data import Log
     from keras_smes.experiments import Experiment
 
     found = [code for page in PAGES for _, code in blocks(read(page), "yaml")]
-    assert found
+    logs = [code for code in found if "files:" in code]
+    assert logs
+    assert len(logs) < len(found)
     for code in found:
         path = Path(tmp_path) / "example.yaml"
         path.write_text(code, encoding="utf-8")
-        assert Experiment.read(path).runs()
+        assert Log.read(path).tasks if code in logs else Experiment.read(path).runs()
 
 
 @pytest.mark.tensorflow
