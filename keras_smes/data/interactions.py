@@ -55,15 +55,15 @@ class Interactions:
         statistics: Keys whose causal statistics `with_statistics` adds. Defaults to none.
         histories: Behaviour sequences that `with_histories` adds. Defaults to none.
         split_dates: The usual split; `None`, the default, cuts by a fraction of the rows.
-        test_column: Boolean column of the rows that usually test, in place of dates. Defaults to `None`.
-        weight: Column of the rows' weights in losses, at least 0. Metrics count every row alike. Defaults to
-            `None`, all weigh 1.
         time_zone: Where a day begins, for comparing `time` with `date`. Defaults to `"UTC"`.
         allow_leaks: Whether a label may be a feature too, as for showing what a leak does. Defaults to
             `False`.
         rates: Label columns whose rates are taken in `statistics`. Defaults to `None`, those of binary tasks.
         half_life: Days after which a row counts half in `statistics`. Defaults to `None`, it always counts
             whole.
+        test_column: Boolean column of the rows that usually test, in place of dates. Defaults to `None`.
+        weight: Column of the rows' weights in losses, at least 0. Metrics count every row alike. Defaults to
+            `None`, all weigh 1.
 
     Raises:
         ValueError: A column is missing, has a type or a value that its role can't have (ids may be floats if

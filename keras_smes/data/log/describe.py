@@ -51,9 +51,9 @@ class Description:
         files: How many.
         rows: Rows looked at.
         columns: Facts by column.
-        user: Guessed. Defaults to `None`, none found.
-        time: Guessed, with its unit. Defaults to `None`.
-        date: Guessed. Defaults to `None`.
+        user: Guessed; `None` if none was found.
+        time: Guessed, with its unit; `None` if none was found.
+        date: Guessed; `None` if none was found.
         labels: Binary columns that may be labels, each with its rate.
         leaks: Columns that alone predict a label, each with the label and the AUC.
         rates: Rate of each label by day, where there are days.

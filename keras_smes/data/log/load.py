@@ -40,8 +40,11 @@ def load_log(log: Log) -> Interactions:
 
     Example:
 
-    >>> rows = load_log(Log.read("log.yaml"))
-    >>> parts = split_with_statistics(rows)
+    >>> frame = pl.DataFrame({"colour": ["red", "blue"] * 9, "click": [0, 1, 1] * 6})
+    >>> frame.write_parquet(folder / "rows.parquet")
+    >>> rows = load_log(Log("mine", ("rows.parquet",), (BinaryTask("click"),), folder=folder))
+    >>> len(rows), rows.schema.names
+    (18, ['colour'])
     """
     frame, counts = _read_rows(log)
     frame = with_labels(frame, log.labels)
