@@ -12,7 +12,8 @@ pytest.importorskip("matplotlib", reason='needs the extra "viz"')
 pytest.importorskip("polars", reason='needs the extra "data"')
 
 from keras_smes.cli import main
-from keras_smes.report import collect, write_report
+from keras_smes.report import collect, tables, write_report
+from keras_smes.report.collect import Group, Run
 from keras_smes.training import RunConfig, train_run
 
 pytestmark = pytest.mark.tensorflow
@@ -142,6 +143,20 @@ def test_quality_is_that_of_the_files_with_the_spread_of_seeds(page, runs):
 def test_the_best_mean_is_marked(text):
     best = re.findall(r'<td class="best">([^<]*)</td>', text)
     assert "0.9900" in best
+
+
+def test_the_ratio_of_predictions_to_observations_is_best_near_one():
+    def group(label, ratio):
+        metrics = {
+            "tasks": {"click": {"auc": 0.7, "predicted_over_observed": ratio, "rows": 9}},
+            "split": {"test": {"rows": 9}},
+        }
+        return Group(label, [Run(label, {"data": "simulated"}, metrics, [])])
+
+    (table,) = tables.quality([group("low", 0.01), group("near", 1.1), group("high", 1.9)])
+    best = re.findall(r'<td class="best">([^<]*)</td>', str(table))
+    assert "1.100" in best
+    assert not {"0.010", "1.900", "9"} & set(best)  # counts have no order
 
 
 def test_routing_and_cost_are_those_of_the_files_and_what_is_missing_is_marked(page, runs):
