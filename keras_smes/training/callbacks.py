@@ -1,9 +1,16 @@
 """What happens between executions of steps: checkpoints, the stop at what isn't finite."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+
+
+class ProgressBar(keras.callbacks.ProgbarLogger):
+    """Keras' bar, which never goes beyond its end where the last execution has fewer steps than others."""
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        super().on_train_batch_end(batch if self.target is None else min(batch, self.target - 1), logs)
 
 
 class BetweenSteps(keras.callbacks.Callback):

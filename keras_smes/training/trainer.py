@@ -12,7 +12,7 @@ import numpy as np
 from keras_smes.diagnostics import Events
 from keras_smes.distribution import Engine
 from keras_smes.training.batches import PackedRows, epoch_order
-from keras_smes.training.callbacks import BetweenSteps, RestoredMeans
+from keras_smes.training.callbacks import BetweenSteps, ProgressBar, RestoredMeans
 from keras_smes.training.choice import Best, Figures, MetricOfTask
 from keras_smes.training.config import TrainingConfig
 from keras_smes.training.diagnosis import diagnose
@@ -133,6 +133,8 @@ class Trainer:
         first = self._steps_done() - epoch * self.plan.steps
         means = with_prefix("metrics", read_variables(self._variables)) if first else {}
         callbacks = [BetweenSteps(self._stop_if_broken), BetweenSteps(self._write_if_due)]
+        if self.verbose != 0:
+            callbacks.append(ProgressBar())
         if means:
             metrics = with_prefix("metrics", self._variables)
             callbacks.append(RestoredMeans(lambda: write_variables(metrics, means)))
@@ -141,7 +143,6 @@ class Trainer:
         listed = keras.callbacks.CallbackList(
             callbacks,
             add_history=True,
-            add_progbar=self.verbose != 0,
             verbose=self.verbose,
             epochs=self.config.epochs,
             steps=self.plan.steps - first,

@@ -1,6 +1,7 @@
 """A trainer on 100 rows: its losses, a kill at any execution of steps, what isn't finite."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from keras_smes.diagnostics import Events
 from keras_smes.tasks import BinaryTask
 from keras_smes.training import EarlyStopping, MetricOfTask, NonFiniteError, Session, TrainingConfig
+from keras_smes.training.callbacks import ProgressBar
 from keras_smes.training.state import Progress, read_variables, state_variables, write_variables
 
 pytestmark = pytest.mark.tensorflow
@@ -291,3 +293,18 @@ def test_options_of_a_balance_are_checked(make_trainer):
         make_trainer(
             dataclasses.replace(TRAINING, loss_balance="dwa", loss_balance_options={"temprature": 1})
         )
+
+
+def test_the_bar_ends_where_the_epoch_does(capsys):
+    """13 steps in executions of 16 or 4: the last one shown is the thirteenth."""
+    for steps_per_execution in (1, 4, 16):
+        bar = ProgressBar()
+        bar.set_params({"steps": 13, "verbose": 1, "epochs": 1})
+        bar.on_train_begin()
+        bar.on_epoch_begin(0)
+        for end in range(steps_per_execution - 1, 13 + steps_per_execution - 1, steps_per_execution):
+            bar.on_train_batch_end(end, {"loss": 1.0})
+        bar.on_epoch_end(0, {"loss": 1.0})
+        printed = capsys.readouterr().out
+        assert "13/13" in printed
+        assert not re.search(r"1[4-9]/13|-\d", printed)
