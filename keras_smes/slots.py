@@ -21,7 +21,7 @@ def take_slots(values_bte: Tensor, executed_bm: Tensor) -> Tensor:
     num_tasks, num_experts = values_bte.shape[1:]
     # Flat indices: several times faster than `take_along_axis`, whose gradient is slower still.
     wide = "int64" if keras.backend.backend() == "tensorflow" else "int32"
-    row_b = ops.cast(ops.arange(ops.shape(values_bte)[0]), wide) * num_tasks
+    row_b = ops.arange(ops.shape(values_bte)[0], dtype=wide) * num_tasks
     row_bt = row_b[:, None] + ops.arange(num_tasks, dtype=wide)
     expert_bm = ops.cast(ops.minimum(executed_bm, num_experts - 1), wide)
     at_btm = row_bt[:, :, None] * num_experts + expert_bm[:, None, :]

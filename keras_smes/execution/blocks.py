@@ -222,7 +222,9 @@ def _slots_of_rows(row_bm: Tensor, most: Size, rows: Size) -> Tensor:
     row_s = ops.reshape(row_bm, (-1,))
     # Empty slots go to a row behind the last; slots count from 1, so that what nobody wrote is -1.
     row_s = ops.where(row_s < 0, most * rows, row_s)
-    slot_p = ops.scatter(row_s[:, None], ops.arange(1, ops.shape(row_s)[0] + 1), (most * rows + 1,))
+    slot_p = ops.scatter(
+        row_s[:, None], ops.arange(1, ops.shape(row_s)[0] + 1, dtype="int32"), (most * rows + 1,)
+    )
     return ops.reshape(slot_p[:-1] - 1, (most, rows))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_smes.balance import global_balance_loss
 from keras_smes.checks import check_weight
@@ -62,7 +63,7 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         if training and self.weight > 0:
             with own_losses(self):
                 loss = self.weight * self.imbalance(routing, counted_rows(mask))
-            self.add_loss(loss)
+            self.add_loss(ops.cast(loss, keras.config.floatx()))  # Keras adds up losses of one type
         return dict(routing)
 
     def imbalance(self, routing: Mapping[str, Tensor], mask_b: Tensor | None) -> Tensor:

@@ -14,6 +14,20 @@ from keras_smes.layers.masks import mask_all
 Tensor = Any
 
 
+class InFloatx(keras.regularizers.Regularizer):
+    """A regularizer of a weight that is float32 whatever Keras' floatx: Keras adds up losses of that type.
+
+    Args:
+        regularizer: The `keras.regularizers.Regularizer`.
+    """
+
+    def __init__(self, regularizer: keras.regularizers.Regularizer) -> None:
+        self.regularizer = regularizer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return ops.cast(self.regularizer(x), keras.config.floatx())
+
+
 @keras.saving.register_keras_serializable(package="keras_smes")
 class SharedSubsetRouter(keras.layers.Layer):
     """Routes instances: one linear router a task, one subset of experts that all tasks share.
@@ -92,7 +106,7 @@ class SharedSubsetRouter(keras.layers.Layer):
             name="kernel",
             shape=(input_shape[-1], self.num_tasks, self.num_experts),
             initializer=self._initial_kernel,
-            regularizer=self.kernel_regularizer,
+            regularizer=self.kernel_regularizer and InFloatx(self.kernel_regularizer),
             dtype="float32",
             autocast=False,
         )

@@ -34,7 +34,7 @@ class DynamicWeightAverage(TaskWeights):
         training: Boolean; losses count for the epoch's mean only where it is true.
 
     Returns:
-        A float32 scalar.
+        A scalar of Keras' floatx.
 
     Attributes:
         task_weights: float32 `[T]`, w in the order of `tasks`.

@@ -27,7 +27,7 @@ class FixedWeights(TaskWeights):
         losses: Dict of scalar tensors, one a task.
 
     Returns:
-        A float32 scalar.
+        A scalar of Keras' floatx.
 
     Raises:
         ValueError: No weight, or one that is negative or not finite; when called, losses of other

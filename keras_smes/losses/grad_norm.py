@@ -41,7 +41,7 @@ class GradNorm(TaskWeights):
         losses: Dict of scalar tensors, one a task.
 
     Returns:
-        A float32 scalar, L.
+        A scalar of Keras' floatx, L.
 
     Attributes:
         task_weights: float32 `[T]`, w in the order of `tasks`.

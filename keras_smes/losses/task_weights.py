@@ -35,7 +35,8 @@ class TaskWeights(keras.layers.Layer):
         self.built = True  # Variables don't wait for a first call: the optimizer may be built before it.
 
     def call(self, losses: Mapping[str, Tensor], training: bool | None = None) -> Tensor:
-        return self.combine(self.stack(losses), bool(training))
+        # Keras adds up losses of one type, its floatx.
+        return ops.cast(self.combine(self.stack(losses), bool(training)), keras.config.floatx())
 
     def combine(self, losses_t: Tensor, training: bool) -> Tensor:
         """Returns one loss out of float32 `[T]`, in the order of `tasks`."""

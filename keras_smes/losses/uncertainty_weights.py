@@ -33,7 +33,7 @@ class UncertaintyWeights(TaskWeights):
         losses: Dict of scalar tensors, one a task.
 
     Returns:
-        A float32 scalar.
+        A scalar of Keras' floatx.
 
     Attributes:
         log_variances: float32 `[T]`, trainable, s in the order of `tasks`.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_smes.tasks.config import task_from_config
 from keras_smes.tasks.task import Task
@@ -56,6 +57,10 @@ class TaskLoss(keras.losses.Loss):
         self.task = task if isinstance(task, Task) else task_from_config(task)
         # Sums over a batch: never half precision, whatever the global floatx.
         super().__init__(name=name or self.task.name, reduction=reduction, dtype="float32")
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        # Keras adds up losses of one type, its floatx.
+        return ops.cast(super().__call__(y_true, y_pred, sample_weight), keras.config.floatx())
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.task.row_losses(y_true, y_pred)

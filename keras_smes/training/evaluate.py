@@ -52,6 +52,7 @@ def evaluate_features(
     tasks = task_figures(ranker, score(core, features, engine), rows.labels(), rows.user_ids())
     labels = rows.labels()
     counted_n = count_for_any({task.name: task.counted(labels) for task in ranker.get_layer("scores").tasks})
+    counted_n &= rows.weights() > 0
     return {"tasks": tasks, **_routing(core, features, list(tasks), engine, counted_n)}
 
 

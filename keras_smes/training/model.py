@@ -47,7 +47,7 @@ class MultiTaskModel(keras.Model):
         kept = {"shape": (), "initializer": "zeros", "trainable": False, "aggregation": "only_first_replica"}
         self.steps_done = self.add_weight(dtype="int64", name="steps_done", **kept)
         self.is_broken = self.add_weight(dtype="bool", name="is_broken", **kept)
-        self.task_means = [keras.metrics.Mean(name=f"{task.name}_loss") for task in task_losses.tasks]
+        self.task_means = [keras.metrics.Mean(f"{task.name}_loss", "float32") for task in task_losses.tasks]
         self.built = True
 
     def call(self, features: Mapping[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
@@ -87,7 +87,7 @@ class MultiTaskModel(keras.Model):
 
     def _scale(self) -> Tensor:
         """What losses are multiplied with before they are differentiated."""
-        return self.optimizer.scale_loss(ops.ones(())) / num_replicas()
+        return self.optimizer.scale_loss(ops.ones((), "float32")) / num_replicas()
 
     def _apply(self, gradients: list[Any], variables: list[Any], loss: Tensor) -> None:
         import tensorflow as tf

@@ -83,7 +83,7 @@ def _gradients(
         return outputs
 
     def of(task: str) -> Sequence[Tensor]:
-        cotangent = ops.ones(tuple(core.output[task].shape[1:]))
+        cotangent = ops.ones(tuple(core.output[task].shape[1:]), "float32")
         batch = ops.broadcast_to(cotangent, (ROWS, *cotangent.shape))
         return pull_back(lambda *values: logits(*values)[task], values, batch)
 

@@ -10,7 +10,6 @@ from keras_smes.losses import DynamicWeightAverage, FixedWeights, GradNorm, PCGr
 from keras_smes.optimizers.rows import dense
 from keras_smes.replicas import num_replicas, sum_over_replicas, with_global_value
 from keras_smes.tasks import Task
-from keras_smes.tasks.loss import TaskLoss
 from keras_smes.training.shared_weights import last_encoder_weights as _encoder
 from keras_smes.training.shared_weights import shared_weights as _shared
 
@@ -30,8 +29,6 @@ class TaskLosses:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tuple(tasks)
-        # Keras would divide a mean by the number of replicas, a sum it leaves alone.
-        self._sums = {task.name: TaskLoss(task, reduction="sum") for task in tasks}
 
     def __call__(self, targets: Losses, logits: Losses, counted: Losses) -> dict[str, Tensor]:
         """Returns a float32 scalar a task: exactly 0 where no row counts for it.
@@ -41,10 +38,17 @@ class TaskLosses:
             logits: Of each task, `[B]` or `[B, width]`.
             counted: `task.counted` of each task, `[B]`.
         """
-        sums_t = ops.stack([add(targets[n], logits[n], counted[n]) for n, add in self._sums.items()])
-        rows_t = sum_over_replicas(ops.stack([ops.sum(counted[name]) for name in self._sums]))
+        names = [task.name for task in self.tasks]
+        sums_t = ops.stack([_sum(task, targets, logits, counted) for task in self.tasks])
+        rows_t = sum_over_replicas(ops.stack([ops.sum(counted[name]) for name in names]))
         losses_t = with_global_value(ops.divide_no_nan(num_replicas() * sums_t, rows_t))
-        return dict(zip(self._sums, ops.unstack(losses_t, len(self._sums)), strict=True))
+        return dict(zip(names, ops.unstack(losses_t, len(names)), strict=True))
+
+
+def _sum(task: Task, targets: Losses, logits: Losses, counted: Losses) -> Tensor:
+    """The sum of a task's losses over the rows that count, float32."""
+    target_b, rows, counted_b = (ops.cast(x[task.name], "float32") for x in (targets, logits, counted))
+    return ops.sum(task.row_losses(target_b, rows) * counted_b)
 
 
 class StepLosses(NamedTuple):
@@ -105,7 +109,7 @@ class WeighedLosses:
         self.state = weights
 
     def total(self, losses: Losses, training: bool) -> Tensor:
-        return self.state(losses, training=training)
+        return ops.cast(self.state(losses, training=training), "float32")
 
     def gradients(
         self, differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any], scale: Tensor
@@ -216,7 +220,7 @@ def _by_task(
 def _dense(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:
     """Zeros where a loss doesn't depend on a variable, and no gradient by rows."""
     pairs = zip(gradients, variables, strict=True)
-    return [ops.zeros(variable.shape) if g is None else dense(g) for g, variable in pairs]
+    return [ops.zeros(variable.shape, "float32") if g is None else dense(g) for g, variable in pairs]
 
 
 def any_task(counted: Losses) -> Tensor:

@@ -13,7 +13,6 @@ from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.optimizer import build_optimizer
 from keras_smes.training.task_losses import TaskLosses, joint_loss
 from keras_smes.training.trainer import StepPlan, Trainer
-from keras_smes.training.validation import labelled
 
 ROWS = 100
 
@@ -72,7 +71,9 @@ def make_small_trainer(training=None, optimizer=None, tasks=None, session=None, 
     joint = joint_loss(training.loss_balance, tasks, core, 3, training.loss_balance_options)
     on_jax = keras.backend.backend() == "jax"
     model = (JaxMultiTaskModel if on_jax else MultiTaskModel)(core, TaskLosses(tasks), joint)
-    rows = PackedRows((preprocess(ranker, columns), *labelled(tasks, labels)))
+    targets = {task.name: task.targets(labels) for task in tasks}
+    counted = {task.name: task.counted(labels) for task in tasks}
+    rows = PackedRows((preprocess(ranker, columns), targets, counted))
     plan = StepPlan(rows, training.batch_size, seed=5)
     model.compile(
         build_optimizer(

@@ -157,6 +157,20 @@ def test_mixed_precision_trains(make_trainer, policy):
     assert all(v.dtype == "float32" for v in trainer.model.core.trainable_variables)
 
 
+@pytest.mark.parametrize("floatx", ["float64", "float16"])
+@pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
+def test_keras_floatx_changes_nothing(make_trainer, floatx, balance):
+    """Losses and weights are float32 by the configuration's policy; means of an epoch are Keras' affair."""
+    training = dataclasses.replace(TRAINING, epochs=1, loss_balance=balance)
+    expected = make_trainer(training).train().history[0]["click_loss"]
+    keras.config.set_floatx(floatx)
+    try:
+        found = make_trainer(training).train().history[0]["click_loss"]
+    finally:
+        keras.config.set_floatx("float32")
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
 def test_overflowing_gradients_of_float16_are_skipped_and_the_scale_falls(make_trainer):
     trainer = make_trainer(dataclasses.replace(TRAINING, epochs=1, dtype_policy="mixed_float16"))
     optimizer = trainer.model.optimizer
