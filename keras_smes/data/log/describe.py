@@ -8,13 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from keras_smes.data.log.files import FILE, list_files, read_files
+from keras_smes.data.log.files import FILE, days_of_digits, list_files, read_files
 
 ROWS = 1_000_000  # looked at, at most
 LEAK = 0.99  # AUC from which on a single column is suspected to be known only afterwards
 FEWEST = 50  # rows from which on an AUC says something
 _USER = re.compile(r"^(user|uid|member|visitor|customer)(_?id)?$", re.IGNORECASE)
 _TIME = re.compile(r"(^ts$|time|stamp)", re.IGNORECASE)
+_DAY = re.compile(r"(^|_)(date|day|dt)($|_)", re.IGNORECASE)
 _LABEL = re.compile(
     r"(^|_)(click|clicked|like|liked|follow|comment|share|forward|buy|bought|purchase|order|cart|conversion|"
     r"convert|converted|install|view|play|finish|label|target|rating|hate|collect|favorite)(s|ed)?($|_)",
@@ -91,7 +92,7 @@ def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) 
         raise ValueError(f"`files` must have rows. Received: none in {list(paths)}")
     user = _first(frame, lambda values: bool(_USER.match(values.name)) and not values.dtype.is_float())
     time = _time(frame)
-    date = _first(frame, lambda values: values.dtype == pl.Date)
+    date = _first(frame, lambda values: values.dtype == pl.Date) or _first(frame, _are_digits_of_days)
     labels = _labels(frame, {user, date, None if time is None else time[0]})
     days = _days(frame, time, date)
     return Description(
@@ -111,6 +112,10 @@ def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) 
 
 def _first(frame: pl.DataFrame, fits: Any) -> str | None:
     return next((name for name in frame.columns if fits(frame[name])), None)
+
+
+def _are_digits_of_days(values: pl.Series) -> bool:
+    return bool(_DAY.search(values.name)) and days_of_digits(values) is not None
 
 
 def _time(frame: pl.DataFrame) -> tuple[str, str] | None:
@@ -168,7 +173,7 @@ def _equal(one: pl.Series, other: pl.Series) -> bool:
 
 def _days(frame: pl.DataFrame, time: tuple[str, str] | None, date: str | None) -> pl.Series | None:
     if date is not None:
-        return frame[date]
+        return frame[date] if frame[date].dtype == pl.Date else days_of_digits(frame[date])
     if time is None:
         return None
     values = frame[time[0]]

@@ -133,6 +133,15 @@ def _check_types(name: str, parts: Sequence[pl.DataFrame], files: Sequence[Path]
                 )
 
 
+def days_of_digits(values: pl.Series) -> pl.Series | None:
+    """Returns the days of whole numbers such as 20260504, `None` if they aren't such."""
+    if not values.dtype.is_integer() or not values.len():
+        return None
+    days = values.cast(pl.String).str.to_date("%Y%m%d", strict=False)
+    known = values.is_between(19_000_101, 99_991_231).fill_null(True).all()
+    return days if known and days.null_count() == values.null_count() else None
+
+
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
     """Gives columns of text the type that all of their values have."""
     text = [name for name, dtype in frame.schema.items() if dtype == pl.String]

@@ -12,7 +12,7 @@ from keras_smes.data.interactions import Interactions
 from keras_smes.data.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
-from keras_smes.data.log.files import FILE, list_files, read_files
+from keras_smes.data.log.files import FILE, days_of_digits, list_files, read_files
 from keras_smes.data.log.labels import with_labels
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import complete_dates, hashed_fractions
@@ -129,7 +129,7 @@ def _with_time(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
     if log.time is not None:
         times = _moments(frame[log.time.column], log.time)
     elif log.date is not None:
-        days = as_dates(frame[log.date], time_zone=log.time_zone)
+        days = _days(frame[log.date], log.time_zone)
         noons = days.cast(pl.Datetime("ms")) + datetime.timedelta(hours=12)  # there in every time zone
         times = noons.dt.replace_time_zone(log.time_zone).dt.epoch("ms")
     else:
@@ -138,8 +138,13 @@ def _with_time(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
         moments = pl.from_epoch(times, time_unit="ms").dt.replace_time_zone("UTC")
         days = moments.dt.convert_time_zone(log.time_zone).dt.date()
     else:
-        days = as_dates(frame[log.date], time_zone=log.time_zone)
+        days = _days(frame[log.date], log.time_zone)
     return frame.with_columns(times.alias(TIME), days.alias(DATE)).sort(TIME, maintain_order=True)
+
+
+def _days(values: pl.Series, time_zone: str) -> pl.Series:
+    digits = days_of_digits(values)
+    return as_dates(values if digits is None else digits, time_zone=time_zone)
 
 
 def _moments(values: pl.Series, time: TimeColumn) -> pl.Series:
