@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.features.column_model import ColumnModel
 from keras_smes.features.encoder import encode, preprocessed_inputs, preprocessor, raw_inputs
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.layers.task_scores import TaskScores
@@ -82,7 +83,7 @@ def build_ranker(
     core = keras.Model(inputs, logits, name="core")
     scores = TaskScores(tasks, name="scores")(core(preprocessor(schema)(raw)))
     fused = {} if fusion is None else {FUSED: fusion(scores)}
-    return keras.Model(raw, {**scores, **fused}, name="ranker")
+    return ColumnModel(raw, {**scores, **fused}, name="ranker")
 
 
 def _tower(task: Task, units: Sequence[int]) -> TaskTower:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from keras_smes.features.feature import Columns, Counts, Feature
+from keras_smes.features.frames import as_columns
 
 
 def prepare_columns(
@@ -14,7 +15,7 @@ def prepare_columns(
 
     See `FeatureSchema.prepare_columns`.
     """
-    features = list(features)
+    features, columns = list(features), as_columns(columns)
     _check_names(features, columns)
     prepared: dict[str, np.ndarray] = {}
     counts: dict[str, Counts] = {}

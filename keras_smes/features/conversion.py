@@ -58,7 +58,7 @@ def to_strings(name: str, values: Any) -> np.ndarray:
     array = as_column(name, values)
     if array.dtype.kind not in "OUST" and array.size:
         raise _type_drift(name, "strings", array.dtype.name)
-    array = array.astype(object)
+    array = _none_for_nan(array.astype(object))
     types = set(map(type, array))
     if types <= {str}:
         return array
@@ -75,7 +75,16 @@ CONVERSIONS: dict[str, Callable[[str, Any], np.ndarray]] = {
 }
 
 
+def _none_for_nan(array: np.ndarray) -> np.ndarray:
+    """Returns objects with `None` for NaN, which is how pandas leaves a cell of text or ids empty."""
+    if not any(issubclass(kind, (float, np.floating)) for kind in set(map(type, array))):
+        return array
+    is_nan = (isinstance(value, (float, np.floating)) and value != value for value in array)
+    return np.fromiter((None if nan else v for nan, v in zip(is_nan, array, strict=True)), object, len(array))
+
+
 def _integers_of_objects(name: str, array: np.ndarray) -> np.ndarray:
+    array = _none_for_nan(array)
     types = set(map(type, array)) - {type(None)}
     if not all(_is_kind_of(kind, numbers.Integral) for kind in types):
         raise _type_drift(name, "integers", _names(types))

@@ -14,6 +14,7 @@ from keras import ops
 from keras_smes.features.attention import TargetAttention
 from keras_smes.features.bucketize import Bucketize
 from keras_smes.features.categories import Embedded
+from keras_smes.features.column_model import ColumnModel
 from keras_smes.features.crosses import CrossNetwork
 from keras_smes.features.feature import Feature
 from keras_smes.features.fit_length import FitLength
@@ -86,7 +87,7 @@ def preprocessor(schema: FeatureSchema, name: str = "preprocessor") -> keras.Mod
         log, mean, std = ([getattr(f, field) for f in numbers] for field in ("log", "mean", "std"))
         stacked_bn = ops.stack([inputs[f.name] for f in numbers], axis=1)
         outputs[NUMBERS] = Standardize(log, mean, std, dtype="float32", name="standardize")(stacked_bn)
-    return keras.Model(inputs, {key: outputs[key] for key in preprocessed_inputs(schema)}, name=name)
+    return ColumnModel(inputs, {key: outputs[key] for key in preprocessed_inputs(schema)}, name=name)
 
 
 def encode(

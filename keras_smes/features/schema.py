@@ -30,6 +30,7 @@ from keras_smes.features.config import (
 )
 from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
 from keras_smes.features.feature import Columns, Counts, Feature, InputSpecs
+from keras_smes.features.frames import as_columns
 from keras_smes.features.layer_names import check_layer_names
 from keras_smes.features.numbers import Number
 from keras_smes.features.sequences import Sequence, Tags
@@ -128,7 +129,8 @@ class FeatureSchema:
         Raises:
             ValueError: As for `prepare_columns`.
         """
-        known = {name: columns[name] for name in self.input_specs if name in columns}
+        given = as_columns(columns)
+        known = {name: given[name] for name in self.input_specs if name in given}
         prepared, _ = self.prepare_columns(known)
         observed = {feature.name: feature.observed(prepared) for feature in self.features}
         for members in tables(self.features).values():
@@ -153,7 +155,8 @@ class FeatureSchema:
         missing or infinite number by the mean, or by a bucket for itself.
 
         Args:
-            columns: A column for each feature, and no others: NumPy arrays or lists, of `N` rows each.
+            columns: A column for each feature, and no others: NumPy arrays, lists or series, of `N` rows
+                each, by name; or a data frame of polars or pandas.
 
         Returns:
             The raw inputs by name: `[N]`, or `[N, max_length]` and lengths; and for each feature its

@@ -1,0 +1,55 @@
+"""A functional model of named columns, called with what a table holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes.features.conversion import CONVERSIONS
+from keras_smes.features.frames import as_columns
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_smes")
+class ColumnModel(keras.Model):
+    """A functional model from a dict of columns, which may also be lists, NumPy's strings, or have `None`.
+
+    Columns are converted as `FeatureSchema.prepare_columns` does; tensors and data sets are taken as they
+    are. Rows of many values are arrays `[N, L]` beside their lengths.
+
+    Raises:
+        ValueError: A column has other types than the input of its name; the text names it.
+    """
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(self._typed(inputs), *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().predict(self._typed(x), *args, **kwargs)
+
+    def _typed(self, inputs: Any) -> Any:
+        if not (isinstance(inputs, Mapping) or hasattr(inputs, "to_dict")):
+            return inputs
+        dtypes = {name: keras.backend.standardize_dtype(tensor.dtype) for name, tensor in self.input.items()}
+        return {
+            name: _typed(name, values, dtypes[name]) if name in dtypes else values
+            for name, values in as_columns(inputs).items()
+        }
+
+
+def _typed(name: str, values: Any, dtype: str) -> Any:
+    if not isinstance(values, (np.ndarray, list, tuple)):
+        return values  # a tensor, or a symbol of one
+    array = values if isinstance(values, np.ndarray) else np.array(values, object)
+    if array.dtype == object and any(isinstance(value, (list, tuple, np.ndarray)) for value in array.flat):
+        raise ValueError(
+            f"Feature {name!r} takes one value a row, or an array [N, L] beside {name + '_length'!r}, which "
+            "`schema.prepare_columns` makes of lists. Received: lists of different lengths"
+        )
+    convert = CONVERSIONS.get(dtype, CONVERSIONS["int64"])  # lengths are int32
+    typed = convert(name, array.reshape(-1)).reshape(array.shape)
+    typed = typed if dtype in CONVERSIONS else typed.astype(dtype)
+    # Keras' `predict` knows objects as [N] only. On JAX a tensor of int64 would be one of int32.
+    return keras.ops.convert_to_tensor(typed, dtype) if keras.backend.backend() == "tensorflow" else typed
