@@ -21,6 +21,10 @@ _LABEL = re.compile(
     r"convert|converted|install|view|play|finish|label|target|rating|hate|collect|favorite)(s|ed)?($|_)",
     re.IGNORECASE,
 )
+_AFTERWARDS = re.compile(
+    r"(^|_)(play|watch|dwell|stay|view|finish|enter)(ed|ing)?(_?(time|ms|s|sec|seconds|duration|rate|ratio))*$",
+    re.IGNORECASE,
+)
 _UNITS = {"s": 1, "ms": 1e3, "us": 1e6}
 _YEARS = (946_684_800, 4_102_444_800)  # 2000 to 2100, in seconds
 
@@ -57,6 +61,7 @@ class Description:
         date: Guessed; `None` if none was found.
         labels: Binary columns that may be labels, each with its rate.
         leaks: Columns that alone predict a label, each with the label and the AUC.
+        afterwards: Columns named as what is known only after the impression, such as `play_time_ms`.
         rates: Rate of each label by day, where there are days.
         missing_days: Days without rows, of those between the first and the last.
         is_sorted: Whether rows are in order of time.
@@ -70,6 +75,7 @@ class Description:
     date: str | None
     labels: Mapping[str, float]
     leaks: Mapping[str, tuple[str, float]]
+    afterwards: Sequence[str]
     rates: Mapping[str, Mapping[str, float]]
     missing_days: Sequence[str]
     is_sorted: bool
@@ -104,6 +110,7 @@ def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) 
         date=date,
         labels=labels,
         leaks=_leaks(frame, labels, {user, date, None if time is None else time[0]}),
+        afterwards=[name for name in frame.columns if name not in labels and _AFTERWARDS.search(name)],
         rates={} if days is None else _rates(frame, days, list(labels)),
         missing_days=[] if days is None else _gaps(days),
         is_sorted=time is None or bool(frame[time[0]].is_sorted()),

@@ -56,12 +56,17 @@ def _tasks(description: Description) -> list[str]:
         return [
             "# No column of 0 and 1 looks like a label. Name the tasks, such as",
             '# - {kind: binary, name: income, label: income_50k, positive: ["50000+."]}',
+            f"# Columns of two values: {', '.join(_of_two_values(description)) or 'none'}",
             "tasks: []",
         ]
     lines = ["tasks:"]
     for label, rate in description.labels.items():
         lines.append(f"- {json.dumps(label)}" + " " * 20 + f"# rate {rate:.4f}{_by_day(description, label)}")
     return lines
+
+
+def _of_two_values(description: Description) -> list[str]:
+    return [name for name, facts in description.columns.items() if facts.distinct == 2]
 
 
 def _by_day(description: Description, label: str) -> str:
@@ -71,11 +76,14 @@ def _by_day(description: Description, label: str) -> str:
 
 def _left_out(description: Description) -> list[str]:
     lines = []
-    if description.leaks:
-        lines.append("# Each alone tells a label: known only after the impression? If not, remove it here.")
+    reasons = dict.fromkeys(description.afterwards, "named as what is known only afterwards")
+    reasons |= {
+        name: f"alone tells {label}: AUC {area:.4f}" for name, (label, area) in description.leaks.items()
+    }
+    if reasons:
+        lines.append("# Known only after the impression? What isn't, remove here: it is a feature then.")
         lines.append("outcomes:")
-        for column, (label, area) in description.leaks.items():
-            lines.append(f"- {json.dumps(column)}" + " " * 20 + f"# AUC {area:.4f} for {label}")
+        lines += [f"- {json.dumps(name)}" + " " * 20 + f"# {why}" for name, why in reasons.items()]
     twins = {name: facts.same_as for name, facts in description.columns.items() if facts.same_as}
     twins = {name: twin for name, twin in twins.items() if not _has_role(description, name)}
     if twins:
@@ -88,7 +96,14 @@ def _left_out(description: Description) -> list[str]:
 
 def _has_role(description: Description, name: str) -> bool:
     time = None if description.time is None else description.time[0]
-    return name in (description.user, time, description.date, *description.labels, *description.leaks)
+    return name in (
+        description.user,
+        time,
+        description.date,
+        *description.labels,
+        *description.leaks,
+        *description.afterwards,
+    )
 
 
 def _split(description: Description) -> list[str]:
