@@ -92,6 +92,13 @@ def check_7(text):
     assert min(numbers(text, r"(?:'like'|'love'|'dislike'): (0\.\d+)")) > 0.55
 
 
+def check_8(text):
+    assert 'alone tells click: AUC 1.0000' in text
+    click, buy = numbers(text, r"AUC (0\.\d+), GAUC 0\.\d+ over 1\d\d users, 3000 rows")
+    assert min(click, buy) > 0.6
+    assert numbers(text, r"per row: ([\d.]+) of 16")[0] <= 4
+
+
 CHECKS = {path.stem: globals()[f"check_{path.stem[0]}"] for path in NOTEBOOKS}
 
 
