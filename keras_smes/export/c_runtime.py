@@ -5,11 +5,12 @@ TensorFlow, no Keras, nothing of keras_smes. What runs here runs in TensorFlow S
 same loader and session.
 
 ```
-python -I c_runtime.py LIBRARIES ASKED ANSWERED
+python -I c_runtime.py LIBRARIES < asked > answered
 ```
 
-`ASKED` is a pickle of `model` (folder), `runs` (a list of feeds by tensor name, and fetches) and
-`disable_xla`; `ANSWERED` becomes a pickle of `version` and `outputs`, a list of arrays for each run.
+Asked is a pickle of `model` (folder), `runs` (a list of feeds by tensor name, and fetches) and
+`disable_xla`; answered is one of `version` and `outputs`, a list of arrays for each run. There are no files
+between, which a process that is killed would leave behind.
 """
 
 import ctypes
@@ -152,9 +153,9 @@ class Session:
         return found
 
 
-def main(libraries: str, asked: str, answered: str) -> None:
-    """Answers what is asked in one file in another."""
-    request = pickle.loads(Path(asked).read_bytes())
+def main(libraries: str) -> None:
+    """Answers on standard output what is asked on standard input."""
+    request = pickle.load(sys.stdin.buffer)
     runtime = Runtime(Path(libraries))
     if request["disable_xla"]:
         getattr(runtime.api, DISABLE_XLA)()
@@ -163,7 +164,7 @@ def main(libraries: str, asked: str, answered: str) -> None:
     foreign = sorted({"tensorflow", "keras", "keras_smes", "jax"} & set(sys.modules))
     if foreign:
         raise RuntimeError(f"This process must not import {foreign}")
-    Path(answered).write_bytes(pickle.dumps({"version": runtime.version, "outputs": outputs}))
+    sys.stdout.buffer.write(pickle.dumps({"version": runtime.version, "outputs": outputs}))
 
 
 if __name__ == "__main__":

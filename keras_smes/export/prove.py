@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,16 +91,15 @@ def _run(signature: Any, question: Question) -> tuple[dict[str, np.ndarray], lis
 
 
 def _ask_in_fresh_process(libraries: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="keras_smes-proof-") as scratch:
-        files = [Path(scratch) / name for name in ("asked", "answered")]
-        files[0].write_bytes(pickle.dumps(asked))
-        command = [sys.executable, "-I", c_runtime.__file__, *map(os.fspath, (libraries, *files))]
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        if process.returncode != 0:
-            reason = process.stderr.strip() or f"exit code {process.returncode}"
-            raise ValueError(f"The export doesn't run in TensorFlow's C++ runtime: {reason}")
-        return dict(pickle.loads(files[1].read_bytes()))
+    command = [sys.executable, "-I", c_runtime.__file__, os.fspath(libraries)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = subprocess.run(
+        command, input=pickle.dumps(asked), capture_output=True, env=environment, check=False
+    )
+    if process.returncode != 0:
+        reason = process.stderr.decode(errors="replace").strip() or f"exit code {process.returncode}"
+        raise ValueError(f"The export doesn't run in TensorFlow's C++ runtime: {reason}")
+    return dict(pickle.loads(process.stdout))
 
 
 def _compare(question: Question, served: dict[str, np.ndarray], tolerance: float) -> float:

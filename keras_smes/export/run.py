@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,16 @@ from keras_smes.features.schema import FeatureSchema
 
 MODEL, SCHEMA, FACTS = "model.keras", "schema.json", ("config", "metrics")
 IN_TENSORFLOW = """
-import pickle, sys
-from pathlib import Path
+import os, pickle, sys
+answers = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)  # what is printed must not fall among the answer
 from keras_smes.export.run import export_run
-asked, answered = map(Path, sys.argv[1:])
 try:
-    answer = export_run(**pickle.loads(asked.read_bytes()))
+    answer = export_run(**pickle.load(sys.stdin.buffer))
 except (ValueError, OSError, ImportError) as error:
     answer = error
-answered.write_bytes(pickle.dumps(answer))
+with answers:
+    pickle.dump(answer, answers)
 """
 
 
@@ -78,13 +78,12 @@ def _schema(run: Path) -> FeatureSchema | None:
 
 
 def _export_in_tensorflow(**arguments: Any) -> Exported:
-    with tempfile.TemporaryDirectory(prefix="keras_smes-export-") as scratch:
-        files = [Path(scratch) / name for name in ("asked", "answered")]
-        files[0].write_bytes(pickle.dumps(arguments))
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-        command = [sys.executable, "-c", IN_TENSORFLOW, *map(os.fspath, files)]
-        subprocess.run(command, env=environment, check=True)
-        answer = pickle.loads(files[1].read_bytes())
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    command = [sys.executable, "-c", IN_TENSORFLOW]
+    process = subprocess.run(
+        command, input=pickle.dumps(arguments), stdout=subprocess.PIPE, env=environment, check=True
+    )
+    answer = pickle.loads(process.stdout)
     if isinstance(answer, Exception):
         raise answer
     assert isinstance(answer, Exported)

@@ -2,8 +2,10 @@
 
 import itertools
 import keyword
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,8 @@ def write_saved_model(
         archive.add_endpoint(name, endpoints[name].run, input_signature=[specs])
     # Gradients are no part of serving; without this, functions for them are written too.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    archive.write_out(str(folder), options=options, verbose=False)
+    with _temporary_files_beside(Path(folder)):
+        archive.write_out(str(folder), options=options, verbose=False)
     optional = {name: item.default for name, item in inputs.items() if item.default is not None}
     complete_signatures(
         Path(folder),
@@ -78,6 +81,18 @@ def write_saved_model(
         defaults={name: optional for name in names if set(optional) <= set(endpoints[name].specs)},
         inputs={argument: name for name, argument in arguments.items()},
     )
+
+
+@contextmanager
+def _temporary_files_beside(folder: Path) -> Iterator[None]:
+    """Keeps the files that autograph generates where the next export removes what a killed one left."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix=".autograph-", dir=folder.parent) as scratch:
+        tempfile.tempdir = scratch
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def argument_names(names: Iterable[str]) -> dict[str, str]:
