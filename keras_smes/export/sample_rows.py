@@ -10,6 +10,7 @@ from keras_smes.export.inputs import Inputs, ServedInput
 
 VALUES = 4  # of a row of many values, where the schema leaves their number open
 UNSEEN = {
+    "int32": (-1, 2**31 - 1, -(2**31)),  # a length of a sequence, where no schema says that it is one
     "int64": (-1, 2**60, -(2**63)),
     "string": ("", "never seen", "\x1aunknown"),
     "float32": (np.nan, np.inf, -np.inf),

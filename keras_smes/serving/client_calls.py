@@ -36,7 +36,8 @@ def checked_timeout(timeout: Any) -> float:
     checked_timeout(30)  # 30.0
     ```
     """
-    if not isinstance(timeout, Real) or isinstance(timeout, bool):
+    is_number: bool = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not is_number:
         raise ValueError(f"`timeout` must be a number of seconds. Received: timeout={timeout!r}")
     if not timeout > 0:
         raise ValueError(f"`timeout` must be positive. Received: timeout={timeout}")

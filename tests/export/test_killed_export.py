@@ -45,3 +45,9 @@ def test_a_killed_export_leaves_nothing_behind_for_good(ranker, schema, tmp_path
     assert left[0].startswith(".staging-")
     made = export_version(ranker, models, schema, signatures=["serving_default"], batch_sizes=(1,))
     assert [path.name for path in models.iterdir()] == [made.folder.name] == ["1"]
+
+
+def test_a_ranker_with_sequences_is_exported_without_its_schema(ranker, tmp_path):
+    made = export_version(ranker, tmp_path / "m", signatures=["serving_default"], batch_sizes=(1, 5))
+    assert made.proof.requests == 2
+    assert not [path for path in (tmp_path / "m").iterdir() if path.name.startswith(".")]
