@@ -211,10 +211,10 @@ def _total(losses: StepLosses) -> Tensor:
 def _by_task(
     differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any]
 ) -> dict[str, list[Tensor]]:
-    return {
-        task: _dense(differentiate(lambda step, task=task: step.tasks[task], variables), variables)
-        for task in losses.tasks
-    }
+    def of(task: str) -> list[Tensor]:
+        return _dense(differentiate(lambda step: step.tasks[task], variables), variables)
+
+    return {task: of(task) for task in losses.tasks}
 
 
 def _dense(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:

