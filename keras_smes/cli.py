@@ -67,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_plan(commands.add_parser("plan", help="count what a model takes on a cluster, on paper"))
     _add_report(commands.add_parser("report", help="write one HTML page about runs, side by side"))
+    _add_features(
+        commands.add_parser(
+            "features", help="write a run's statistics and histories as of a day, for serving"
+        )
+    )
     _add_export(commands.add_parser("export", help="write a run as a version that TF Serving loads"))
     commands.add_parser("serve", help="serve an exported model over gRPC (flags of tensorflow_model_server)")
     _add_predict(commands.add_parser("predict", help="ask a server for scores"))
@@ -194,6 +199,16 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the page, such as report.html")
     parser.set_defaults(run=_report)
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN")
+    parser.add_argument(
+        "--as-of", type=_date, required=True, metavar="DATE", help="what is known at the start of this day"
+    )
+    parser.add_argument("--to", required=True, metavar="DIR", help="folder of the tables' versions")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files lie")
+    parser.set_defaults(run=_features)
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -365,6 +380,17 @@ def _report(arguments: argparse.Namespace) -> None:
     from keras_smes.report import write_report
 
     print(f"The report is {write_report(arguments.folders, arguments.out)}.")
+
+
+def _features(arguments: argparse.Namespace) -> None:
+    from keras_smes.data import FeatureTables
+    from keras_smes.incremental import write_features
+
+    folder = write_features(arguments.run_folder, arguments.as_of, arguments.to, arguments.data_dir)
+    tables = FeatureTables.read(folder)
+    for table in tables.tables:
+        print(f"{table.file}: {table.rows.height} keys of {', '.join(table.columns)}")
+    print(f"The features as of {tables.as_of} are in {folder}.")
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -1,9 +1,10 @@
 """Data sets as `Interactions`: real logs, and a simulator whose truth is known.
 
 `load` reads by name; `split` cuts by time; `with_statistics` and `with_histories` add what was known before
-each row's day; `check_causal` proves that features know no more. What is larger than memory is
-`StoredInteractions`, by `store_kuairand`, with `split_with_past`, `fit_schema` and `Stream` for the rest of
-the way. This package needs polars (`pip install "keras_smes[data]"`) and knows nothing of models.
+each row's day; `check_causal` proves that features know no more; `tables_as_of` gives the same for serving.
+What is larger than memory is `StoredInteractions`, by `store_kuairand`, with `split_with_past`, `fit_schema`
+and `Stream` for the rest of the way. This package needs polars (`pip install "keras_smes[data]"`) and knows
+nothing of models.
 
 Example:
 
@@ -31,6 +32,7 @@ except ImportError as error:
     raise ImportError('keras_smes.data needs polars: pip install "keras_smes[data]"') from error
 
 from keras_smes.data.causality import check_causal
+from keras_smes.data.feature_tables import FeatureTable, FeatureTables, tables_as_of
 from keras_smes.data.history import with_histories
 from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.kuairand import load_kuairand
@@ -51,6 +53,8 @@ from keras_smes.options import check_options
 __all__ = [
     "DATASETS",
     "Description",
+    "FeatureTable",
+    "FeatureTables",
     "History",
     "Interactions",
     "KeyGroup",
@@ -81,6 +85,7 @@ __all__ = [
     "statistic_names",
     "store_kuairand",
     "store_past",
+    "tables_as_of",
     "with_histories",
     "with_statistics",
     "write_made_up_kuairand",

@@ -204,7 +204,7 @@ def _decayed_sums_by_key(
     for rows in np.split(order, np.flatnonzero(np.diff(place[order])) + 1)[1:]:
         left = 0.5 ** ((days[rows] - days[rows - 1]) / half_life)
         sums[rows] += left[:, None] * sums[rows - 1]
-    return both.with_columns(pl.DataFrame(sums, schema=list(totals)))
+    return both.with_columns(pl.DataFrame(sums, schema=list(totals), orient="row"))
 
 
 def _sums_by_key(columns: Sequence[str], totals: Sequence[str]) -> list[pl.Expr]:
@@ -224,7 +224,8 @@ def statistics_of_rows(
         frame: The rows, with `AS_OF`.
         keys: The keys.
         tasks: The label columns.
-        past_of: Gives what `count_past` counted, at least for the keys and days of `frame`.
+        past_of: Gives what `count_past` counted, at least for the keys and days of `frame`; a key that is
+            missing there has no earlier rows.
 
     Returns:
         The columns of `statistic_names`, row by row.
@@ -239,7 +240,8 @@ def _with_past(
     frame: pl.DataFrame, columns: Sequence[str], tasks: Sequence[str], past_of: PastOf
 ) -> pl.DataFrame:
     past = past_of(columns).rename({task: _positives(task) for task in tasks})
-    return frame.join(past, on=[*columns, AS_OF], how="left", nulls_equal=True, maintain_order="left")
+    frame = frame.join(past, on=[*columns, AS_OF], how="left", nulls_equal=True, maintain_order="left")
+    return frame.with_columns(pl.col(_IMPRESSIONS, *map(_positives, tasks)).fill_null(0))
 
 
 def _add_priors(frame: pl.DataFrame, tasks: Sequence[str], past_of: PastOf) -> pl.DataFrame:

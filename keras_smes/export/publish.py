@@ -19,7 +19,8 @@ def publish(write: Callable[[Path], None], model_folder: str | Path, version: in
     removed by the next call. Calls for one folder wait for each other.
 
     Args:
-        write: Writes a SavedModel to the path it is given, and raises if it is not fit to be served.
+        write: Writes a SavedModel, or whatever has versions, to the path it is given, whose name is the
+            version's number; raises if it is not fit to be served.
         model_folder: Folder of the model, which holds one directory a version; made if there is none.
         version: Number of the version, at least 1. Defaults to `None`, one more than the highest.
 
@@ -42,10 +43,10 @@ def publish(write: Callable[[Path], None], model_folder: str | Path, version: in
         # In the same folder: a rename is atomic within one file system only. No number, so not served.
         staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=model_folder))
         try:
-            write(staging / "model")
+            write(staging / str(number))
             _flush(staging)
             _check_new(number, model_folder)  # others than this function may put versions there
-            os.rename(staging / "model", model_folder / str(number))
+            os.rename(staging / str(number), model_folder / str(number))
             _flush_entry(model_folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

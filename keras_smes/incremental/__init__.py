@@ -1,12 +1,13 @@
 """Training that never ends: a run goes on from the one before, grown by what is new.
 
 `continue_run` trains one run from another, `validate_progressively` a run a day, `export_if_good` publishes
-what passes a `QualityGate`. `WarmStart` is a finished run to go on from: `vocabularies`, `experts` and
-`tasks` say how each grows, `mixture` which weights of the layer of experts that concerns, and `carry` moves
-values.
+what passes a `QualityGate`, `write_features` what is known of each key as of a day. `WarmStart` is a finished
+run to go on from: `vocabularies`, `experts` and `tasks` say how each grows, `mixture` which weights of the
+layer of experts that concerns, and `carry` moves values.
 """
 
 from keras_smes.incremental.export import Gated, export_if_good, judge_run
+from keras_smes.incremental.features import write_features
 from keras_smes.incremental.gate import QualityGate, Verdict
 from keras_smes.incremental.progressive import Days, Export, validate_progressively
 from keras_smes.incremental.run import continue_run
@@ -23,4 +24,5 @@ __all__ = [
     "export_if_good",
     "judge_run",
     "validate_progressively",
+    "write_features",
 ]

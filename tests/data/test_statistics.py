@@ -208,6 +208,18 @@ def test_forgetting_worked_by_hand() -> None:
     assert columns["user_click_logodds"][-1] == pytest.approx(logit(rate), rel=1e-5)
 
 
+def test_forgetting_nothing_of_yesterday() -> None:
+    # As many rows of counts as columns of them: an array that is as wide as it is high.
+    rows = [(0, 1, 1, "x", 1, 0, 0), (0, 2, 1, "x", 1, 1, 0), (1, 25, 1, "x", 0, 0, 0)]
+    tasks = ("click", "like", "follow")
+    forgetting, keeping = (
+        with_statistics(make(rows, tasks, half_life=half_life), None, KEYS[:1]).frame
+        for half_life in (1.5, None)
+    )
+    assert forgetting.equals(keeping)
+    assert np.expm1(forgetting["user_impressions"][-1]) == pytest.approx(2.0)
+
+
 def test_forgetting_is_causal() -> None:
     data = dataclasses.replace(draw(3), statistics=KEYS, half_life=1.5)
     check_causal(with_statistics, data)

@@ -1,0 +1,53 @@
+"""What the features of a run are as of a day: `keras-smes features RUN --as-of DATE --to DIR`."""
+
+import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from keras_smes.data import FeatureTables, load, tables_as_of
+from keras_smes.export.publish import publish
+from keras_smes.training.run_folder import load_config, load_schema
+
+
+def write_features(
+    run: str | Path, as_of: datetime.date, folder: str | Path, data_dir: str | Path | None = None
+) -> Path:
+    """Writes the statistics and histories that a run's model takes, of all keys, as of a day.
+
+    They are what the rows of that day see. They become a new version in the folder, whole or not at all.
+
+    Args:
+        run: Folder of the run.
+        as_of: The day: rows of it and of later days don't count.
+        folder: Holds one directory per version; made if there is none.
+        data_dir: Folder of the data set's files. Defaults to `None`.
+
+    Returns:
+        The version's directory, which `FeatureTables.read` reads.
+
+    Raises:
+        FileNotFoundError: `run` is not the folder of a finished run.
+        ValueError: The log has no row before that day, or gives other features than the model takes.
+    """
+    config = load_config(run)
+    tables = tables_as_of(load(config.data, data_dir, **config.data_options), as_of)
+    _check_taken(tables, run)
+
+    def write(version_folder: Path) -> None:
+        facts = {
+            "run": str(run),
+            "version": int(version_folder.name),
+            "keras_smes": version("keras_smes"),
+        }
+        tables.write(version_folder, facts)
+
+    return publish(write, folder)
+
+
+def _check_taken(tables: FeatureTables, run: str | Path) -> None:
+    made = {name for table in tables.tables for name in table.default}
+    if missing := sorted(made - set(load_schema(run).names)):
+        raise ValueError(
+            "`run` must take the statistics and histories that its log declares: was the log changed after "
+            f"the training? Received: {run}, which takes no {missing}"
+        )
