@@ -18,7 +18,7 @@ import polars as pl
 from keras_smes.data.column_types import as_day
 from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
 from keras_smes.data.history import latest_items
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.roles import KeyGroup
 from keras_smes.data.statistics import (
     EVERYTHING,
@@ -190,7 +190,7 @@ def _known(interactions: Interactions, as_of: datetime.date) -> pl.DataFrame:
     rows = interactions.frame.with_columns(*known_and_as_of(interactions))
     known = rows.filter(pl.col(KNOWN) < as_of).with_columns(pl.lit(as_of).alias(AS_OF))
     if known.is_empty():
-        first = rows[KNOWN].min() if len(rows) else None
+        first, _ = date_range(interactions)
         raise ValueError(
             f"`as_of` must be after the first day of {interactions.name}, {first}. Received: as_of={as_of}"
         )
