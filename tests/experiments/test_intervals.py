@@ -66,3 +66,12 @@ def test_interval_nearly_covers_where_differences_are_skewed(pairs):
 def test_no_pairs_is_refused(values, reference):
     with pytest.raises(ValueError, match="`values` and `reference` must be pairs"):
         paired_difference(values, reference)
+
+
+def test_the_former_place_gives_the_same_interval():
+    from keras_smes.experiments import bootstrap
+
+    values, reference = [0.75, 0.77, 0.76], [0.73, 0.74, 0.75]
+    with pytest.warns(DeprecationWarning, match="have no effect"):
+        found = bootstrap.paired_difference(values, reference, 1000, 3)
+    assert found == paired_difference(values, reference)
