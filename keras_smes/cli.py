@@ -18,6 +18,7 @@ from typing import Any
 OF_LABELS = {"auc": "AUC", "gauc": "GAUC", "logloss": "log loss", "positives": "positives", "rows": "rows"}
 OF_NUMBERS = {"mae": "MAE", "rmse": "RMSE", "xauc": "XAUC", "rows": "rows"}
 HELD_BACK = 3  # the exit code where a quality gate failed
+SPLIT = ("train_until", "test_from", "test_until", "test_days")
 MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
@@ -90,6 +91,7 @@ def _add_describe(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_run(parser)
+    _add_split(parser)
     parser.add_argument(
         "--from",
         dest="start",
@@ -129,6 +131,18 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--epochs", type=int, metavar="N")
     parser.add_argument("--seed", type=int, metavar="N")
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    split = parser.add_argument_group(
+        "split",
+        "in place of the configuration's `split`; default: the data set's own, and with --from the last day "
+        "tests",
+    )
+    split.add_argument("--train-until", type=_date, metavar="DATE", help="last day to train on")
+    split.add_argument("--test-from", type=_date, metavar="DATE", help="first day to test on")
+    split.add_argument("--test-until", type=_date, metavar="DATE", help="last day to test on")
+    split.add_argument("--test-days", type=int, metavar="N", help="or: test on the last N days")
 
 
 def _add_progressive(parser: argparse.ArgumentParser) -> None:
@@ -276,6 +290,9 @@ def _train(arguments: argparse.Namespace) -> None:
     from keras_smes.training import RunConfig, RunOptions, train_run
 
     values = _run_values(arguments)
+    dates = {name: getattr(arguments, name) for name in SPLIT}
+    if stated := {name: value for name, value in dates.items() if value is not None}:
+        values["split"] = stated  # as a whole: part of another way to cut would contradict it
     names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard", "data_service")
     options = RunOptions(**{name: getattr(arguments, name) for name in names})
     out, data_dir = arguments.out, arguments.data_dir
@@ -307,8 +324,8 @@ def _run_values(arguments: argparse.Namespace) -> dict[str, Any]:
 def _progressive(arguments: argparse.Namespace) -> int:
     from keras_smes.incremental import Days, Export, validate_progressively
     from keras_smes.incremental.progressive import last_gate_failed
+    from keras_smes.incremental.run import successor_values
     from keras_smes.training import RunConfig
-    from keras_smes.training.config import merged
     from keras_smes.training.run_folder import load_config
 
     gate = _gate(arguments)
@@ -318,7 +335,7 @@ def _progressive(arguments: argparse.Namespace) -> int:
         )
     values = _run_values(arguments)
     if arguments.start is not None:
-        values = merged(load_config(arguments.start).to_dict(), values)
+        values = successor_values(load_config(arguments.start), values)
     results = validate_progressively(
         RunConfig.from_dict(values),
         arguments.out,

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -115,7 +115,39 @@ def complete_dates(
             "`train_until` must be before `test_from`. "
             f"Received: train_until={train_until}, test_from={test_from}"
         )
+    if test_until is not None and test_until < test_from:
+        raise ValueError(
+            "`test_until` must not be before the first test day. "
+            f"Received: test_until={test_until}, test_from={test_from}"
+        )
     return SplitDates(train_until, test_from, test_until)
+
+
+def last_days(days: pl.Series, test_days: int, test_until: datetime.date | None = None) -> SplitDates:
+    """Returns the dates of the split whose test rows are those of the last days.
+
+    Args:
+        days: The day of each row.
+        test_days: How many days of the calendar, whether or not each has rows.
+        test_until: The last of them. Defaults to `None`, the last one present.
+    """
+    last = cast(datetime.date, days.max())
+    if test_until is not None:
+        last = min(last, test_until)
+    return complete_dates(last - datetime.timedelta(days=test_days), None, test_until)
+
+
+def last_training_day(days: pl.Series, fraction: float) -> datetime.date:
+    """Returns the day after which about a fraction of the rows lies, so that no day is cut.
+
+    Args:
+        days: The day of each row, of two days or more.
+        fraction: The share, between 0 and 1.
+    """
+    counts = days.value_counts().sort(days.name)
+    share = counts["count"].cum_sum()[:-1] / len(days)
+    best = (share - (1 - fraction)).abs().arg_min()
+    return cast(datetime.date, counts[days.name][cast(int, best)])
 
 
 def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split:

@@ -1,7 +1,6 @@
 """What an experiment is made of: data, split, models, trials, seeds."""
 
 import dataclasses
-import datetime
 import hashlib
 import json
 import typing
@@ -9,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_smes.checks import check_counts, check_weight
+from keras_smes.checks import check_counts
 from keras_smes.distribution import DistributionConfig
 from keras_smes.options import check_typed
 from keras_smes.training.config import RunConfig, merged, read_values
+from keras_smes.training.split_config import SplitConfig
 
-SPLIT = ("train_until", "test_from", "test_until", "test_fraction")
+SPLIT = tuple(field.name for field in dataclasses.fields(SplitConfig))
 
 
 class Planned(NamedTuple):
@@ -48,8 +48,7 @@ class Experiment:
         seeds: Seeds; every model is trained once with each.
         reference: Label of the row that the others are compared with. Defaults to `None`, the first one.
         data_options: Options of the data set's loader. Defaults to none.
-        split: Any of `train_until`, `test_from`, `test_until` (dates) and `test_fraction`. Defaults to none:
-            the data set's usual split.
+        split: Values of `SplitConfig`. Defaults to none: the data set's usual split.
         common: `RunConfig` values of all models, which a model's own override key by key. Defaults to none.
         trials: `RunConfig` values by label, each tried with every model, so that all get as many. They
             override the model's. Defaults to none.
@@ -87,7 +86,7 @@ class Experiment:
             raise ValueError(f"`models` must name one model or more. Received: models={self.models!r}")
         if unknown := sorted(set(self.split) - set(SPLIT)):
             raise ValueError(f"`split` must be among {list(SPLIT)}. Received: unknown={unknown}")
-        object.__setattr__(self, "split", {name: _date(name, value) for name, value in self.split.items()})
+        object.__setattr__(self, "split", SplitConfig(**self.split).given())
         reference = self.labels[0] if self.reference is None else self.reference
         if reference not in self.labels:
             raise ValueError(f"`reference` must be one of {self.labels}. Received: reference={reference!r}")
@@ -133,10 +132,11 @@ class Experiment:
         ]
 
     def _planned(self, label: str, values: Mapping[str, Any], seed: int) -> Planned:
-        if given := sorted({"data", "data_options", "seed"} & set(values)):
+        if given := sorted({"data", "data_options", "split", "seed"} & set(values)):
             raise ValueError(f"`models` must leave {given} to the experiment. Received: model {label!r}")
         whole = {"data": self.data, "data_options": self.data_options, **values, "seed": seed}
-        return Planned(label, _config(label, whole), plain({**whole, "split": self.split}))
+        stated = plain({**whole, "split": self.split})
+        return Planned(label, _config(label, stated), stated)
 
 
 def _config(label: str, values: Mapping[str, Any]) -> RunConfig:
@@ -161,17 +161,6 @@ def _config(label: str, values: Mapping[str, Any]) -> RunConfig:
 def plain(values: Any) -> Any:
     """Returns values as JSON has them, dates as text."""
     return json.loads(json.dumps(values, default=str))
-
-
-def _date(name: str, value: Any) -> Any:
-    if name == "test_fraction":
-        return check_weight(name, value)
-    if isinstance(value, datetime.date):
-        return value
-    try:
-        return datetime.date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"`{name}` must be a date such as 2022-05-04. Received: {name}={value!r}") from None
 
 
 def _must(field: dataclasses.Field) -> bool:

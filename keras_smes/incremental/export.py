@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.data import Interactions, load
 from keras_smes.export import export_run
 from keras_smes.export.publish import versions
 from keras_smes.incremental.gate import QualityGate, Verdict, figures_of_newest
 from keras_smes.training.run_folder import load_config, load_metrics
+from keras_smes.training.split_config import cut
 
 CARD = Path("assets.extra") / "model_card.json"
 
@@ -55,7 +56,7 @@ def export_if_good(
 def judge_run(
     run: str | Path, model_folder: str | Path, gate: QualityGate, data_dir: str | Path | None = None
 ) -> Verdict:
-    """Judges a run by its test rows, those of its data set's usual split.
+    """Judges a run by its test rows, those of its `split`.
 
     Args:
         run: Folder of the run.
@@ -66,7 +67,7 @@ def judge_run(
     previous = None
     if gate.within is not None:
         config = load_config(run)
-        parts = split_with_statistics(load(config.data, data_dir, **config.data_options))
+        parts = cut(load(config.data, data_dir, **config.data_options), config.split)
         previous = figures_of_newest(model_folder, parts.test)
     return gate.judge(load_metrics(run)["tasks"], previous)
 

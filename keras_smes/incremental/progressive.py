@@ -26,6 +26,7 @@ from keras_smes.training.config import RunConfig, differing_keys
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.run_folder import METRICS, load_config, load_run, write_json
 from keras_smes.training.runs import RunOptions, RunRows, train_rows
+from keras_smes.training.split_config import SplitConfig
 
 DAY = "day.json"
 
@@ -87,7 +88,7 @@ def validate_progressively(
     histories of a row are those of the days before it, as always.
 
     Args:
-        config: The `RunConfig`, of each day's training; without `training.validation`.
+        config: The `RunConfig`, of each day's training; without `split` and `training.validation`.
         out: Folder of the results.
         days: The `Days`. Defaults to `None`, all.
         data_dir: Folder of the data set's files. Defaults to `None`.
@@ -113,6 +114,11 @@ def validate_progressively(
         )
     if config.training.validation is not None:
         raise ValueError("`training.validation` must be left out: the next day is. Received: one")
+    if stated := config.split.given():
+        raise ValueError(
+            "`split` must be left out: each day is tested on the next. `days` says which days. "
+            f"Received: split={stated}"
+        )
     interactions = load(config.data, data_dir, **config.data_options)
     if run is not None:
         config, interactions = grown(config, WarmStart.read(run), interactions)
@@ -183,6 +189,11 @@ def _do(
     return line
 
 
+def _of_day(config: RunConfig, step: _Step) -> RunConfig:
+    """The configuration of a day's run, which says what it was tested on."""
+    return dataclasses.replace(config, split=SplitConfig(step.day, step.test_day, step.test_day))
+
+
 def _cut(rows: Interactions, step: _Step) -> Split:
     first = None if step.before is None else step.day
     return split(rows.between(first, step.test_day), train_until=step.day, test_from=step.test_day)
@@ -195,7 +206,7 @@ def _train(
     if step.before is not None:
         start = dataclasses.replace(WarmStart.read(step.before), seen=rows.between(None, step.day))
     cut = RunRows(parts.train, None, parts.test, parts.description)
-    return train_rows(config, cut, step.folder, options, start)
+    return train_rows(_of_day(config, step), cut, step.folder, options, start)
 
 
 def _check_same(step: _Step, config: RunConfig, rows: Interactions) -> None:
@@ -203,7 +214,7 @@ def _check_same(step: _Step, config: RunConfig, rows: Interactions) -> None:
     metrics = _read(step.folder / METRICS)
     if metrics is None:
         return
-    if differing := differing_keys(load_config(step.folder).to_dict(), config.to_dict()):
+    if differing := differing_keys(load_config(step.folder).to_dict(), _of_day(config, step).to_dict()):
         raise ValueError(
             f"{step.folder} is of another configuration: go on elsewhere, with --from {step.folder}. "
             f"Received: differing keys {differing}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_smes.baselines import model_options
-from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.data import Interactions, Split, date_range, load
 from keras_smes.data.split import describe_part
 from keras_smes.distribution import build_engine
 from keras_smes.incremental.tasks import weigh_tasks
@@ -16,6 +16,7 @@ from keras_smes.tasks import BinaryTask
 from keras_smes.training.config import RunConfig, merged
 from keras_smes.training.run_folder import load_config
 from keras_smes.training.runs import RunOptions, RunRows, hold_out, train_rows
+from keras_smes.training.split_config import cut, of_every_day
 
 
 def continue_run(
@@ -32,7 +33,9 @@ def continue_run(
         run: Folder of the finished run to go on from.
         out: Folder of the new run; another one.
         changes: `RunConfig` values that differ from the run's, mappings key by key. More experts by
-            `{"experts": {"num_experts": 32}}`, more tasks by `data_options`. Defaults to `None`, none.
+            `{"experts": {"num_experts": 32}}`, more tasks by `data_options`. The run's `split` is not taken
+            over: without one the last day present tests, and all days before it train. Defaults to `None`,
+            none.
         data_dir: Folder of the data set's files: the older rows too, since they are the past of the newer.
             Defaults to `None`.
         from_date: First date of the rows that are trained on. Defaults to `None`, all until the test rows.
@@ -48,16 +51,34 @@ def continue_run(
     """
     if Path(run).resolve() == Path(out).resolve():
         raise ValueError(f"`out` must be another folder than that of the run. Received: out={out}")
-    config = RunConfig.from_dict(merged(load_config(run).to_dict(), changes or {}))
+    config = RunConfig.from_dict(successor_values(load_config(run), changes or {}))
     engine = build_engine(config.distribution)  # first of all: workers meet before TensorFlow runs anything
     start = WarmStart.read(run)
     config, interactions = grown(config, start, load(config.data, data_dir, **config.data_options))
-    parts = split_with_statistics(interactions)
+    if not config.split.given():
+        config = dataclasses.replace(config, split=of_every_day(interactions))
+    parts = cut(interactions, config.split)
     train, validation = hold_out(config, interactions, parts)
-    newer = train if from_date is None else train.between(from_date, None)
+    newer = train if from_date is None else _newer(train, from_date, parts)
     description = {**parts.description, "train": describe_part(newer)}
     rows = RunRows(newer, validation, parts.test, description)
     return train_rows(config, rows, out, options, dataclasses.replace(start, seen=train), engine)
+
+
+def successor_values(config: RunConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of the run that goes on from one, whose `split` is of older rows and not kept."""
+    return merged({**config.to_dict(), "split": {}}, changes)
+
+
+def _newer(train: Interactions, from_date: datetime.date, parts: Split) -> Interactions:
+    last = None if train.date is None else date_range(train)[1]
+    if last is not None and from_date > last:
+        raise ValueError(
+            "`from_date` must be a day to train on, before those that are held out or test: give a later "
+            f"`test_from`, or more days. Received: from_date={from_date}, rows to train on until {last}, "
+            f"test rows from {parts.frozen_from}"
+        )
+    return train.between(from_date, None)
 
 
 def grown(config: RunConfig, start: WarmStart, interactions: Interactions) -> tuple[RunConfig, Interactions]:

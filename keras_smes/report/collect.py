@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from keras_smes.diagnostics import read_routing
 from keras_smes.diagnostics.routing_csv import Measured
 from keras_smes.experiments.run import RUNS, read_runs
+from keras_smes.incremental.progressive import DAY
 from keras_smes.training.run_folder import CONFIG, METRICS, ROUTING
 
 NEEDED = ("tasks", "routing", "split", "environment")
@@ -42,11 +43,12 @@ class Group(NamedTuple):
 
 
 def collect(folders: Sequence[str | Path]) -> list[Group]:
-    """Reads folders of runs, as `keras-smes train` writes them, and of experiments.
+    """Reads folders of runs, as `keras-smes train` writes them, of experiments and of progressive validation.
 
     Args:
         folders: The folders. Runs that differ in the seed alone become one group, and so do the runs of a
-            row of an experiment.
+            row of an experiment. A run that goes on from another is never of one group with it. Each finished
+            day of progressive validation is a run.
 
     Raises:
         ValueError: A folder is neither, or holds what can't be read.
@@ -62,6 +64,8 @@ def collect(folders: Sequence[str | Path]) -> list[Group]:
     groups: dict[str, list[Run]] = {}
     for path in paths:
         for key, run in _read(path, is_alone=len(paths) == 1):
+            while any(other.config["seed"] == run.config["seed"] for other in groups.get(key, [])):
+                key += "'"  # the same once more: no other seed, so no mean over seeds
             groups.setdefault(key, []).append(run)
     ordered = [sorted(runs, key=lambda run: run.config["seed"]) for runs in groups.values()]
     return [Group(label, runs) for label, runs in zip(_labels(ordered), ordered, strict=True)]
@@ -76,23 +80,32 @@ def same_test_rows(groups: Sequence[Group]) -> bool:
 
 def _read(folder: Path, is_alone: bool) -> list[tuple[str, Run]]:
     """The runs of a folder, each with what those that are its like have in common."""
-    if (folder / METRICS).is_file() and (folder / CONFIG).is_file():  # METRICS says that all are there
-        config, metrics = (_read_json(folder / name) for name in (CONFIG, METRICS))
-        if missing := [name for name in NEEDED if name not in metrics]:
-            raise ValueError(f"{folder / METRICS} must hold {list(NEEDED)}. Received: missing={missing}")
-        routing = read_routing(folder / ROUTING) if (folder / ROUTING).is_file() else []
-        run = Run(folder.resolve().name, config, metrics, routing)
-        return [(_but_seed(config, metrics["split"]), run)]
+    prefix = "" if is_alone else f"{folder.resolve().name}: "
+    if _is_run(folder):
+        return [_of_run(folder)]
+    if days := [path.parent for path in sorted(folder.glob(f"*/{DAY}")) if _is_run(path.parent)]:
+        return [_of_run(day, prefix) for day in days]
     if (folder / RUNS).is_file():
         lines = read_runs(folder / RUNS).values()
-        prefix = "" if is_alone else f"{folder.resolve().name}: "
         return [
             (f"{folder}: {line['label']}", _of_experiment(line, prefix + line["label"])) for line in lines
         ]
     raise ValueError(
-        f"`runs` must be folders of finished runs ({CONFIG}, {METRICS}) or of experiments ({RUNS}). "
-        f"Received: {folder}"
+        f"`runs` must be folders of finished runs ({CONFIG}, {METRICS}), of days that have such ({DAY}), or "
+        f"of experiments ({RUNS}). Received: {folder}"
     )
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / METRICS).is_file() and (folder / CONFIG).is_file()  # METRICS says that all are there
+
+
+def _of_run(folder: Path, prefix: str = "") -> tuple[str, Run]:
+    config, metrics = (_read_json(folder / name) for name in (CONFIG, METRICS))
+    if missing := [name for name in NEEDED if name not in metrics]:
+        raise ValueError(f"{folder / METRICS} must hold {list(NEEDED)}. Received: missing={missing}")
+    routing = read_routing(folder / ROUTING) if (folder / ROUTING).is_file() else []
+    return _but_seed(config, metrics), Run(prefix + folder.resolve().name, config, metrics, routing)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -121,9 +134,12 @@ def _of_experiment(line: Mapping[str, Any], name: str) -> Run:
     return Run(name, line["config"], metrics, [])
 
 
-def _but_seed(config: Mapping[str, Any], split: Mapping[str, Any]) -> str:
+def _but_seed(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """What runs that differ in the seed alone have in common: also how far along they started."""
     shared = {name: value for name, value in config.items() if name != "seed"}
-    return json.dumps([shared, split], sort_keys=True)
+    start = metrics.get("start")
+    place = start and [start.get("first_step"), start.get("new")]
+    return json.dumps([shared, metrics["split"], place], sort_keys=True)
 
 
 def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:

@@ -21,6 +21,7 @@ from keras_smes.training.fit import Fitted, fit_ranker
 from keras_smes.training.run_folder import load_run
 from keras_smes.training.runs import RunOptions, evaluate_run, train_run
 from keras_smes.training.session import Session
+from keras_smes.training.split_config import SplitConfig
 
 __all__ = [
     "EarlyStopping",
@@ -32,6 +33,7 @@ __all__ = [
     "RunConfig",
     "RunOptions",
     "Session",
+    "SplitConfig",
     "TrainingConfig",
     "ValidationConfig",
     "evaluate",

@@ -1,6 +1,7 @@
 """What a run is made of: the data, the model and how it is trained, as one value kept as JSON."""
 
 import dataclasses
+import datetime
 import json
 import types
 import typing
@@ -17,6 +18,7 @@ from keras_smes.data import check_data_options
 from keras_smes.distribution import DistributionConfig
 from keras_smes.options import check_options, check_typed
 from keras_smes.training.choice import EarlyStopping, MetricOfTask
+from keras_smes.training.split_config import SplitConfig
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "sgd")
@@ -161,6 +163,8 @@ class RunConfig:
         data: Name of the data set.
         data_options: Options of its loader, such as `{"rows": 10000}` for the simulator, or `{"tasks":
             ["click", "follow"]}` for KuaiRand. Defaults to none.
+        split: A `SplitConfig`: which rows are trained on and which tested on. Defaults to none of its values,
+            the data set's own.
         model: `"smes"`, or a baseline by its name, see `keras_smes.baselines`. Defaults to `"smes"`.
         experts: Options of the model's layer. Those left out take the layer's own defaults, or those of
             `USUAL_OPTIONS`. Defaults to none.
@@ -180,6 +184,7 @@ class RunConfig:
 
     data: str
     data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     model: str = "smes"
     experts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)
@@ -312,6 +317,8 @@ def _must(field: dataclasses.Field) -> bool:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(own) for key, own in value.items()}
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     return [_plain(own) for own in value] if isinstance(value, list | tuple) else value
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications
 from keras_smes.checks import check_weight
-from keras_smes.data import Interactions, Split, date_range, load, split, split_with_statistics
+from keras_smes.data import Interactions, Split, date_range, load, split_with_statistics
 from keras_smes.distribution import Engine, build_engine
 from keras_smes.features.schema import Counts, FeatureSchema
 from keras_smes.files import clear_partial, whole_set
@@ -41,6 +41,7 @@ from keras_smes.training.run_folder import (
     write_rows,
 )
 from keras_smes.training.session import Session
+from keras_smes.training.split_config import SplitConfig, cut, cut_plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,7 @@ def train_run(
         NonFiniteError: A loss or gradient is not finite. The checkpoints stay.
     """
     interactions = load(config.data, data_dir, **config.data_options)
-    parts = split_with_statistics(interactions)
+    parts = cut(interactions, config.split)
     train, validation = hold_out(config, interactions, parts)
     return train_rows(config, RunRows(train, validation, parts.test, parts.description), out, options)
 
@@ -221,7 +222,7 @@ def hold_out(
     if choice is None:
         _check_unchosen(config)
         return parts.train, parts.test
-    earlier = split(interactions).train
+    earlier = cut_plain(interactions, config.split).train
     if choice.fraction is not None:
         inner = split_with_statistics(earlier, test_fraction=choice.fraction)
     else:
@@ -315,15 +316,14 @@ def evaluate_run(
     Args:
         run: Folder of the run.
         data_dir: Folder of the data set's files, the rows before `first` among them. Defaults to `None`.
-        first: First date. `None`, the default, takes the test rows of the data set's usual split.
+        first: First date. `None`, the default, takes the test rows of the run's `split`.
         last: Last date. Defaults to `None`, the last one present.
 
     Returns:
         What `metrics.json` holds: `split`, `unusual` (of the test rows), `tasks`, `routing`, `instance`.
     """
     ranker, config = load_run(run)
-    parts = split_with_statistics(
-        load(config.data, data_dir, **config.data_options), test_from=first, test_until=last
-    )
+    dates = config.split if (first, last) == (None, None) else SplitConfig(None, first, last)
+    parts = cut(load(config.data, data_dir, **config.data_options), dates)
     unusual = {"test": unusual_values(load_schema(run), parts.test)}
     return {"split": dict(parts.description), "unusual": unusual, **evaluate(ranker, parts.test)}

@@ -81,7 +81,7 @@ def runs(tmp_path_factory):
 
 
 def write(folder, config, metrics):
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "metrics.json").write_text(json.dumps(metrics))
 
@@ -215,6 +215,51 @@ def test_runs_tested_on_other_rows_are_not_compared(runs, tmp_path):
     text = write_report([runs / "smes-0", tmp_path / "other"], tmp_path / "two.html").read_text()
     assert "tested on different rows" in text
     assert 'class="best"' not in text
+
+
+def started_at(metrics, step):
+    """The metrics of a run that goes on from another, which had taken so many steps."""
+    start = {"run": "a", "digest": f"of {step}", "first_step": step, "new": {"rows": {}, "experts": 0}}
+    return {**metrics, "start": start}
+
+
+def test_a_run_and_its_successor_are_no_seeds_of_one_model(runs, tmp_path):
+    """Whatever their seeds; successors of one step, of several seeds, are."""
+    config, metrics = (json.loads((runs / "smes-0" / f"{n}.json").read_text()) for n in ("config", "metrics"))
+    made = {"first-0": 0, "first-1": 1, "second-0": 0, "second-1": 1, "third-1": 1}
+    for place, (name, seed) in enumerate(made.items()):
+        step = 10 * (place // 2)
+        write(tmp_path / name, {**config, "seed": seed}, started_at(metrics, step) if step else metrics)
+    groups = collect([tmp_path / name for name in made])
+    assert [[run.name for run in group.runs] for group in groups] == [
+        ["first-0", "first-1"],
+        ["second-0", "second-1"],
+        ["third-1"],
+    ]
+    assert len({group.label for group in groups}) == 3
+
+
+def test_the_same_seed_twice_is_no_mean_over_seeds(runs, tmp_path):
+    config, metrics = (json.loads((runs / "smes-0" / f"{n}.json").read_text()) for n in ("config", "metrics"))
+    for name in ("once", "again"):
+        write(tmp_path / name, config, metrics)
+    groups = collect([tmp_path / "once", tmp_path / "again"])
+    assert [group.label for group in groups] == ["once", "again"]
+
+
+def test_the_days_of_progressive_validation_are_runs(runs, tmp_path):
+    config, metrics = (json.loads((runs / "smes-0" / f"{n}.json").read_text()) for n in ("config", "metrics"))
+    for place, day in enumerate(("2026-11-02", "2026-11-01")):
+        own = started_at(metrics, 10) if place == 0 else metrics
+        write(tmp_path / "days" / day, config, own)
+        (tmp_path / "days" / day / "day.json").write_text("{}")
+    (tmp_path / "days" / "2026-11-03").mkdir()  # at which the command is
+    (tmp_path / "days" / "results.json").write_text("{}")
+    assert [group.label for group in collect([tmp_path / "days"])] == ["2026-11-01", "2026-11-02"]
+    names = [group.label for group in collect([tmp_path / "days", runs / "smes-0"])]
+    assert names == ["days: 2026-11-01", "days: 2026-11-02", "smes-0"]
+    page = Page(write_report([tmp_path / "days"], tmp_path / "days.html").read_text())
+    assert row(page, "2026-11-01", "simulated")
 
 
 def test_an_experiment_is_its_runs_by_row(tmp_path):

@@ -283,6 +283,10 @@ def _split(value: Any) -> dict[str, Any]:
             "must cut in one way: by `train_until` and `test_from`, `test_days`, `test_fraction` or "
             f"`test_files`. Received: {split}"
         )
+    if "test_until" in split and ways[0][0] not in ("train_until", "test_days"):
+        raise ValueError(
+            f"`test_until` goes with `train_until`, `test_from` or `test_days`. Received: {split}"
+        )
     for key in DAYS:
         if key in split:
             split[key] = as_day_or_none(key, split[key])

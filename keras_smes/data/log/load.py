@@ -3,7 +3,6 @@
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import polars as pl
 
@@ -15,7 +14,7 @@ from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
 from keras_smes.data.log.files import FILE, days_of_digits, list_files, read_files
 from keras_smes.data.log.labels import with_labels
 from keras_smes.data.roles import SplitDates
-from keras_smes.data.split import complete_dates, hashed_fractions
+from keras_smes.data.split import complete_dates, hashed_fractions, last_days, last_training_day
 from keras_smes.data.tables import drop_duplicates
 from keras_smes.features.schema import FeatureSchema
 
@@ -188,20 +187,11 @@ def _with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates
     if {"train_until", "test_from"} & set(split):
         return frame, complete_dates(*(split.get(key) for key in ("train_until", "test_from", "test_until")))
     if "test_days" in split:
-        last = cast(datetime.date, days.max()) - datetime.timedelta(days=split["test_days"])
-        return frame, complete_dates(last, None, None)
+        return frame, last_days(frame[DATE], split["test_days"], split.get("test_until"))
     if len(days) == 1:  # within the only day, by time
         boundary = frame[TIME][min(int(frame.height * (1 - fraction)), frame.height - 1)]
         return frame.with_columns((pl.col(TIME) >= boundary).alias(TEST)), None
-    return frame, complete_dates(_last_training_day(frame[DATE], fraction), None, None)
-
-
-def _last_training_day(dates: pl.Series, fraction: float) -> datetime.date:
-    """The day after which about a fraction of the rows lies; a day is never cut."""
-    counts = dates.value_counts().sort(dates.name)
-    share = counts["count"].cum_sum()[:-1] / len(dates)
-    best = (share - (1 - fraction)).abs().arg_min()
-    return cast(datetime.date, counts[dates.name][cast(int, best)])
+    return frame, complete_dates(last_training_day(frame[DATE], fraction), None, None)
 
 
 def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureSchema:
