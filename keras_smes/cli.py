@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("progressive", help="train on a day, test on the next, go on from there")
     )
     _add_evaluate(commands.add_parser("evaluate", help="evaluate a run on other rows"))
+    _add_score(commands.add_parser("score", help="write a run's scores of many rows as Parquet"))
     _add_experiment(
         commands.add_parser("experiment", help="compare models over seeds; goes on where it stopped")
     )
@@ -180,6 +181,27 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="last", type=_date, metavar="DATE", help="last date")
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
     parser.set_defaults(run=_evaluate)
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder of the parts; resumed if unfinished"
+    )
+    parser.add_argument(
+        "--data", metavar="NAME", help="the YAML of a log, labels not needed; default: the run's own data"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files lie")
+    parser.add_argument(
+        "--keys",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns written beside the scores; default: user, time and the log's `unique` columns",
+    )
+    parser.add_argument("--from", dest="first", type=_date, metavar="DATE", help="first date")
+    parser.add_argument("--to", dest="last", type=_date, metavar="DATE", help="last date")
+    parser.add_argument("--part-rows", type=int, metavar="N", help="rows of a part; default: 262144")
+    parser.set_defaults(run=_score)
 
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -369,6 +391,17 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print_metrics(metrics)
     if arguments.json:
         write_json(Path(arguments.json), metrics)
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from keras_smes.training import ScoreSource, score_run
+
+    names = ("data", "data_dir", "keys", "first", "last")
+    source = ScoreSource(**{name: getattr(arguments, name) for name in names})
+    options = {} if arguments.part_rows is None else {"part_rows": arguments.part_rows}
+    done = score_run(arguments.run_folder, arguments.out, source, **options, verbose=int(sys.stdout.isatty()))
+    counts = f"{done['rows']} rows in {done['parts']} parts, {done['written']} of them written now"
+    print(f"The scores are in {arguments.out}: {counts}.")
 
 
 def _experiment(arguments: argparse.Namespace) -> None:

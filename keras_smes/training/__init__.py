@@ -18,8 +18,10 @@ from keras_smes.training.config import (
 from keras_smes.training.diagnosis import NonFiniteError
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import Fitted, fit_ranker
+from keras_smes.training.rows_to_score import ScoreSource
 from keras_smes.training.run_folder import load_run
 from keras_smes.training.runs import RunOptions, evaluate_run, train_run
+from keras_smes.training.scoring import score_run
 from keras_smes.training.session import Session
 from keras_smes.training.split_config import SplitConfig
 
@@ -32,6 +34,7 @@ __all__ = [
     "OptimizerConfig",
     "RunConfig",
     "RunOptions",
+    "ScoreSource",
     "Session",
     "SplitConfig",
     "TrainingConfig",
@@ -40,5 +43,6 @@ __all__ = [
     "evaluate_run",
     "fit_ranker",
     "load_run",
+    "score_run",
     "train_run",
 ]

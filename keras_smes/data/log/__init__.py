@@ -9,6 +9,16 @@ has declared yet, `describe` looks at them and `draft` writes a first declaratio
 from keras_smes.data.log.declaration import Label, Log, Table, TimeColumn
 from keras_smes.data.log.describe import Description, describe
 from keras_smes.data.log.draft import draft
-from keras_smes.data.log.load import load_log
+from keras_smes.data.log.load import load_log, load_to_score
 
-__all__ = ["Description", "Label", "Log", "Table", "TimeColumn", "describe", "draft", "load_log"]
+__all__ = [
+    "Description",
+    "Label",
+    "Log",
+    "Table",
+    "TimeColumn",
+    "describe",
+    "draft",
+    "load_log",
+    "load_to_score",
+]

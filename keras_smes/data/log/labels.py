@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from keras_smes.data.log.declaration import Label
+from keras_smes.data.log.declaration import Label, Log
 
 
 def with_labels(frame: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
@@ -16,7 +16,24 @@ def with_labels(frame: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
     return frame.with_columns([_made(frame, label) for label in labels])
 
 
-def _made(frame: pl.DataFrame, label: Label) -> pl.Series:
+def with_labels_if_known(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
+    """Returns rows with all columns that are known only afterwards, null in each row where there are none.
+
+    Args:
+        frame: The rows, of which some columns may be missing, or empty.
+        log: The `Log`.
+    """
+    own = {label.column for label in log.labels} | {history.label for history in log.histories}
+    late = own | {name for name, role in log.roles().items() if role in ("label", "condition", "outcome")}
+    late |= {column for task in log.tasks for column in task.columns} | set(log.rates or ())
+    empty = [name for name in late if name not in frame.columns or frame[name].null_count() == frame.height]
+    made = [label for label in log.labels if label.column not in empty]
+    present = frame.with_columns(_made(frame, label, all_values=False) for label in made)
+    unknown = set(empty) - {label.task for label in made}
+    return present.with_columns(pl.lit(None).alias(name) for name in sorted(unknown))
+
+
+def _made(frame: pl.DataFrame, label: Label, all_values: bool = True) -> pl.Series:
     if label.column not in frame.columns:
         raise ValueError(
             f"Task {label.task!r} must have a label column that is there. Received: {label.column!r}"
@@ -27,7 +44,7 @@ def _made(frame: pl.DataFrame, label: Label) -> pl.Series:
         )
     values = frame[label.column]
     if label.positive:
-        made = _positive(values, label)
+        made = _positive(values, label, all_values)
     elif not values.dtype.is_numeric():
         raise ValueError(
             f"Column {label.column!r} of task {label.task!r} must hold numbers. Received: {values.dtype}"
@@ -39,7 +56,7 @@ def _made(frame: pl.DataFrame, label: Label) -> pl.Series:
     return made.alias(label.task)
 
 
-def _positive(values: pl.Series, label: Label) -> pl.Series:
+def _positive(values: pl.Series, label: Label, all_values: bool) -> pl.Series:
     try:
         known = pl.Series(list(label.positive), dtype=values.dtype)
         made = values.is_in(known.implode()).cast(pl.Int8)
@@ -48,7 +65,8 @@ def _positive(values: pl.Series, label: Label) -> pl.Series:
             f"`positive` of task {label.task!r} must be values of column {label.column!r}, {values.dtype}. "
             f"Received: {list(label.positive)}"
         ) from error
-    if absent := [value for value in label.positive if value not in set(values.unique())]:
+    absent = [value for value in label.positive if value not in set(values.unique())]
+    if absent and all_values:
         raise ValueError(
             f"`positive` of task {label.task!r} must be values of column {label.column!r}, such as "
             f"{values.unique().drop_nulls().sort().head(10).to_list()}. Received: {absent}"

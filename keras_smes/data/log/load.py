@@ -1,5 +1,6 @@
 """From a declared log to interactions: read, joined, made unique, labelled, in order of time, and cut."""
 
+import dataclasses
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from keras_smes.data.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
 from keras_smes.data.log.files import FILE, days_of_digits, list_files, read_files
-from keras_smes.data.log.labels import with_labels
+from keras_smes.data.log.labels import with_labels, with_labels_if_known
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import complete_dates, hashed_fractions, last_days, last_training_day
 from keras_smes.data.tables import drop_duplicates
@@ -51,14 +52,49 @@ def load_log(log: Log) -> Interactions:
     _check_columns(frame, log)
     frame, dates = _with_split(frame, log)
     _check_memory(frame, log)
+    schema = _schema(frame, log, dates)
+    return _interactions(log, frame.drop(log.ignore, strict=False), schema, counts, dates)
+
+
+def load_to_score(log: Log, schema: FeatureSchema) -> Interactions:
+    """Reads the rows of a declared log for a model that is trained already: labels may be missing.
+
+    Args:
+        log: The `Log`; its `features` are left out of account.
+        schema: The model's features.
+
+    Returns:
+        As `load_log`, with all columns of the files, and as features those of `schema` that are columns.
+        Labels, conditions and outcomes that are missing or empty are unknown in all rows.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: As for `load_log`.
+    """
+    frame, counts = _read_rows(log)
+    frame = _with_time(with_labels_if_known(frame, log), log)
+    _check_there(frame, "user", [log.user] if log.user else [])
+    frame, dates = _with_split(frame, log)
+    _check_memory(frame, log)
+    there = FeatureSchema(tuple(feature for feature in schema.features if feature.name in frame.columns))
+    return _interactions(dataclasses.replace(log, weight=None), frame, there, counts, dates)
+
+
+def _interactions(
+    log: Log,
+    frame: pl.DataFrame,
+    schema: FeatureSchema,
+    counts: dict[str, int],
+    dates: SplitDates | None,
+) -> Interactions:
     return Interactions(
         log.name,
-        frame.drop(name for name in log.ignore if name in frame.columns),
+        frame,
         log.user,
         TIME if TIME in frame.columns else None,
         DATE if DATE in frame.columns else None,
         log.tasks,
-        _schema(frame, log, dates),
+        schema,
         counts,
         log.statistics,
         log.histories,

@@ -1,0 +1,217 @@
+"""The rows that a run scores: with what was known before their day, and with no need of labels."""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from keras_smes.data import Interactions, KeyGroup, Log, date_range, load, with_histories, with_statistics
+from keras_smes.data.cache import fingerprints
+from keras_smes.data.log import load_to_score
+from keras_smes.data.log.files import list_files
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.training.config import RunConfig
+from keras_smes.training.run_folder import load_config, load_schema
+from keras_smes.training.session import fingerprint
+from keras_smes.training.split_config import cut_plain
+
+PLACE = "row"  # the key of rows that have no other
+_SCORED = "__scored"
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreSource:
+    """Which rows are scored, and by which columns they are known again.
+
+    Args:
+        data: The YAML of a log, or the name of a data set. Defaults to `None`, the run's own.
+        data_dir: Folder of the files of a data set that is no declared log. Defaults to `None`.
+        keys: Columns that are written beside the scores. Defaults to `None`: the user, the time and the
+            columns that are `unique`, as far as the log has them, or else `row`, the place among the rows.
+        first: First date. Defaults to `None`, all.
+        last: Last date. Defaults to `None`, all.
+    """
+
+    data: str | None = None
+    data_dir: str | Path | None = None
+    keys: Sequence[str] | None = None
+    first: datetime.date | None = None
+    last: datetime.date | None = None
+
+
+class RowsToScore(NamedTuple):
+    """Rows, ready for a run's ranker.
+
+    Attributes:
+        rows: The rows, with the run's features.
+        keys: The columns by which they are known again.
+        sources: What is known of each file that was read, by name; of rows without files, of the rows.
+    """
+
+    rows: Interactions
+    keys: pl.DataFrame
+    sources: dict[str, Any]
+
+
+def read_rows_to_score(run: str | Path, source: ScoreSource) -> RowsToScore:
+    """Reads the rows of a source, with the statistics and histories that the run's features need.
+
+    Where the rows have labels, the earlier ones are the past of the later. Rows without labels, such as
+    candidates, have the past of the run's own data before the first of their days. Test rows of the run's own
+    data, and rows from `source.first` on, know what `evaluate_run` has them know.
+
+    Args:
+        run: Folder of the run.
+        source: The `ScoreSource`.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A column is missing or has another type, or no row is dated so; names it.
+    """
+    config, schema = load_config(run), load_schema(run)
+    own, sources = _read(config, source, schema)
+    keys = _keys(own, source, config)
+    place = pl.int_range(len(own), eager=True).alias(_SCORED)
+    own = dataclasses.replace(own, frame=own.frame.with_columns(place))
+    missing = sorted(set(schema.names) - set(own.frame.columns))
+    if missing and (own.statistics or own.histories) and _knows_outcomes(own):
+        frozen_from = source.first or _usual_day(own, source, config)
+        own = with_histories(with_statistics(own, frozen_from), frozen_from)
+        chosen = _between(own, source)
+    elif missing:
+        chosen, past = _with_past(_between(own, source), config, source, schema)
+        sources |= past
+    else:
+        chosen = _between(own, source)
+    if missing := sorted(set(schema.names) - set(chosen.frame.columns)):
+        raise ValueError(f"The rows must have the features of {run}. Received: missing={missing}")
+    rows = dataclasses.replace(chosen, schema=schema, statistics=(), histories=())
+    return RowsToScore(rows, keys[rows.frame[_SCORED]], sources)
+
+
+def _read(
+    config: RunConfig, source: ScoreSource, schema: FeatureSchema
+) -> tuple[Interactions, dict[str, Any]]:
+    """The rows with what the files hold, and what is known of the files."""
+    data = source.data or config.data
+    if not data.endswith((".yaml", ".yml")):
+        rows = load(data, source.data_dir, **config.data_options)
+        return rows, {data: fingerprint([rows.columns()])}
+    options = {name: config.data_options.get(name) for name in ("half_life", "rates")}
+    changed: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if "rates" in changed:
+        changed["rates"] = tuple(changed["rates"])
+    sources = _files_of(data)
+    return load_to_score(dataclasses.replace(Log.read(data), **changed), schema), sources
+
+
+def _files_of(data: str) -> dict[str, Any]:
+    log = Log.read(data)
+    declared = [
+        *log.files,
+        *log.split.get("test_files", ()),
+        *(f for table in log.tables for f in table.files),
+    ]
+    paths = [Path(data), *list_files(declared, log.folder)]
+    return {str(path): stamp[1:] for path, stamp in zip(paths, fingerprints(paths), strict=True)}
+
+
+def _keys(rows: Interactions, source: ScoreSource, config: RunConfig) -> pl.DataFrame:
+    names = _usual_keys(rows, source.data or config.data) if source.keys is None else list(source.keys)
+    if absent := [name for name in names if name not in rows.frame.columns]:
+        there = [name for name in rows.frame.columns if not name.startswith("__")]
+        raise ValueError(f"`keys` must be columns of the rows, {there}. Received: {absent}")
+    if taken := sorted(set(names or [PLACE]) & set(rows.task_names)):
+        raise ValueError(f"`keys` must not be named as a task, whose scores are. Received: {taken}")
+    if not names:
+        return pl.DataFrame({PLACE: pl.int_range(len(rows), eager=True)})
+    return rows.frame.select(list(dict.fromkeys(names)))
+
+
+def _usual_keys(rows: Interactions, data: str) -> list[str]:
+    if not data.endswith((".yaml", ".yml")):
+        return [name for name in (rows.user, rows.time) if name is not None]
+    log = Log.read(data)
+    time = log.date if log.time is None else log.time.column
+    return [name for name in (log.user, time, *log.unique) if name is not None]
+
+
+def _knows_outcomes(rows: Interactions) -> bool:
+    """Whether the rows have the labels that statistics and histories are of."""
+    counted = set(rows.event_columns if rows.statistics else ()) | {own.label for own in rows.histories}
+    return all(rows.frame[name].null_count() < len(rows) for name in counted)
+
+
+def _usual_day(rows: Interactions, source: ScoreSource, config: RunConfig) -> datetime.date | None:
+    """The day from which on nothing new is known, where the rows are those that the run was tested on."""
+    is_own = source.data is None or Path(source.data).resolve() == Path(config.data).resolve()
+    return cut_plain(rows, config.split).frozen_from if is_own else None
+
+
+def _between(rows: Interactions, source: ScoreSource) -> Interactions:
+    if source.first is None and source.last is None:
+        return rows
+    return rows.between(source.first, source.last)
+
+
+def _with_past(
+    rows: Interactions, config: RunConfig, source: ScoreSource, schema: FeatureSchema
+) -> tuple[Interactions, dict[str, Any]]:
+    """The rows with statistics and histories of the run's own data, and what is known of its files."""
+    past = load(config.data, source.data_dir, **config.data_options)
+    names = {group.name for group in past.statistics} | {history.name for history in past.histories}
+    if not names:
+        return rows, {}
+    if rows.date is None:
+        raise ValueError(
+            f"Rows with {sorted(names)} as of their day must have `time` or `date`. Received: {rows.name}"
+        )
+    first = date_range(rows)[0]
+    raw = FeatureSchema(tuple(own for own in schema.features if own.name in past.schema.names))
+    needed = [*_columns_of_past(past, raw), _SCORED]
+    earlier = past.frame.filter(pl.col(past.column("date")) < first)
+    frame = _one_under_the_other(earlier, _renamed(rows, past), needed, past.name)
+    both = dataclasses.replace(
+        past,
+        frame=frame.sort(past.column("time"), maintain_order=True),
+        schema=raw, split_dates=None, test_column=None, weight=None,
+    )  # fmt: skip
+    known = with_histories(with_statistics(both, first), first)
+    chosen = dataclasses.replace(known, frame=known.frame.filter(pl.col(_SCORED).is_not_null()))
+    is_log = config.data.endswith((".yaml", ".yml"))
+    return chosen, _files_of(config.data) if is_log else {config.data: fingerprint([past.columns()])}
+
+
+def _columns_of_past(past: Interactions, raw: FeatureSchema) -> list[str]:
+    groups: Sequence[KeyGroup] = past.statistics
+    names = [past.user, past.time, past.date, *raw.names, *past.label_columns, *past.event_columns]
+    names += [column for group in groups for column in group.columns]
+    names += [column for history in past.histories for column in (history.item, history.label)]
+    return [name for name in dict.fromkeys(names) if name is not None]
+
+
+def _renamed(rows: Interactions, past: Interactions) -> pl.DataFrame:
+    """The rows with user, time and date named as in the past, and outcomes unknown."""
+    pairs = {getattr(rows, role): getattr(past, role) for role in ("user", "time", "date")}
+    own = {old: new for old, new in pairs.items() if None not in (old, new) and old != new}
+    frame = rows.frame.drop([new for new in own.values() if new in rows.frame.columns]).rename(own)
+    outcomes = {*past.label_columns, *past.event_columns, *(history.label for history in past.histories)}
+    return frame.with_columns(pl.lit(None).alias(name) for name in sorted(outcomes))
+
+
+def _one_under_the_other(
+    past: pl.DataFrame, rows: pl.DataFrame, columns: Sequence[str], name: str
+) -> pl.DataFrame:
+    if missing := [column for column in columns if column not in rows.columns]:
+        raise ValueError(f"The rows must have the columns of {name}. Received: missing={missing}")
+    past = past.with_columns(pl.lit(None, pl.Int64).alias(_SCORED)).select(columns)
+    for column in columns:
+        ours, theirs = rows[column].dtype, past[column].dtype
+        if pl.Null not in (ours, theirs) and ours.is_numeric() != theirs.is_numeric():
+            raise ValueError(
+                f"Column {column!r} must have the type that it has in {name}, {theirs}. Received: {ours}"
+            )
+    return pl.concat([past, rows.select(columns)], how="vertical_relaxed")

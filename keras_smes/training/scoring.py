@@ -1,0 +1,138 @@
+"""Scores of many rows, as Parquet in parts: resumed where a call was killed, of one run and the same files.
+
+In the folder: `part-00000.parquet` and on, each whole or not there, with the keys of its rows and a score per
+task; `manifest.json`, which says of what run, files and rows.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import polars as pl
+
+from keras_smes.checks import check_count
+from keras_smes.data import Interactions
+from keras_smes.data.progress import track
+from keras_smes.distribution import Engine
+from keras_smes.files import clear_partial, whole
+from keras_smes.locks import locked
+from keras_smes.training.batches import preprocess
+from keras_smes.training.config import differing_keys
+from keras_smes.training.evaluate import score
+from keras_smes.training.rows_to_score import RowsToScore, ScoreSource, read_rows_to_score
+from keras_smes.training.run_folder import MODEL, SCHEMA, load_run, write_json
+
+MANIFEST = "manifest.json"
+PART_ROWS = 262_144
+
+
+def score_run(
+    run: str | Path,
+    out: str | Path,
+    source: ScoreSource | None = None,
+    part_rows: int = PART_ROWS,
+    verbose: int = 0,
+) -> dict[str, int]:
+    """Scores rows and writes Parquet of their keys and a score per task, in parts.
+
+    The rows need no labels. A row's statistics and histories are as of its day, see `read_rows_to_score`. A
+    call that was killed is repeated: parts that are there stay, the first that is missing comes next. The
+    rows of the log are read into memory whole; features and scores take the memory of one part.
+
+    Args:
+        run: Folder of the run.
+        out: Folder of the parts; made if there is none.
+        source: The `ScoreSource` of the rows. Defaults to `None`, the run's own data.
+        part_rows: Rows of each part but the last. Defaults to `262144`.
+        verbose: `1` shows a progress bar. Defaults to `0`.
+
+    Returns:
+        `rows`, `parts`, and of these how many were `written` now.
+
+    Raises:
+        FileNotFoundError: `run` is not the folder of a finished run, or a file of rows is missing.
+        ValueError: `out` has scores of another run or of other files, which are named; a column is missing.
+        LockedError: Another process writes into `out`.
+
+    Example:
+
+    >>> config = RunConfig("simulated", {"rows": 900}, experts={"num_experts": 4})
+    >>> metrics = train_run(config, folder / "run", options=RunOptions(verbose=0))
+    >>> score_run(folder / "run", folder / "scores", part_rows=400)
+    {'rows': 900, 'parts': 3, 'written': 3}
+    """
+    out, part_rows = Path(out), check_count("part_rows", part_rows)
+    ranker, _ = load_run(run)
+    with locked(out):
+        clear_partial(out)
+        source = source or ScoreSource()
+        chosen = read_rows_to_score(run, source)
+        parts = -(-len(chosen.rows) // part_rows)
+        _begin(out, _recipe(run, source, chosen, part_rows))
+        paths = {out / f"part-{part:05d}.parquet": part for part in range(parts)}
+        missing = {path: part for path, part in paths.items() if not path.exists()}
+        for path in track(list(missing), "Scoring", verbose):
+            _write_part(
+                path, ranker, chosen, slice(missing[path] * part_rows, (missing[path] + 1) * part_rows)
+            )
+    return {"rows": len(chosen.rows), "parts": parts, "written": len(missing)}
+
+
+def scores_of(ranker: keras.Model, rows: Interactions) -> dict[str, np.ndarray]:
+    """Returns the ranker's scores of rows, float32 `[N]` by task."""
+    logits = score(ranker.get_layer("core"), preprocess(ranker, rows.columns()), Engine())
+    scores = ranker.get_layer("scores")(logits)
+    return {name: np.asarray(keras.ops.convert_to_numpy(own), np.float32) for name, own in scores.items()}
+
+
+def _write_part(path: Path, ranker: keras.Model, chosen: RowsToScore, own: slice) -> None:
+    scores = scores_of(ranker, dataclasses.replace(chosen.rows, frame=chosen.rows.frame[own]))
+    columns = [pl.Series(name, values) for name, values in scores.items()]
+    with whole(path) as partial:
+        chosen.keys[own].with_columns(columns).write_parquet(partial)
+
+
+def _recipe(run: str | Path, source: ScoreSource, chosen: RowsToScore, part_rows: int) -> dict[str, Any]:
+    """What scores are of, as JSON values."""
+    digests = {name: hashlib.sha256((Path(run) / name).read_bytes()).hexdigest() for name in (MODEL, SCHEMA)}
+    recipe = {
+        "run": digests,
+        "files": chosen.sources,
+        "keys": chosen.keys.columns,
+        "first": source.first,
+        "last": source.last,
+        "rows": len(chosen.rows),
+        "part_rows": part_rows,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(recipe, default=str))
+    return plain
+
+
+def _begin(out: Path, ours: Mapping[str, Any]) -> None:
+    """Writes what the scores are of, or rejects a folder of other scores."""
+    if (out / MANIFEST).is_file():
+        _check_same(out, _read(out / MANIFEST), ours)
+    elif found := sorted(path.name for path in out.glob("part-*.parquet")):
+        raise ValueError(f"`out` must have no parts without {MANIFEST}. Received: {out} with {found[0]}")
+    write_json(out / MANIFEST, ours)
+
+
+def _check_same(out: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    if differing := differing_keys(theirs, ours):
+        raise ValueError(
+            f"{out} has scores of another run, or of other files or rows: take another folder, or delete it. "
+            f"Received: differing {differing}"
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be a JSON file. Received: {error}") from None
+    return values if isinstance(values, dict) else {}
