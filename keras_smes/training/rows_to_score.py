@@ -59,9 +59,10 @@ class RowsToScore(NamedTuple):
 def read_rows_to_score(run: str | Path, source: ScoreSource) -> RowsToScore:
     """Reads the rows of a source, with the statistics and histories that the run's features need.
 
-    Where the rows have labels, the earlier ones are the past of the later. Rows without labels, such as
-    candidates, have the past of the run's own data before the first of their days. Test rows of the run's own
-    data, and rows from `source.first` on, know what `evaluate_run` has them know.
+    A row knows what was known before its day: the run's own data before the first of the rows' days, and
+    earlier rows that have labels. Rows without labels, such as candidates, know what was known on the first
+    of their days. Rows of the run's own data from its first test day on, and those from `source.first` on,
+    know what `evaluate_run` has them know.
 
     Args:
         run: Folder of the run.
@@ -76,16 +77,15 @@ def read_rows_to_score(run: str | Path, source: ScoreSource) -> RowsToScore:
     keys = _keys(own, source, config)
     place = pl.int_range(len(own), eager=True).alias(_SCORED)
     own = dataclasses.replace(own, frame=own.frame.with_columns(place))
-    missing = sorted(set(schema.names) - set(own.frame.columns))
-    if missing and (own.statistics or own.histories) and _knows_outcomes(own):
-        frozen_from = source.first or _usual_day(own, source, config)
-        own = with_histories(with_statistics(own, frozen_from), frozen_from)
-        chosen = _between(own, source)
-    elif missing:
-        chosen, past = _with_past(_between(own, source), config, source, schema)
-        sources |= past
+    if set(schema.names) <= set(own.frame.columns):
+        chosen = own
+    elif _is_own(source, config):
+        first = source.first or cut_plain(own, config.split).frozen_from
+        chosen = with_histories(with_statistics(own, first), first)
     else:
-        chosen = _between(own, source)
+        chosen, past = _with_past(own, config, source, schema)
+        sources |= past
+    chosen = _between(chosen, source)
     if missing := sorted(set(schema.names) - set(chosen.frame.columns)):
         raise ValueError(f"The rows must have the features of {run}. Received: missing={missing}")
     rows = dataclasses.replace(chosen, schema=schema, statistics=(), histories=())
@@ -139,16 +139,8 @@ def _usual_keys(rows: Interactions, data: str) -> list[str]:
     return [name for name in (log.user, time, *log.unique) if name is not None]
 
 
-def _knows_outcomes(rows: Interactions) -> bool:
-    """Whether the rows have the labels that statistics and histories are of."""
-    counted = set(rows.event_columns if rows.statistics else ()) | {own.label for own in rows.histories}
-    return all(rows.frame[name].null_count() < len(rows) for name in counted)
-
-
-def _usual_day(rows: Interactions, source: ScoreSource, config: RunConfig) -> datetime.date | None:
-    """The day from which on nothing new is known, where the rows are those that the run was tested on."""
-    is_own = source.data is None or Path(source.data).resolve() == Path(config.data).resolve()
-    return cut_plain(rows, config.split).frozen_from if is_own else None
+def _is_own(source: ScoreSource, config: RunConfig) -> bool:
+    return source.data is None or Path(source.data).resolve() == Path(config.data).resolve()
 
 
 def _between(rows: Interactions, source: ScoreSource) -> Interactions:
@@ -160,8 +152,10 @@ def _between(rows: Interactions, source: ScoreSource) -> Interactions:
 def _with_past(
     rows: Interactions, config: RunConfig, source: ScoreSource, schema: FeatureSchema
 ) -> tuple[Interactions, dict[str, Any]]:
-    """The rows with statistics and histories of the run's own data, and what is known of its files."""
+    """The rows with statistics and histories of the run's own data too, and what is known of its files."""
     past = load(config.data, source.data_dir, **config.data_options)
+    is_log = config.data.endswith((".yaml", ".yml"))
+    sources = _files_of(config.data) if is_log else {config.data: fingerprint([past.columns()])}
     names = {group.name for group in past.statistics} | {history.name for history in past.histories}
     if not names:
         return rows, {}
@@ -169,20 +163,33 @@ def _with_past(
         raise ValueError(
             f"Rows with {sorted(names)} as of their day must have `time` or `date`. Received: {rows.name}"
         )
+    is_labelled = _has_labels(rows, past)
+    rows = rows if is_labelled else _between(rows, source)
     first = date_range(rows)[0]
     raw = FeatureSchema(tuple(own for own in schema.features if own.name in past.schema.names))
-    needed = [*_columns_of_past(past, raw), _SCORED]
     earlier = past.frame.filter(pl.col(past.column("date")) < first)
-    frame = _one_under_the_other(earlier, _renamed(rows, past), needed, past.name)
+    frame = _one_under_the_other(
+        earlier, _renamed(rows, past, is_labelled), [*_columns_of_past(past, raw), _SCORED], past.name
+    )
     both = dataclasses.replace(
         past,
         frame=frame.sort(past.column("time"), maintain_order=True),
         schema=raw, split_dates=None, test_column=None, weight=None,
     )  # fmt: skip
-    known = with_histories(with_statistics(both, first), first)
-    chosen = dataclasses.replace(known, frame=known.frame.filter(pl.col(_SCORED).is_not_null()))
-    is_log = config.data.endswith((".yaml", ".yml"))
-    return chosen, _files_of(config.data) if is_log else {config.data: fingerprint([past.columns()])}
+    frozen_from = source.first or (None if is_labelled else first)
+    known = with_histories(with_statistics(both, frozen_from), frozen_from)
+    return dataclasses.replace(known, frame=known.frame.filter(pl.col(_SCORED).is_not_null())), sources
+
+
+def _outcomes(past: Interactions) -> set[str]:
+    """The labels that statistics and histories are of."""
+    counted = past.event_columns if past.statistics else ()
+    return {*counted, *(history.label for history in past.histories)}
+
+
+def _has_labels(rows: Interactions, past: Interactions) -> bool:
+    frame = rows.frame
+    return all(name in frame and frame[name].null_count() < len(frame) for name in _outcomes(past))
 
 
 def _columns_of_past(past: Interactions, raw: FeatureSchema) -> list[str]:
@@ -193,13 +200,14 @@ def _columns_of_past(past: Interactions, raw: FeatureSchema) -> list[str]:
     return [name for name in dict.fromkeys(names) if name is not None]
 
 
-def _renamed(rows: Interactions, past: Interactions) -> pl.DataFrame:
-    """The rows with user, time and date named as in the past, and outcomes unknown."""
+def _renamed(rows: Interactions, past: Interactions, is_labelled: bool) -> pl.DataFrame:
+    """The rows with user, time and date named as in the past, and outcomes that they don't have unknown."""
     pairs = {getattr(rows, role): getattr(past, role) for role in ("user", "time", "date")}
     own = {old: new for old, new in pairs.items() if None not in (old, new) and old != new}
     frame = rows.frame.drop([new for new in own.values() if new in rows.frame.columns]).rename(own)
-    outcomes = {*past.label_columns, *past.event_columns, *(history.label for history in past.histories)}
-    return frame.with_columns(pl.lit(None).alias(name) for name in sorted(outcomes))
+    late = {*past.label_columns, *past.event_columns, *_outcomes(past)}
+    unknown = [name for name in sorted(late) if not is_labelled or name not in frame.columns]
+    return frame.with_columns(pl.lit(None).alias(name) for name in unknown)
 
 
 def _one_under_the_other(

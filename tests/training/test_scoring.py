@@ -15,7 +15,7 @@ import pytest
 from made_up_log import DAYS, rows_of_day, write_feed
 
 from keras_smes.cli import main
-from keras_smes.data import load, split_with_statistics
+from keras_smes.data import load, split_with_statistics, with_histories, with_statistics
 from keras_smes.training import RunConfig, ScoreSource, TrainingConfig, load_run, score_run, train_run
 
 pytestmark = pytest.mark.tensorflow
@@ -154,6 +154,25 @@ def test_candidates_without_labels_have_the_past_of_the_run_s_log(run, feed, tmp
     assert frame["ts"].equals(first_day.frame["ts"])
     assert frame["place"].to_list() == rows_of_day(DAYS[3])["ts"].arg_sort().to_list()
     assert_scores(frame, predicted(run, first_day))
+
+
+@pytest.mark.parametrize("days", [DAYS[3:], DAYS[4:], DAYS[2:4]])
+def test_days_with_labels_have_their_own_past_and_that_of_the_run_s_log(run, feed, tmp_path, days):
+    """Each row as of its day, whichever days the files hold: those of before come from the run's log."""
+    for day in days:
+        shutil.copytree(feed.parent / "log" / f"dt={day}", tmp_path / "log" / f"dt={day}")
+    shutil.copy(feed.parent / "items.parquet", tmp_path / "items.parquet")
+    shutil.copy(feed, tmp_path / "days.yaml")
+    score_run(run, tmp_path / "scores", ScoreSource(str(tmp_path / "days.yaml")))
+    rows = with_histories(with_statistics(load(str(feed)))).between(days[0], days[-1])
+    assert_scores(read(tmp_path / "scores"), predicted(run, rows))
+
+
+def test_a_log_without_rows_is_named(run, feed, tmp_path):
+    data = candidates(feed, tmp_path, DAYS[3])
+    pl.read_parquet(tmp_path / "candidates.parquet")[:0].write_parquet(tmp_path / "candidates.parquet")
+    with pytest.raises(ValueError, match=r"must have rows. Received: none in 1 files, .*candidates.parquet"):
+        score_run(run, tmp_path / "scores", ScoreSource(str(data)))
 
 
 def test_labels_that_are_there_but_empty_are_none(run, feed, tmp_path):

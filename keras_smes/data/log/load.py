@@ -113,6 +113,8 @@ def _read_rows(log: Log) -> tuple[pl.DataFrame, dict[str, int]]:
     frame = read_files([*files, *test_files])
     if test_files:
         frame = frame.with_columns((pl.col(FILE) >= len(files)).alias(TEST))
+    if frame.is_empty():
+        raise ValueError(f"A log must have rows. Received: none in {len(files)} files, the first {files[0]}")
     counts = {"rows_read": frame.height}
     frame = frame.drop(FILE)
     if log.unique:
