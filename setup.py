@@ -60,7 +60,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["keras_smes", "keras_smes.*"]),
-    package_data={"keras_smes": ["py.typed", "export/serving_ops.txt", "report/page.*"]},
+    package_data={"keras_smes": ["py.typed", "export/serving_ops*.txt", "report/page.*"]},
     python_requires=">=3.11",
     install_requires=["tensorflow>=2.18", "keras>=3.9", "numpy>=1.26"],
     extras_require={

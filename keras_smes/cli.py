@@ -444,7 +444,7 @@ def _features(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from keras_smes.export import export_run
+    from keras_smes.export import export_folders
 
     if (verdict := _judged(arguments)) is not None:
         print(f"The gate {'passed' if verdict.passed else 'failed'}: {verdict.reason}.")
@@ -454,8 +454,8 @@ def _export(arguments: argparse.Namespace) -> int:
     names = ("version", "batch_sizes", "signatures", "runtime")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     options["batching"] = arguments.batch_sizes is not None
-    for xla in (False, True) if arguments.xla else (False,):
-        made = export_run(arguments.run_folder, arguments.to + "-xla" * xla, xla=xla, **options)
+    folders = {arguments.to: False, **({f"{arguments.to}-xla": True} if arguments.xla else {})}
+    for made in export_folders(arguments.run_folder, folders, **options):
         print(f"Exported to {made.folder}: {', '.join(made.signatures)}.")
         print(
             f"Proved on TensorFlow {made.proof.runtime}: {made.proof.requests} requests answered as Keras "

@@ -2,8 +2,16 @@
 
 from keras_smes.export.audit import audit
 from keras_smes.export.publish import publish
-from keras_smes.export.run import export_run
+from keras_smes.export.run import export_folders, export_run
 from keras_smes.export.signatures import write_saved_model
 from keras_smes.export.version import Exported, export_version
 
-__all__ = ["Exported", "audit", "export_run", "export_version", "publish", "write_saved_model"]
+__all__ = [
+    "Exported",
+    "audit",
+    "export_folders",
+    "export_run",
+    "export_version",
+    "publish",
+    "write_saved_model",
+]

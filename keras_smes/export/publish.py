@@ -34,6 +34,7 @@ def publish(write: Callable[[Path], None], model_folder: str | Path, version: in
     if version is not None and version < 1:
         raise ValueError(f"`version` must be at least 1. Received: version={version}")
     model_folder = Path(model_folder)
+    is_new = not model_folder.exists()
     model_folder.mkdir(parents=True, exist_ok=True)
     with _locked(model_folder):
         for left in model_folder.glob(f"{STAGING}*"):  # by a call that was killed: none else is under way
@@ -50,6 +51,8 @@ def publish(write: Callable[[Path], None], model_folder: str | Path, version: in
             _flush_entry(model_folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            if is_new and not any(model_folder.iterdir()):
+                model_folder.rmdir()
     return model_folder / str(number)
 
 

@@ -3,8 +3,10 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,9 @@ IN_TENSORFLOW = """
 import os, pickle, sys
 answers = os.fdopen(os.dup(1), "wb")
 os.dup2(2, 1)  # what is printed must not fall among the answer
-from keras_smes.export.run import export_run
+from keras_smes.export.run import export_folders
 try:
-    answer = export_run(**pickle.load(sys.stdin.buffer))
+    answer = export_folders(**pickle.load(sys.stdin.buffer))
 except (ValueError, OSError, ImportError) as error:
     answer = error
 with answers:
@@ -28,7 +30,7 @@ with answers:
 """
 
 
-def export_run(run: str | Path, model_folder: str | Path, **options: Any) -> Exported:
+def export_run(run: str | Path, model_folder: str | Path, xla: bool = False, **options: Any) -> Exported:
     """Exports the model of a run.
 
     A TensorFlow graph can't be made on another backend. There, the `.keras` file is rebuilt and exported in
@@ -39,6 +41,7 @@ def export_run(run: str | Path, model_folder: str | Path, **options: Any) -> Exp
             a schema, all features are taken as the candidates', and needed. `config.json` and
             `metrics.json` go into the model card.
         model_folder: Folder of the model's versions.
+        xla: Whether XLA compiles the ranker's core, for servers with XLA enabled. Defaults to `False`.
         **options: Further arguments of `export_version`.
 
     Returns:
@@ -48,17 +51,47 @@ def export_run(run: str | Path, model_folder: str | Path, **options: Any) -> Exp
         FileNotFoundError: The folder is not that of a run.
         ValueError, FileExistsError: As `export_version`.
     """
+    return export_folders(run, {model_folder: xla}, **options)[0]
+
+
+def export_folders(run: str | Path, folders: Mapping[str | Path, bool], **options: Any) -> list[Exported]:
+    """Exports the model of a run to several folders, such as with XLA and without: to all of them or none.
+
+    Args:
+        run: As for `export_run`.
+        folders: Folders of versions, and whether XLA compiles what goes there.
+        **options: As for `export_run`.
+
+    Returns:
+        An `Exported` for each folder.
+    """
     run = Path(run)
     _check_finished(run)
     if keras.backend.backend() != "tensorflow":
-        return _export_in_tensorflow(run=run, model_folder=model_folder, **options)
+        return _export_in_tensorflow(run=run, folders=folders, **options)
     import keras_smes.baselines
     import keras_smes.ranker  # noqa: F401  their layers are looked up by name
 
     ranker = keras.models.load_model(run / MODEL, compile=False)
     files = {name: run / f"{name}.json" for name in FACTS}
     facts = {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
-    return export_version(ranker, model_folder, _schema(run), facts=facts, **options)
+    made: list[Exported] = []
+
+    def export_from(place: int) -> None:
+        """Exports to a folder; those behind it come once it is proved, and before it is published."""
+        folder, xla = list(folders.items())[place]
+        rest = (lambda: export_from(place + 1)) if place + 1 < len(folders) else None
+        made.append(
+            export_version(ranker, folder, _schema(run), xla=xla, facts=facts, before=rest, **options)
+        )
+
+    try:
+        export_from(0)
+    except BaseException:
+        for other in made:
+            shutil.rmtree(other.folder)
+        raise
+    return made[::-1]
 
 
 def _check_finished(run: Path) -> None:
@@ -77,7 +110,7 @@ def _schema(run: Path) -> FeatureSchema | None:
     return FeatureSchema.from_config(json.loads(path.read_text())) if path.is_file() else None
 
 
-def _export_in_tensorflow(**arguments: Any) -> Exported:
+def _export_in_tensorflow(**arguments: Any) -> list[Exported]:
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
     command = [sys.executable, "-c", IN_TENSORFLOW]
     process = subprocess.run(
@@ -86,5 +119,4 @@ def _export_in_tensorflow(**arguments: Any) -> Exported:
     answer = pickle.loads(process.stdout)
     if isinstance(answer, Exception):
         raise answer
-    assert isinstance(answer, Exported)
-    return answer
+    return list(answer)

@@ -1,7 +1,7 @@
 """An export from end to end: written, audited, proved, warmed up, described, and only then published."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def export_version(
     runtime: str | Path | None = None,
     facts: Mapping[str, Any] | None = None,
     batching: bool = False,
+    before: Callable[[], object] | None = None,
 ) -> Exported:
     """Publishes a ranker as a version that TF Serving loads, once it is proved to answer as Keras does.
 
@@ -73,6 +74,8 @@ def export_version(
         batching: Whether the server batches requests. It can't answer `rank`, whose inputs have different
             numbers of rows, nor load a version whose warm-up holds it: the warm-up then leaves `rank` out.
             Defaults to `False`.
+        before: Called once the version is proved, before it is published; if it raises, nothing is. Defaults
+            to `None`.
 
     Returns:
         An `Exported`.
@@ -98,6 +101,8 @@ def export_version(
         seen.update(signatures=written, proof=proof, warmup_records=records)
         write_card(folder, inputs, {**_facts(ranker, fusion), "xla": xla, "batch_sizes": sizes,
                                     "proof": dataclasses.asdict(proof), **(facts or {})})  # fmt: skip
+        if before is not None:
+            before()
 
     return Exported(publish(write, model_folder, version), **seen)
 

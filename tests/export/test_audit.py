@@ -77,3 +77,6 @@ def test_the_list_is_that_of_the_runtime_of_tensorflow_serving(serving_runtime, 
     kernels = KernelList.FromString((tmp_path / "kernels").read_bytes()).kernel
     there = {kernel.op for kernel in kernels if kernel.device_type in ("CPU", "DEFAULT")}
     assert serving_ops() == {op for op in there if not op.startswith(("Xla", "_Xla"))}
+    compiled = {op for op in there if op.startswith("Xla")} - {"XlaCallModule"}
+    assert "XlaDynamicUpdateSlice" in compiled
+    assert serving_ops(xla=True) == serving_ops() | compiled

@@ -6,12 +6,18 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from serving.living_models import started
 
+from keras_smes import SMES, FeatureSchema, Number, build_ranker
 from keras_smes.cli import main
-from keras_smes.export import export_run
+from keras_smes.export import export_folders, export_run
+from keras_smes.export.audit import serving_ops
+from keras_smes.export.signature_defs import read_saved_model
+from keras_smes.serving.client import Client
 
 pytestmark = pytest.mark.tensorflow
 
@@ -76,6 +82,51 @@ def test_the_command_makes_both_exports(run, tmp_path, capsys):
     for card in cards:
         assert f"Exported to {card.parents[1]}" in printed
     assert f"Proved on TensorFlow {tf.__version__}" in printed
+
+
+def test_a_sparse_ranker_is_exported_for_xla_and_served_with_the_flag_alone(tmp_path):
+    """Many experts for few picks: under XLA blocks, whose operations stock servers don't run."""
+    pytest.importorskip("tensorflow_serving", reason='needs the extra "serving"')
+    x = FeatureSchema((Number("x", mean=0.0, std=1.0),))
+    wide = build_ranker(x, ["click", "like"], SMES(2, 64, 1, 1, (64, 32)), encoder_units=(16,))
+    wide.save(tmp_path / "model.keras")
+    (tmp_path / "schema.json").write_text(json.dumps(x.to_config()))
+    plain, xla = export_folders(
+        tmp_path, {tmp_path / "smes": False, tmp_path / "smes-xla": True}, batch_sizes=(64,)
+    )
+    assert "XlaDynamicUpdateSlice" in set(_ops(xla.folder)) <= serving_ops(xla=True)
+    assert set(_ops(plain.folder)) <= serving_ops()
+    rows = {"x": np.linspace(-3, 3, 64, dtype="float32")}
+    expected = {task: np.array(score) for task, score in wide(rows).items()}
+    flags = [f"--model_base_path={xla.folder.parent}", "--port=0", "--xla_cpu_compilation_enabled"]
+    with started(*flags) as (_, address, _), Client(address) as client:
+        for task, scores in client.predict("default", rows).items():
+            np.testing.assert_allclose(scores, expected[task], rtol=0, atol=1e-5)
+
+
+def _ops(folder):
+    for graph in read_saved_model(folder).meta_graphs:
+        yield from (node.op for node in graph.graph_def.node)
+        yield from (node.op for f in graph.graph_def.library.function for node in f.node_def)
+
+
+def test_where_xla_is_refused_nothing_is_published(tmp_path):
+    """A model of one's own has no core that XLA could compile without the lookups."""
+    inputs = keras.Input((3,), name="age")
+    keras.Model(inputs, keras.layers.Dense(1, name="click")(inputs)).save(tmp_path / "model.keras")
+    for folders in ({"smes": False, "smes-xla": True}, {"smes-xla": True, "smes": False}):
+        with pytest.raises(ValueError, match="must be one of `build_ranker`"):
+            export_folders(
+                tmp_path, {tmp_path / name: xla for name, xla in folders.items()}, batch_sizes=(1,)
+            )
+        assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_version_that_is_there_already_keeps_the_other_from_being_published(run, tmp_path):
+    (tmp_path / "smes" / "5").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match="version=5"):
+        export_folders(run, {tmp_path / "smes-xla": True, tmp_path / "smes": False}, version=5)
+    assert not (tmp_path / "smes-xla").exists()
 
 
 def test_no_run_is_refused(tmp_path):
