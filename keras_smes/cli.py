@@ -264,6 +264,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--xla", action="store_true", help="also MODELS/NAME-xla, for servers started with XLA enabled"
     )
+    parser.add_argument(
+        "--with-features", metavar="DIR", help="put the tables that `features` wrote there into the graph"
+    )
     parser.add_argument("--runtime", metavar="DIR", help="another installed tensorflow to prove it on")
     _add_gate(parser)
     parser.add_argument("--data-dir", metavar="DIR", help="with --within: where the data set's files lie")
@@ -451,7 +454,7 @@ def _export(arguments: argparse.Namespace) -> int:
         if not verdict.passed:
             return HELD_BACK
 
-    names = ("version", "batch_sizes", "signatures", "runtime")
+    names = ("version", "batch_sizes", "signatures", "runtime", "with_features")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     options["batching"] = arguments.batch_sizes is not None
     folders = {arguments.to: False, **({f"{arguments.to}-xla": True} if arguments.xla else {})}

@@ -39,13 +39,14 @@ def make_questions(
     signatures: Sequence[str],
     batch_sizes: Sequence[int],
     fusion: Fusion | None = None,
+    keys: Sequence[Mapping[str, np.ndarray]] = (),
 ) -> list[Question]:
     """Returns a question for each signature and batch size.
 
     The answers come from the Keras model itself, called with whole columns: not from the functions that
-    were exported.
+    were exported. `keys` are those of tables, see `sample_rows`.
     """
-    asker = _Asker(ranker, inputs, fusion)
+    asker = _Asker(ranker, inputs, fusion, keys)
     return [
         Question(name, rows, *asker.ask(name, asker.rows(rows, seed)))
         for name in signatures
@@ -54,7 +55,12 @@ def make_questions(
 
 
 def make_questions_without_optional(
-    ranker: keras.Model, inputs: Inputs, signatures: Sequence[str], rows: int, fusion: Fusion | None = None
+    ranker: keras.Model,
+    inputs: Inputs,
+    signatures: Sequence[str],
+    rows: int,
+    fusion: Fusion | None = None,
+    keys: Sequence[Mapping[str, np.ndarray]] = (),
 ) -> list[Question]:
     """Returns a question for each signature that leaves out what has a default; none if nothing has.
 
@@ -62,7 +68,7 @@ def make_questions_without_optional(
     A request that leaves out all that has a row per instance is one of a single row.
     """
     optional = [name for name, item in inputs.items() if item.default is not None]
-    asker = _Asker(ranker, inputs, fusion)
+    asker = _Asker(ranker, inputs, fusion, keys)
     questions = []
     for name in signatures if optional else ():
         count = rows if _tells_rows(name, inputs) else 1
@@ -81,12 +87,18 @@ def _tells_rows(signature: str, inputs: Inputs) -> bool:
 
 
 class _Asker:
-    def __init__(self, ranker: keras.Model, inputs: Inputs, fusion: Fusion | None) -> None:
-        self._ranker, self._inputs, self._fusion = ranker, inputs, fusion
+    def __init__(
+        self,
+        ranker: keras.Model,
+        inputs: Inputs,
+        fusion: Fusion | None,
+        keys: Sequence[Mapping[str, np.ndarray]],
+    ) -> None:
+        self._ranker, self._inputs, self._fusion, self._keys = ranker, inputs, fusion, keys
         self._tasks = tasks_of(ranker, fusion)
 
     def rows(self, count: int, seed: int, without: Sequence[str] = ()) -> Arrays:
-        columns = sample_rows(self._inputs, count, seed)
+        columns = sample_rows(self._inputs, count, seed, self._keys)
         for name in without:
             default = self._inputs[name].default
             assert default is not None

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from keras_smes.export.publish import versions
 from keras_smes.export.version import Exported, export_version
 from keras_smes.features.schema import FeatureSchema
 
@@ -42,7 +43,7 @@ def export_run(run: str | Path, model_folder: str | Path, xla: bool = False, **o
             `metrics.json` go into the model card.
         model_folder: Folder of the model's versions.
         xla: Whether XLA compiles the ranker's core, for servers with XLA enabled. Defaults to `False`.
-        **options: Further arguments of `export_version`.
+        **options: `with_features`, as for `export_folders`, and further arguments of `export_version`.
 
     Returns:
         An `Exported`.
@@ -54,13 +55,20 @@ def export_run(run: str | Path, model_folder: str | Path, xla: bool = False, **o
     return export_folders(run, {model_folder: xla}, **options)[0]
 
 
-def export_folders(run: str | Path, folders: Mapping[str | Path, bool], **options: Any) -> list[Exported]:
+def export_folders(
+    run: str | Path,
+    folders: Mapping[str | Path, bool],
+    with_features: str | Path | None = None,
+    **options: Any,
+) -> list[Exported]:
     """Exports the model of a run to several folders, such as with XLA and without: to all of them or none.
 
     Args:
         run: As for `export_run`.
         folders: Folders of versions, and whether XLA compiles what goes there.
-        **options: As for `export_run`.
+        with_features: Folder that `keras-smes features` wrote, whose newest version goes into the graph, or
+            the folder of one version. Defaults to `None`: requests hold statistics and histories.
+        **options: Further arguments of `export_version`.
 
     Returns:
         An `Exported` for each folder.
@@ -68,13 +76,15 @@ def export_folders(run: str | Path, folders: Mapping[str | Path, bool], **option
     run = Path(run)
     _check_finished(run)
     if keras.backend.backend() != "tensorflow":
-        return _export_in_tensorflow(run=run, folders=folders, **options)
+        return _export_in_tensorflow(run=run, folders=folders, with_features=with_features, **options)
     import keras_smes.baselines
     import keras_smes.ranker  # noqa: F401  their layers are looked up by name
 
     ranker = keras.models.load_model(run / MODEL, compile=False)
     files = {name: run / f"{name}.json" for name in FACTS}
     facts = {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
+    if with_features is not None:
+        options["tables"] = _read_tables(Path(with_features))
     made: list[Exported] = []
 
     def export_from(place: int) -> None:
@@ -92,6 +102,13 @@ def export_folders(run: str | Path, folders: Mapping[str | Path, bool], **option
             shutil.rmtree(other.folder)
         raise
     return made[::-1]
+
+
+def _read_tables(folder: Path) -> Any:
+    from keras_smes.data import FeatureTables
+
+    found = versions(folder) if folder.is_dir() else []
+    return FeatureTables.read(folder / str(found[-1]) if found else folder)
 
 
 def _check_finished(run: Path) -> None:

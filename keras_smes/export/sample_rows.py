@@ -1,6 +1,6 @@
 """Rows to prove and to warm up with: what a schema expects, and what it doesn't."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,32 @@ UNSEEN = {
 }
 
 
-def sample_rows(inputs: Inputs, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+def sample_rows(
+    inputs: Inputs, count: int, seed: int = 0, keys: Sequence[Mapping[str, np.ndarray]] = ()
+) -> dict[str, np.ndarray]:
     """Makes rows of known values, with unknown, missing and non-finite ones among them.
 
     Args:
         inputs: The `ServedInput`s by name.
         count: Number of rows.
         seed: Of the choice. Defaults to `0`.
+        keys: Key columns of tables: of each, some rows have one of its keys. Defaults to none.
 
     Returns:
         Columns by name, of the inputs' types; strings as object arrays of bytes.
     """
     rng = np.random.default_rng(seed)
-    return {name: _column(item, count, rng) for name, item in inputs.items()}
+    columns = {name: _column(item, count, rng) for name, item in inputs.items()}
+    table_n = rng.integers(0, len(keys) + 1, count)  # beyond the last one, a row stays as it is
+    for number, own in enumerate(keys):
+        size = len(next(iter(own.values())))
+        rows = np.flatnonzero(table_n == number) if size else np.array([], np.int64)
+        chosen = rng.integers(0, max(size, 1), len(rows))
+        for name, values in own.items():
+            columns[name][rows] = [
+                value.encode() if isinstance(value, str) else value for value in values[chosen].tolist()
+            ]
+    return columns
 
 
 def _column(item: ServedInput, count: int, rng: np.random.Generator) -> np.ndarray:

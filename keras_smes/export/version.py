@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -17,8 +17,12 @@ from keras_smes.export.publish import publish
 from keras_smes.export.questions import make_questions, make_questions_without_optional
 from keras_smes.export.signature_defs import read_signatures
 from keras_smes.export.signatures import write_saved_model
+from keras_smes.export.table_lookups import Arrays, with_tables
 from keras_smes.export.warmup import Filters, write_warmup
 from keras_smes.features.schema import FeatureSchema
+
+if TYPE_CHECKING:
+    from keras_smes.data import FeatureTables
 
 BATCH_SIZES = (1, 8, 64)
 
@@ -54,6 +58,7 @@ def export_version(
     facts: Mapping[str, Any] | None = None,
     batching: bool = False,
     before: Callable[[], object] | None = None,
+    tables: "FeatureTables | None" = None,
 ) -> Exported:
     """Publishes a ranker as a version that TF Serving loads, once it is proved to answer as Keras does.
 
@@ -76,6 +81,8 @@ def export_version(
             Defaults to `False`.
         before: Called once the version is proved, before it is published; if it raises, nothing is. Defaults
             to `None`.
+        tables: `FeatureTables` to put into the graph, for a ranker of `build_ranker` with its schema:
+            requests then hold the keys and none of the tables' features. Defaults to `None`.
 
     Returns:
         An `Exported`.
@@ -86,6 +93,12 @@ def export_version(
     """
     sizes = check_counts("batch_sizes", list(batch_sizes))
     ranker = named_model(ranker)
+    described = _facts(ranker, fusion)
+    keys: Sequence[Arrays] = ()
+    if tables is not None:
+        whole = with_tables(ranker, schema, tables)
+        ranker, schema, keys = whole.ranker, whole.schema, whole.keys
+        described["feature_tables"] = whole.description
     inputs = served_inputs(ranker, schema)
     seen: dict[str, Any] = {}
 
@@ -93,13 +106,13 @@ def export_version(
         write_saved_model(ranker, folder, schema, fusion, signatures, xla)
         audit(folder, xla)
         written = list(read_signatures(folder))
-        questions = make_questions(ranker, inputs, written, sizes, fusion)
-        without = make_questions_without_optional(ranker, inputs, written, sizes[-1], fusion)
+        questions = make_questions(ranker, inputs, written, sizes, fusion, keys)
+        without = make_questions_without_optional(ranker, inputs, written, sizes[-1], fusion, keys)
         proof = prove(folder, [*questions, *without], xla, runtime)
         warmed = [q for q in questions if not (batching and q.signature == "rank")]
         records = write_warmup(folder, warmed, output_filters)
         seen.update(signatures=written, proof=proof, warmup_records=records)
-        write_card(folder, inputs, {**_facts(ranker, fusion), "xla": xla, "batch_sizes": sizes,
+        write_card(folder, inputs, {**described, "xla": xla, "batch_sizes": sizes,
                                     "proof": dataclasses.asdict(proof), **(facts or {})})  # fmt: skip
         if before is not None:
             before()

@@ -1,14 +1,17 @@
 """The gate of an export: what a model must reach, by itself and beside the version that is served."""
 
 import dataclasses
-from collections.abc import Mapping
+import datetime
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_smes.checks import check_number, check_weight
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.column_types import to_numpy
+from keras_smes.data.interactions import Interactions, date_range
+from keras_smes.export.card import FILE
 from keras_smes.export.publish import versions
 from keras_smes.training.choice import Figures, MetricOfTask
 from keras_smes.training.evaluate import score_figures
@@ -102,23 +105,42 @@ def figures_of_newest(model_folder: str | Path, rows: Interactions) -> dict[str,
         The figures of each task that both have; `None` if there is no version.
 
     Raises:
-        ValueError: The version needs a feature that the rows don't have.
+        ValueError: The version needs a feature that the rows don't have, or its feature tables know the rows.
     """
     folder = Path(model_folder)
     found = versions(folder) if folder.is_dir() else []
     if not found:
         return None
-    scores = _ask(folder / str(found[-1]), rows.columns())
+    newest = folder / str(found[-1])
+    _check_unknown(newest, rows)
+    scores = _ask(newest, rows)
     tasks = [task for task in rows.tasks if task.name in scores]
     return score_figures(tasks, scores, rows.labels(), rows.user_ids())
 
 
-def _ask(version: Path, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _check_unknown(version: Path, rows: Interactions) -> None:
+    """Rejects a version whose tables hold the statistics of the very rows that it would be asked for."""
+    card = version / FILE
+    tables = json.loads(card.read_text(encoding="utf-8")).get("feature_tables") if card.is_file() else None
+    if tables is None:
+        return
+    first, _ = date_range(rows)
+    if datetime.date.fromisoformat(tables["as_of"]) > first:
+        raise ValueError(
+            "`within` compares on rows that the version before doesn't know. Received: rows from "
+            f"{first} on, and {version} with feature tables as of {tables['as_of']}"
+        )
+
+
+def _ask(version: Path, rows: Interactions) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(version))  # what it loaded must outlive its signature
     answer = loaded.signatures[SIGNATURE]
     needed = answer.structured_input_signature[1]
+    columns = rows.columns()
+    for name in set(needed) & set(rows.frame.columns) - set(columns):  # keys of tables
+        columns[name] = to_numpy(rows.frame[name], needed[name].dtype.name)
     if missing := sorted(set(needed) - set(columns)):
         raise ValueError(f"The rows must have the features of {version}. Received: missing={missing}")
     parts = []

@@ -3,15 +3,17 @@
 import datetime
 import json
 
+import numpy as np
 import polars as pl
 import pytest
+import tensorflow as tf
 from made_up_log import DAYS, write_feed
 from polars.testing import assert_frame_equal
 
 from keras_smes.cli import main
 from keras_smes.data import FeatureTables, load, split_with_statistics
 from keras_smes.incremental import write_features
-from keras_smes.training import RunConfig, TrainingConfig, train_run
+from keras_smes.training import RunConfig, TrainingConfig, load_run, train_run
 
 pytestmark = pytest.mark.tensorflow
 EXPERTS = {"num_experts": 4, "num_shared": 1, "num_private": 1, "expert_units": [8]}
@@ -46,6 +48,44 @@ def test_the_command_writes_what_the_test_rows_were_measured_with(own_run, feed,
     names = [*items.columns[1:], "seen"]
     served = FeatureTables.read(to / "2").join(test.frame.drop(names))
     assert_frame_equal(served.select(names), test.frame.select(names), check_exact=True)
+
+
+def test_an_export_with_the_tables_takes_ids_and_scores_as_the_run_was_measured(
+    own_run, feed, tmp_path, capsys
+):
+    pytest.importorskip("tensorflow_serving", reason='needs the extra "serving"')
+    features, models = tmp_path / "features", tmp_path / "models"
+    for day in DAYS[2], DAYS[3]:  # the newest is taken
+        write_features(own_run, day, features)
+    command = [
+        "export",
+        str(own_run),
+        "--to",
+        str(models),
+        "--batch-sizes",
+        "4",
+        "--with-features",
+        str(features),
+    ]
+    assert main(command) == 0
+    card = json.loads((models / "1" / "assets.extra" / "model_card.json").read_text())
+    assert set(card["features"]) == {"user_id", "item_id", "tags", "tags_length", "price"}
+    assert (card["feature_tables"]["as_of"], card["feature_tables"]["version"]) == (str(DAYS[3]), 2)
+    test = split_with_statistics(load(str(feed))).test
+    ranker, _ = load_run(own_run)
+    columns = {name: tf.constant(values) for name, values in test.columns().items()}
+    serve = tf.saved_model.load(str(models / "1")).signatures["serving_default"]
+    served = serve(**{name: columns[name] for name in card["features"]})
+    for task, scores in ranker(columns).items():
+        np.testing.assert_allclose(served[task], scores, rtol=0, atol=1e-5)
+    # The gate asks that version for the same rows; tables that know them would tell it the outcomes.
+    gate = ["--gate", "click", "auc", "--within", "0.001"]
+    assert main([*command, *gate]) == 0
+    assert "not worse by more than 0.0010" in capsys.readouterr().out
+    write_features(own_run, DAYS[4], features)
+    assert main(command) == 0
+    assert main([*command, *gate]) == 2
+    assert "feature tables as of 2026-11-06" in capsys.readouterr().err
 
 
 def test_a_day_before_all_rows_is_one_line(own_run, tmp_path, capsys):
