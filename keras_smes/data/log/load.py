@@ -203,6 +203,9 @@ def _check_there(frame: pl.DataFrame, role: str, columns: Sequence[str]) -> None
 def _check_columns(frame: pl.DataFrame, log: Log) -> None:
     for column, role in log.roles().items():
         _check_there(frame, role, [column])
+    _check_there(frame, "statistics", [column for group in log.statistics for column in group.columns])
+    _check_there(frame, "histories", [column for past in log.histories for column in (past.item, past.label)])
+    _check_there(frame, "rates", log.rates or ())
     if not isinstance(log.features, str):
         names, roles = [feature.name for feature in log.features], log.roles()
         outcomes = {column for column, role in roles.items() if role in ("label", "condition", "outcome")}

@@ -76,6 +76,27 @@ def test_outcomes_are_never_features(feed):
         load(str(other))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "role"),
+    [
+        ("item: item_id, label: click", "item: item_id, label: klick", "histories"),
+        ("columns: [item_id]", "columns: [shop_id]", "statistics"),
+        ("unique: [user_id", "unique: [uid", "unique"),
+        ("user: user_id", "user: uid", "user"),
+        ("time: ts", "time: when", "time"),
+        ("outcomes: [dwell_ms", "outcomes: [dwell", "outcome"),
+        ("name: price, log", "name: cost, log", "features"),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_with_its_role(old, new, role, feed):
+    text = feed.read_text()
+    assert old in text
+    other = feed.with_name(f"{role}.yaml")
+    other.write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=rf"`{role}` must name columns that are there. Received: \['\w+'\]"):
+        load(str(other))
+
+
 # --- text
 
 
