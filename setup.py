@@ -5,9 +5,9 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
-DATA = ["polars>=1.30", "scipy>=1.11", "filelock>=4", "typeguard>=4.3"]
-RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
 CONFIG = ["pyyaml>=6"]  # schemas and experiments as YAML
+DATA = ["polars>=1.30", "scipy>=1.11", "filelock>=4", "typeguard>=4.3", *CONFIG]
+RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
 SERVING = [
     "tensorflow-serving-api>=2.18",
     "grpcio>=1.60",

@@ -8,7 +8,7 @@ from typing import Any
 try:
     import yaml
 except ImportError as error:
-    raise ImportError('A log as YAML needs PyYAML: pip install "keras_smes[config]"') from error
+    raise ImportError('A log as YAML needs PyYAML: pip install "keras_smes[data]"') from error
 
 Key = tuple[str | int, ...]
 
