@@ -37,9 +37,9 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         with named_errors(path):
             yield partial
-            _sync(partial)
+            sync(partial)
             os.replace(partial, path)
-            _sync(path.parent)
+            sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -68,7 +68,7 @@ def whole_set(folder: Path, names: Sequence[str]) -> Iterator[Callable[[str, Cal
     def write(name: str, how: Callable[[Path], Any]) -> None:
         with named_errors(folder / name):
             how(staging / name)
-            _sync(staging / name)
+            sync(staging / name)
 
     try:
         yield write
@@ -79,15 +79,15 @@ def whole_set(folder: Path, names: Sequence[str]) -> Iterator[Callable[[str, Cal
 
 def _replace_set(staging: Path, folder: Path, names: Sequence[str]) -> None:
     (folder / names[-1]).unlink(missing_ok=True)
-    _sync(folder)
+    sync(folder)
     for name in names[:-1]:
         if (staging / name).exists():
             os.replace(staging / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
-    _sync(folder)
+    sync(folder)
     os.replace(staging / names[-1], folder / names[-1])
-    _sync(folder)
+    sync(folder)
 
 
 def clear_partial(folder: Path) -> None:
@@ -110,7 +110,7 @@ def named_errors(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Waits until a file, or a folder's names, are on the disk."""
     file = os.open(path, os.O_RDONLY)
     try:

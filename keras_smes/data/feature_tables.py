@@ -204,9 +204,11 @@ def _statistics(keys: Sequence[KeyGroup], key: KeyGroup, tasks: Sequence[str], p
     names = statistic_names(key, tasks)
     found = statistics_of_rows(asked, chain, tasks, counted).select(names)
     alone = dataclasses.replace(key, towards=None)
-    nobody = asked[:1].with_columns(pl.lit(None).cast(asked.schema[name]).alias(name) for name in key.columns)
+    unknown = asked[:1].with_columns(
+        pl.lit(None).cast(asked.schema[name]).alias(name) for name in key.columns
+    )
     default = statistics_of_rows(
-        nobody, [alone], tasks, lambda columns: counted(columns)[: None if EVERYTHING in columns else 0]
+        unknown, [alone], tasks, lambda columns: counted(columns)[: None if EVERYTHING in columns else 0]
     )
     rows = pl.concat([asked.drop(AS_OF), found], how="horizontal")
     return FeatureTable(key.name, tuple(key.columns), rows, default.row(0, named=True), key.towards)

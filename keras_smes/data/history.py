@@ -24,7 +24,7 @@ def with_histories(interactions: Interactions, frozen_from: datetime.date | None
 
     A row of user u gets the items of the last `length` rows of u that are positive and strictly before
     the day of the row, the newest last. Its feature shares the embedding table of the item's. A row whose
-    user is null has an empty list, and is in nobody's.
+    user is null has an empty list, and is in no list.
 
     Args:
         interactions: Rows to add to; both training and test rows, since the former are the latter's past.

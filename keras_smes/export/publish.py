@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keras_smes.files import sync
+
 STAGING = ".staging-"
 
 
@@ -48,7 +50,7 @@ def publish(write: Callable[[Path], None], model_folder: str | Path, version: in
             _flush(staging)
             _check_new(number, model_folder)  # others than this function may put versions there
             os.rename(staging / str(number), model_folder / str(number))
-            _flush_entry(model_folder)
+            sync(model_folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
             if is_new and not any(model_folder.iterdir()):
@@ -85,13 +87,5 @@ def _flush(folder: Path) -> None:
     """Writes files and directories through to the disk, so that a power cut can't empty what is renamed."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _flush_entry(Path(parent) / name)
-        _flush_entry(Path(parent))
-
-
-def _flush_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(Path(parent) / name)
+        sync(Path(parent))

@@ -37,7 +37,7 @@ class GroupedResult:
         users_used: Number of users who have the figure (an AUC: both classes).
         users_left_out: Number of users who don't (an AUC: one class only).
         rows_used: Number of rows of the users used.
-        rows_without_user: Number of rows whose user is null; nobody's, they are left out.
+        rows_without_user: Number of rows whose user is null, which are left out.
     """
 
     value: float

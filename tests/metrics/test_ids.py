@@ -1,4 +1,4 @@
-"""Distinct users stay distinct, in whatever type their ids come; rows of nobody are left out and counted."""
+"""Distinct users stay distinct, in whatever type their ids come; rows without a user are counted apart."""
 
 import datetime
 from fractions import Fraction

@@ -2,8 +2,8 @@
 
 `Log.read` reads the declaration, `load_log` the rows that it declares, as `Interactions`. In order:
 `declaration` says what there is, `located` reads YAML and knows the line of each key, `files` reads Parquet
-and CSV, `labels` makes label columns, `auto` chooses features, `load` is the whole way. For files that nobody
-has declared yet, `describe` looks at them and `draft` writes a first declaration.
+and CSV, `labels` makes label columns, `auto` chooses features, `load` is the whole way. For files
+without a declaration, `describe` looks at them and `draft` writes a first declaration.
 """
 
 from keras_smes.data.log.declaration import Label, Log, Table, TimeColumn

@@ -1,4 +1,4 @@
-"""Looks at files that nobody has declared yet: what each column holds, and which role it may have."""
+"""Looks at files without a declaration: what each column holds, and which role it may have."""
 
 import dataclasses
 import re

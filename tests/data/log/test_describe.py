@@ -1,4 +1,4 @@
-"""Files that nobody has declared: what is seen of them, and a draft that loads as it is."""
+"""Files without a declaration: what is seen of them, and a draft that loads as it is."""
 
 import numpy as np
 import polars as pl
