@@ -1,13 +1,13 @@
 """The balance loss against the oracle: values, derivative, masks and hand-worked numbers."""
 
 import numpy as np
-import oracle
 import pytest
-from backends import assert_close, evaluate, gradients
-from cases import DRAWN, problems
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
+from support import oracle
+from support.backends import assert_close, evaluate, gradients
+from support.cases import DRAWN, problems
 
 from keras_smes.balance import global_balance_loss, mean_over_instances
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from backends import evaluate
+from support.backends import evaluate
 
 from keras_smes.data.stored_schema import _Moments
 from keras_smes.features.numbers import Number

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from code_blocks import ROOT, check_command, commands, run_python
+from support.code_blocks import ROOT, check_command, commands, run_python
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

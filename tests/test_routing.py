@@ -1,13 +1,13 @@
 """The formulas of routing against the oracle, and what they promise on every input."""
 
 import numpy as np
-import oracle
 import pytest
-from backends import assert_close, evaluate, gradients
-from cases import DRAWN, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
+from support import oracle
+from support.backends import assert_close, evaluate, gradients
+from support.cases import DRAWN, seeds
 
 from keras_smes import routing
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from backends import evaluate, gradients
 from keras import ops
+from support.backends import evaluate, gradients
 
 from keras_smes.slots import take_slots
 

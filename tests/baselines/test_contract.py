@@ -6,9 +6,14 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW, assert_close, evaluate, evaluator, gradients, to_numpy, to_tensors
-from contract import assert_config_round_trip, assert_runs_everywhere, assert_saves, assert_shapes
 from keras import ops
+from support.backends import TENSORFLOW, assert_close, evaluate, evaluator, gradients, to_numpy, to_tensors
+from support.layer_contract import (
+    assert_config_round_trip,
+    assert_runs_everywhere,
+    assert_saves,
+    assert_shapes,
+)
 
 from keras_smes.baselines import (
     MODELS,

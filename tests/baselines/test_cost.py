@@ -6,7 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW, evaluate, to_numpy, to_tensors
+from support.backends import TENSORFLOW, evaluate, to_numpy, to_tensors
 
 from keras_smes import SMES
 from keras_smes.baselines import PLE, HoME, MMoE, NaiveSparse, SharedBottom

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW, assert_close, evaluate, to_numpy, to_tensors
+from support.backends import TENSORFLOW, assert_close, evaluate, to_numpy, to_tensors
 
 from keras_smes.baselines import HoME
 

@@ -1,10 +1,9 @@
 """Naive sparse MoE: the oracle's routing with no shared expert, each expert once, balanced by task."""
 
 import numpy as np
-import oracle
 import pytest
-from backends import assert_close, evaluate, to_numpy, to_tensors
-from execution import ways
+from support import oracle, ways
+from support.backends import assert_close, evaluate, to_numpy, to_tensors
 
 from keras_smes.baselines import NaiveSparse, TaskBalanceRegularizer
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from backends import assert_close, evaluate, to_numpy
+from support.backends import assert_close, evaluate, to_numpy
 
 from keras_smes.baselines import SharedBottom
 

@@ -2,11 +2,16 @@
 
 import keras
 import numpy as np
-import oracle
 import pytest
-from backends import assert_close, evaluate, gradients, to_numpy, to_tensors
-from contract import assert_config_round_trip, assert_runs_everywhere, assert_saves, assert_shapes
 from keras import ops
+from support import oracle
+from support.backends import assert_close, evaluate, gradients, to_numpy, to_tensors
+from support.layer_contract import (
+    assert_config_round_trip,
+    assert_runs_everywhere,
+    assert_saves,
+    assert_shapes,
+)
 
 from keras_smes import SMES
 from keras_smes.balance import global_balance_loss, task_balance_loss

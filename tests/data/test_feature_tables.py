@@ -7,8 +7,8 @@ import sys
 
 import polars as pl
 import pytest
-from made_up_log import DAYS, write_feed
 from polars.testing import assert_frame_equal
+from support.made_up_log import DAYS, write_feed
 
 from keras_smes.data import (
     FeatureTables,

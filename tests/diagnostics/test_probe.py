@@ -2,9 +2,9 @@
 
 import keras
 import numpy as np
-import oracle
 import pytest
-from backends import to_numpy
+from support import oracle
+from support.backends import to_numpy
 
 from keras_smes import SMES, ExpertPool, PrivateExpertGate, SharedSubsetRouter
 from keras_smes.baselines import NaiveSparse

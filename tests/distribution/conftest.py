@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("polars", reason='needs the extra "data"')
 
-from distributed_runs import command, write_config
+from support.distributed_runs import command, write_config
 
 from keras_smes.cli import main
 

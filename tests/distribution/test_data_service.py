@@ -4,9 +4,9 @@ import socket
 
 import numpy as np
 import pytest
-from code_blocks import ROOT, commands
-from distributed_runs import assert_same_outcome, command, write_config
-from processes import TRAIN, TWO_CPUS, Process, free_ports, killed_at_the_end, wait_until
+from support.code_blocks import ROOT, commands
+from support.distributed_runs import assert_same_outcome, command, write_config
+from support.processes import TRAIN, TWO_CPUS, Process, free_ports, killed_at_the_end, wait_until
 
 from keras_smes.cli import main
 from keras_smes.distribution import LostProcessError

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from distributed_runs import assert_same_outcome, command, figures, flat, write_config
-from processes import TRAIN, Process, killed_at_the_end, wait_until
+from support.distributed_runs import assert_same_outcome, command, figures, flat, write_config
+from support.processes import TRAIN, Process, killed_at_the_end, wait_until
 
 from keras_smes.training import evaluate_run
 

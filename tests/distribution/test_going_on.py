@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from distributed_runs import CONFIG, assert_same_outcome, command, figures, write_config
-from processes import TRAIN, TWO_CPUS, Process, killed_at_the_end, start_cluster
+from support.distributed_runs import CONFIG, assert_same_outcome, command, figures, write_config
+from support.processes import TRAIN, TWO_CPUS, Process, killed_at_the_end, start_cluster
 
 from keras_smes.cli import main
 from keras_smes.distribution import DistributionConfig

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from processes import TWO_CPUS, Process, killed_at_the_end
+from support.processes import TWO_CPUS, Process, killed_at_the_end
 
 pytestmark = pytest.mark.tensorflow
 

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from distributed_runs import assert_same_outcome, command, figures, weights, write_config
-from processes import TRAIN, TWO_CPUS, Process, killed_at_the_end, start_cluster, wait_until
+from support.distributed_runs import assert_same_outcome, command, figures, weights, write_config
+from support.processes import TRAIN, TWO_CPUS, Process, killed_at_the_end, start_cluster, wait_until
 
 from keras_smes.cli import main
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from processes import TWO_CPUS, Process, killed_at_the_end
+from support.processes import TWO_CPUS, Process, killed_at_the_end
 
 pytestmark = pytest.mark.tensorflow
 

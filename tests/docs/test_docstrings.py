@@ -8,8 +8,8 @@ import re
 
 import numpy as np
 import pytest
-from backends import LEGACY_KERAS
-from code_blocks import run_session
+from support.backends import LEGACY_KERAS
+from support.code_blocks import run_session
 
 import keras_smes
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from backends import LEGACY_KERAS
-from code_blocks import FENCE, ROOT, blocks, check_command, commands, run_python
+from support.backends import LEGACY_KERAS
+from support.code_blocks import FENCE, ROOT, blocks, check_command, commands, run_python
 
 DOCS = ROOT / "docs"
 # Those that are written elsewhere and put into the site by docs/hooks.py.

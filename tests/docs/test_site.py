@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from code_blocks import ROOT
+from support.code_blocks import ROOT
 
 for needed in ("mkdocs", "material", "mkdocstrings", "mkdocstrings_handlers.python"):
     pytest.importorskip(needed, reason='the site needs pip install -e ".[docs]"')

@@ -5,14 +5,22 @@ import itertools
 
 import keras
 import numpy as np
-import oracle
 import pytest
-from backends import TENSORFLOW, assert_close, compiled, evaluate, evaluator, gradients, to_numpy, to_tensors
-from cases import DRAWN, seeds
-from execution import ways
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from support import oracle, ways
+from support.backends import (
+    TENSORFLOW,
+    assert_close,
+    compiled,
+    evaluate,
+    evaluator,
+    gradients,
+    to_numpy,
+    to_tensors,
+)
+from support.cases import DRAWN, seeds
 
 from keras_smes import SMES, execution
 

@@ -1,12 +1,12 @@
 """Plans against loops: each pair one row, each row back to its slot."""
 
 import numpy as np
-import oracle
 import pytest
-from backends import to_numpy
-from cases import DRAWN
 from hypothesis import given
 from hypothesis import strategies as st
+from support import oracle
+from support.backends import to_numpy
+from support.cases import DRAWN
 
 pytestmark = pytest.mark.tensorflow
 

@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
-from backends import assert_close, evaluate, gradients
-from contract import assert_config_round_trip, assert_runs_everywhere, assert_saves, assert_shapes
 from keras import ops
+from support.backends import assert_close, evaluate, gradients
+from support.layer_contract import (
+    assert_config_round_trip,
+    assert_runs_everywhere,
+    assert_saves,
+    assert_shapes,
+)
 
 from keras_smes.features.attention import TargetAttention
 

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
-from backends import evaluate
-from contract import assert_config_round_trip, assert_runs_everywhere, assert_saves, assert_shapes
+from support.backends import evaluate
+from support.layer_contract import (
+    assert_config_round_trip,
+    assert_runs_everywhere,
+    assert_saves,
+    assert_shapes,
+)
 
 from keras_smes.features.bucketize import Bucketize
 

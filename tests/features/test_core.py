@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW, assert_close, compiled, evaluate, to_numpy, to_tensors
+from support.backends import TENSORFLOW, assert_close, compiled, evaluate, to_numpy, to_tensors
 
 from keras_smes.features.encoder import NUMBERS, encode, preprocessed_inputs
 from keras_smes.features.schema import (

@@ -4,8 +4,14 @@ import sys
 import keras
 import numpy as np
 import pytest
-from backends import assert_close, evaluate
-from contract import assert_config_round_trip, assert_runs_everywhere, assert_saves, assert_shapes, functional
+from support.backends import assert_close, evaluate
+from support.layer_contract import (
+    assert_config_round_trip,
+    assert_runs_everywhere,
+    assert_saves,
+    assert_shapes,
+    functional,
+)
 
 from keras_smes.features.crosses import CrossNetwork
 

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 import tensorflow as tf
-from made_up_log import DAYS, write_feed
 from polars.testing import assert_frame_equal
+from support.made_up_log import DAYS, write_feed
 
 from keras_smes.cli import main
 from keras_smes.data import FeatureTables, load, split_with_statistics

@@ -1,17 +1,16 @@
 import keras
 import numpy as np
-import oracle
 import pytest
-from backends import TENSORFLOW, assert_close, evaluate, to_tensors
-from cases import EDGES, problem
-from contract import (
+from support import oracle, ways
+from support.backends import TENSORFLOW, assert_close, evaluate, to_tensors
+from support.cases import EDGES, problem
+from support.layer_contract import (
     assert_config_round_trip,
     assert_runs_everywhere,
     assert_saves,
     assert_shapes,
     functional,
 )
-from execution import ways
 
 from keras_smes import ExpertPool
 

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from backends import to_numpy
+from support.backends import to_numpy
 
 from keras_smes import SMES, ExpertPool, SharedSubsetRouter
 

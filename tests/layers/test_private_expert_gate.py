@@ -1,15 +1,15 @@
 import numpy as np
-import oracle
 import pytest
-from backends import assert_close, evaluate
-from cases import DRAWN, EDGES, problem, problems
-from contract import (
+from hypothesis import given
+from support import oracle
+from support.backends import assert_close, evaluate
+from support.cases import DRAWN, EDGES, problem, problems
+from support.layer_contract import (
     assert_config_round_trip,
     assert_runs_everywhere,
     assert_saves,
     assert_shapes,
 )
-from hypothesis import given
 
 from keras_smes import PrivateExpertGate
 

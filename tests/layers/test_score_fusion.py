@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from backends import assert_close, evaluate, gradients
-from contract import assert_runs_everywhere, assert_saves, assert_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from support.backends import assert_close, evaluate, gradients
+from support.layer_contract import assert_runs_everywhere, assert_saves, assert_shapes
 
 from keras_smes.layers import ScoreFusion
 

@@ -1,16 +1,16 @@
 import keras
 import numpy as np
-import oracle
 import pytest
-from backends import assert_close, evaluate, evaluator
-from cases import DRAWN, EDGES, problem, problems
-from contract import (
+from hypothesis import given
+from support import oracle
+from support.backends import assert_close, evaluate, evaluator
+from support.cases import DRAWN, EDGES, problem, problems
+from support.layer_contract import (
     assert_config_round_trip,
     assert_runs_everywhere,
     assert_saves,
     assert_shapes,
 )
-from hypothesis import given
 
 from keras_smes import SharedSubsetRouter
 

@@ -2,20 +2,19 @@
 
 import keras
 import numpy as np
-import oracle
 import pytest
-from backends import TENSORFLOW, assert_close, evaluate, evaluator, gradients, to_numpy, to_tensors
-from cases import DRAWN, EDGES, Sizes, problem, problems, seeds
-from contract import (
+from hypothesis import given
+from keras import ops
+from support import oracle, ways
+from support.backends import TENSORFLOW, assert_close, evaluate, evaluator, gradients, to_numpy, to_tensors
+from support.cases import DRAWN, EDGES, Sizes, problem, problems, seeds
+from support.layer_contract import (
     assert_config_round_trip,
     assert_runs_everywhere,
     assert_saves,
     assert_shapes,
     functional,
 )
-from execution import ways
-from hypothesis import given
-from keras import ops
 
 from keras_smes import SMES
 

@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from backends import assert_close, evaluate
-from contract import assert_runs_everywhere, assert_saves, assert_shapes
-from task_kinds import KINDS, logits_of
+from support.backends import assert_close, evaluate
+from support.layer_contract import assert_runs_everywhere, assert_saves, assert_shapes
+from support.task_kinds import KINDS, logits_of
 
 from keras_smes.layers import TaskScores
 from keras_smes.tasks import BinaryTask, OrdinalTask, WeightedLogisticTask

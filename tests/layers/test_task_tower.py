@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from backends import assert_close, evaluate
-from contract import (
+from support.backends import assert_close, evaluate
+from support.layer_contract import (
     assert_config_round_trip,
     assert_runs_everywhere,
     assert_saves,

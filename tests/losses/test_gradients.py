@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW, to_numpy
+from support.backends import TENSORFLOW, to_numpy
 
 from keras_smes.losses import GradNorm, PCGrad, task_gradients
 

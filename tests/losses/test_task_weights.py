@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from backends import gradients
+from support.backends import gradients
 
 from keras_smes.losses import DynamicWeightAverage, FixedWeights, GradNorm, UncertaintyWeights
 

@@ -7,9 +7,9 @@ import math
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW, compiled, to_tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.backends import TENSORFLOW, compiled, to_tensors
 
 from keras_smes import SMES
 from keras_smes.metrics import RoutingHealth, routing_health
@@ -228,7 +228,7 @@ def test_a_compiled_step_counts_the_same():
 
 @pytest.mark.tensorflow
 def test_a_graph_of_unknown_batch_counts_the_same():
-    from backends import graph_of_unknown_batch
+    from support.backends import graph_of_unknown_batch
 
     health, arrays = RoutingHealth(TASKS, EXPERTS, BOUND), batch(5, 30)
     update = graph_of_unknown_batch(lambda *parts: health.update_state(routing_of(parts)), *arrays)

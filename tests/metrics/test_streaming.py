@@ -5,9 +5,9 @@ import math
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.backends import TENSORFLOW
 
 from keras_smes import metrics
 from keras_smes.metrics import (

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from code_blocks import ROOT
+from support.code_blocks import ROOT
 
 nbclient = pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")

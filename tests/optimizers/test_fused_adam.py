@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from optimizers import models, reference
-from optimizers.steps import dense, draw_steps, sparse, tables_after
+from support import optimizer_models as models
+from support import optimizer_reference as reference
+from support.optimizer_steps import dense, draw_steps, sparse, tables_after
 
 from keras_smes.optimizers import FusedAdam
 

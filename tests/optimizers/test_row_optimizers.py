@@ -5,10 +5,10 @@ import json
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW
 from keras import ops
-from optimizers import reference
-from optimizers.steps import dense, draw_steps, sparse, tables_after
+from support import optimizer_reference as reference
+from support.backends import TENSORFLOW
+from support.optimizer_steps import dense, draw_steps, sparse, tables_after
 
 from keras_smes.optimizers import LazyAdam, RowwiseAdagrad
 

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from optimizers import models
+from support import optimizer_models as models
 
 from keras_smes.optimizers import LazyAdam, RowwiseAdagrad, SplitOptimizer
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from backends import assert_close, evaluate, gradients
 from keras import ops
+from support.backends import assert_close, evaluate, gradients
 
 from keras_smes.tasks import BinaryTask, OrdinalTask, RegressionTask, WeightedLogisticTask
 

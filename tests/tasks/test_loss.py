@@ -5,9 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
-from backends import TENSORFLOW, assert_close, compiled, gradients, to_numpy, to_tensors
 from keras import ops
-from task_kinds import COUNTED, KINDS, LABELS, logits_of
+from support.backends import TENSORFLOW, assert_close, compiled, gradients, to_numpy, to_tensors
+from support.task_kinds import COUNTED, KINDS, LABELS, logits_of
 
 from keras_smes.layers import TaskTower
 from keras_smes.tasks import BinaryTask, TaskLoss

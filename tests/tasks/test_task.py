@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from task_kinds import COUNTED, KINDS, LABELS
+from support.task_kinds import COUNTED, KINDS, LABELS
 
 from keras_smes.tasks import (
     BinaryTask,

@@ -1,7 +1,7 @@
 """These tests have a process of their own (`make test-tfrs`): `tf.keras` is Keras 2 in it."""
 
 import pytest
-from backends import LEGACY_KERAS
+from support.backends import LEGACY_KERAS
 
 collect_ignore_glob = [] if LEGACY_KERAS else ["test_*.py"]
 

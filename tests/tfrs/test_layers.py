@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from rankers import rows, smes
+from support.tfrs_rankers import rows, smes
 
 from keras_smes import ExpertPool, GlobalBalanceRegularizer, PrivateExpertGate, SharedSubsetRouter
 from keras_smes.baselines import MMoE

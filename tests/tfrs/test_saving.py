@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from rankers import Ranker, batches, built, native, rows, smes
+from support.tfrs_rankers import Ranker, batches, built, native, rows, smes
 
 from keras_smes.tfrs import Keras3Layer
 

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("polars", reason='needs the extra "data"')
 
-from training.small_trainer import make_small_trainer
+from support.small_trainer import make_small_trainer
 
 from keras_smes.data import simulate, split_with_statistics
 

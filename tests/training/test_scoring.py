@@ -12,7 +12,7 @@ import time
 import numpy as np
 import polars as pl
 import pytest
-from made_up_log import DAYS, rows_of_day, write_feed
+from support.made_up_log import DAYS, rows_of_day, write_feed
 
 from keras_smes.cli import main
 from keras_smes.data import load, split_with_statistics, with_histories, with_statistics

@@ -5,7 +5,7 @@ import datetime
 import json
 
 import pytest
-from made_up_log import DAYS, write_feed
+from support.made_up_log import DAYS, write_feed
 
 from keras_smes.cli import main
 from keras_smes.data import load

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import Process, killed_at_the_end
-from training.small_trainer import make_small_trainer
+from support.processes import Process, killed_at_the_end
+from support.small_trainer import make_small_trainer
 
 from keras_smes import SMES
 from keras_smes.tasks import BinaryTask

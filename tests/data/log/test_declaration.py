@@ -3,7 +3,7 @@
 import textwrap
 
 import pytest
-from made_up_log import FEED
+from support.made_up_log import FEED
 
 from keras_smes.data import Label, Log
 from keras_smes.tasks import RegressionTask

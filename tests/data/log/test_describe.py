@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from made_up_log import DAYS, rows_of_day, write_feed
+from support.made_up_log import DAYS, rows_of_day, write_feed
 
 from keras_smes.cli import main
 from keras_smes.data import describe, draft, load

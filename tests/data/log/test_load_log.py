@@ -6,7 +6,7 @@ import gzip
 import numpy as np
 import polars as pl
 import pytest
-from made_up_log import DAYS, ZONE, rows_of_day, write_feed
+from support.made_up_log import DAYS, ZONE, rows_of_day, write_feed
 
 from keras_smes.data import Log, TimeColumn, load, load_log, split, split_with_statistics
 from keras_smes.data.split import hashed_fractions

@@ -4,12 +4,12 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-import oracle
-from backends import TENSORFLOW
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from keras_smes import SMES
+from support import oracle
+from support.backends import TENSORFLOW
 
 # A new shape costs JAX a compilation. Derandomized: a run's verdict is a fact about the code.
 DRAWN = settings(

@@ -5,7 +5,8 @@ import json
 
 import keras
 import numpy as np
-from backends import TENSORFLOW, compiled, evaluate, graph_of_unknown_batch, to_numpy, to_tensors
+
+from support.backends import TENSORFLOW, compiled, evaluate, graph_of_unknown_batch, to_numpy, to_tensors
 
 # Sums are ordered differently by number of rows, eager kernels and compilers.
 TOLERANCE = 1e-6

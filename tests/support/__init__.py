@@ -1,0 +1,1 @@
+"""What tests share: an oracle, cases, backends, processes, made-up logs."""
