@@ -12,13 +12,15 @@ from keras_smes.baselines.cost import executed_multiplications, parameters
 from keras_smes.data import Interactions, Split, load
 from keras_smes.data.simulated import oracle
 from keras_smes.diagnostics import Events, RoutingProbe, has_routing
+from keras_smes.distribution import Engine
 from keras_smes.experiments.config import Experiment
+from keras_smes.experiments.user_groups import metrics_without_groups
 from keras_smes.features.encoder import preprocessor
 from keras_smes.metrics import auc, gauc, log_loss
 from keras_smes.tasks import BinaryTask
 from keras_smes.training.batches import Arrays, PackedRows, count_for_any, run_preprocessor
 from keras_smes.training.config import RunConfig
-from keras_smes.training.evaluate import evaluate_features
+from keras_smes.training.evaluate import evaluate_features, score
 from keras_smes.training.fit import Prepared, new_model, prepare
 from keras_smes.training.split_config import SplitConfig, cut
 from keras_smes.training.state import read_variables, state_variables, write_variables
@@ -104,8 +106,8 @@ class Contender:
             candidates: Rows of the request whose latency is measured; `None` measures none.
 
         Returns:
-            JSON values: `tasks` (of each, `FIGURES`), `routing` (of the test rows, and `train_` of the load
-            on the training rows), `cost` and `speed`.
+            JSON values: `tasks` (of each, `FIGURES`), `without_groups` (see `metrics_without_groups`),
+            `routing` (of the test rows, and `train_` of the load on the training rows), `cost` and `speed`.
         """
         clock, test = self.train(seed), self.rows.parts.test
         measured = evaluate_features(self.ranker, self.rows.test_features, test)
@@ -113,6 +115,7 @@ class Contender:
         routing |= load_in_training(self.ranker, self.rows.prepared.features, self.rows.prepared.counted)
         return {
             "tasks": {t: {name: own.get(name) for name in FIGURES} for t, own in measured["tasks"].items()},
+            "without_groups": self._without_groups(),
             "routing": routing,
             "cost": cost(self.ranker, routing),
             "speed": {
@@ -120,6 +123,12 @@ class Contender:
                 "latency_ms": candidates and latency_ms(self.ranker, test, candidates),
             },
         }
+
+    def _without_groups(self) -> dict[str, list[float | None]]:
+        test, to_scores = self.rows.parts.test, self.ranker.get_layer("scores")
+        logits = score(self.ranker.get_layer("core"), self.rows.test_features, Engine())
+        scores = {name: keras.ops.convert_to_numpy(score_n) for name, score_n in to_scores(logits).items()}
+        return metrics_without_groups(to_scores.tasks, scores, test.labels(), test.user_ids())
 
 
 def load_in_training(

@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_smes.experiments.config import Experiment
-from keras_smes.experiments.intervals import mean_and_spread, paired_difference
+from keras_smes.experiments.intervals import (
+    hierarchical_difference,
+    mean_and_spread,
+    paired_difference,
+    pseudo_values,
+)
 
 MEAN_AUC = "mean_auc"
 Line = Mapping[str, Any]
@@ -23,7 +29,8 @@ def summarize(experiment: Experiment, lines: Sequence[Line]) -> dict[str, Any]:
     Returns:
         JSON values: `experiment`, `split`, `environments`, `is_complete`, and `rows`, of each label: `seeds`,
         `metrics` (`mean`, `spread` over seeds and `values` of each metric, `mean_auc` over the tasks among
-        them), `difference` to the reference over the seeds that both have, `cost`, `speed` and `routing`.
+        them), `difference` to the reference over the seeds that both have, `difference_over_users` with
+        intervals over test users too, of runs that have `without_groups`, `cost`, `speed` and `routing`.
         `oracle` where rows are simulated.
     """
     by_label: dict[str, dict[int, Line]] = {label: {} for label in experiment.labels}
@@ -53,11 +60,33 @@ def metrics_of(line: Line) -> dict[str, float]:
     return {**figures, MEAN_AUC: float(np.mean(aucs))} if aucs else figures
 
 
+def by_group(line: Line, name: str) -> NDArray[np.float64] | None:
+    """Returns a metric's `pseudo_values` by group of users, `None` where a group's is not known."""
+    if name == MEAN_AUC:
+        tasks = [by_group(line, f"{task}_auc") for task, own in line["tasks"].items() if own.get("auc")]
+        known = [values_g for values_g in tasks if values_g is not None]
+        return np.mean(known, axis=0) if known and len(known) == len(tasks) else None
+    without = line.get("without_groups", {}).get(name)
+    if without is None or None in without:
+        return None
+    return pseudo_values(metrics_of(line)[name], without)
+
+
+def _over_users(
+    own: Mapping[int, Line], reference: Mapping[int, Line], name: str, seeds: Sequence[int]
+) -> dict[str, Any] | None:
+    """The difference with its interval over seeds and users, if all runs know their groups."""
+    one, other = ([by_group(lines[seed], name) for seed in seeds] for lines in (own, reference))
+    if any(values_g is None for values_g in (*one, *other)):
+        return None
+    return hierarchical_difference(np.array(one), np.array(other))._asdict()
+
+
 def _row(own: Mapping[int, Line], reference: Mapping[int, Line]) -> dict[str, Any]:
     by_seed = {seed: metrics_of(line) for seed, line in sorted(own.items())}
     others = {seed: metrics_of(line) for seed, line in reference.items() if seed in by_seed}
     names = [name for name in next(iter(by_seed.values())) if all(name in m for m in by_seed.values())]
-    metrics, differences = {}, {}
+    metrics, differences, of_users = {}, {}, {}
     for name in names:
         values = [figures[name] for figures in by_seed.values()]
         mean, spread = mean_and_spread(values)
@@ -65,10 +94,13 @@ def _row(own: Mapping[int, Line], reference: Mapping[int, Line]) -> dict[str, An
         if others and own is not reference:
             one, other = ([by[seed][name] for seed in sorted(others)] for by in (by_seed, others))
             differences[name] = paired_difference(one, other)._asdict()
+            if (over_users := _over_users(own, reference, name, sorted(others))) is not None:
+                of_users[name] = over_users
     return {
         "seeds": list(by_seed),
         "metrics": metrics,
         "difference": differences,
+        "difference_over_users": of_users,
         "cost": _means([line["cost"] for line in own.values()]),
         "speed": _medians([line["speed"] for line in own.values()]),
         "routing": _routing([line["routing"] for line in own.values()]),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_smes.experiments.summary import MEAN_AUC
+from keras_smes.experiments.user_groups import NUM_GROUPS
 
 Results = Mapping[str, Any]
 NONE = "-"
@@ -22,6 +23,7 @@ def to_markdown(results: Results) -> str:
         _how(results),
         _quality(results),
         _differences(results),
+        _differences_over_users(results),
     ]
     sections += [_cost(results), _routing(results), _gaps(results)]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -71,25 +73,31 @@ def _quality(results: Results) -> str:
 
 def _differences(results: Results) -> str:
     reference = results["experiment"]["reference"]
-    names = quality_metrics(results)
-    rows = [
-        [
-            label,
-            row["difference"][MEAN_AUC]["pairs"],
-            *(_difference(row["difference"].get(name)) for name in names),
-        ]
-        for label, row in results["rows"].items()
-        if row["difference"]
-    ]
-    if not rows:
-        return ""
-    title = f"## Difference to {reference}, x 1000"
     note = (
         f"Mean over paired seeds [its 95 % t interval, if there are several]; + is better than {reference}. "
         "A difference whose interval holds 0 is not statistically significant; of true differences of 0, one "
         "interval in twenty leaves 0 out."
     )
-    return f"{title}\n\n{note}\n\n" + _table(["", "pairs", *names], rows)
+    return _difference_table(results, "difference", f"## Difference to {reference}, x 1000\n\n{note}")
+
+
+def _differences_over_users(results: Results) -> str:
+    note = (
+        "The same differences; the intervals cover what other test users would change, too, not only other "
+        f"seeds: a jackknife over {NUM_GROUPS} groups of users, see `hierarchical_difference`."
+    )
+    title = "## The same with intervals over seeds and users, x 1000"
+    return _difference_table(results, "difference_over_users", f"{title}\n\n{note}")
+
+
+def _difference_table(results: Results, key: str, heading: str) -> str:
+    names = quality_metrics(results)
+    rows = [
+        [label, row[key][MEAN_AUC]["pairs"], *(_difference(row[key].get(name)) for name in names)]
+        for label, row in results["rows"].items()
+        if row.get(key)
+    ]
+    return f"{heading}\n\n" + _table(["", "pairs", *names], rows) if rows else ""
 
 
 def _cost(results: Results) -> str:

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("polars", reason='needs the extra "data"')
 
 from keras_smes.experiments import Experiment, summarize, to_markdown
+from keras_smes.experiments.intervals import hierarchical_difference
 
 EXPERIMENT = Experiment(
     "small", "Which?", "simulated", {"smes": {}, "mmoe": {"model": "mmoe"}}, seeds=[0, 1], reference="mmoe"
@@ -124,3 +125,27 @@ def test_markdown_shows_the_values(results):
 def test_no_oracle_no_gap():
     lines = [line(label, seed, 0.7, 0.7, oracle=False) for label in ("smes", "mmoe") for seed in (0, 1)]
     assert "oracle" not in to_markdown(summarize(EXPERIMENT, lines))
+
+
+def without_groups(line, click, like):
+    """The line with metrics without each of two groups."""
+    return {**line, "without_groups": {"click_auc": click, "like_auc": like, "like_gauc": [None, None]}}
+
+
+def test_differences_over_users_are_of_pseudo_values():
+    lines = [
+        without_groups(line("smes", 0, 0.75, 0.7), [0.74, 0.76], [0.7, 0.7]),
+        without_groups(line("mmoe", 0, 0.70, 0.6), [0.70, 0.70], [0.6, 0.6]),
+        without_groups(line("smes", 1, 0.79, 0.5), [0.79, 0.79], [0.5, 0.5]),
+        without_groups(line("mmoe", 1, 0.72, 0.6), [0.72, 0.72], [0.6, 0.6]),
+    ]
+    found = summarize(EXPERIMENT, lines)["rows"]["smes"]["difference_over_users"]
+    # Pseudo-values of seed 0 are 0.76 and 0.74 for 0.70, of seed 1 twice 0.79 for 0.72.
+    expected = hierarchical_difference([[0.76, 0.74], [0.79, 0.79]], [[0.70, 0.70], [0.72, 0.72]])
+    assert tuple(found["click_auc"].values()) == pytest.approx(tuple(expected))
+    assert found["mean_auc"]["mean"] == pytest.approx(0.03)
+    assert "like_gauc" not in found
+
+
+def test_the_table_has_intervals_over_users_where_runs_know_them(results):
+    assert "over seeds and users" not in to_markdown(results)
