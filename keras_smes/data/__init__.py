@@ -43,6 +43,7 @@ from keras_smes.data.movielens import load_movielens_100k
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.simulated import oracle, simulate
 from keras_smes.data.split import Split, split
+from keras_smes.data.split_config import SplitConfig
 from keras_smes.data.statistics import split_with_statistics, statistic_names, with_statistics
 from keras_smes.data.stored import StoredInteractions, StoredSplit
 from keras_smes.data.stored_past import split_with_past, store_past
@@ -61,6 +62,7 @@ __all__ = [
     "Label",
     "Log",
     "Split",
+    "SplitConfig",
     "SplitDates",
     "StoredInteractions",
     "StoredSplit",
@@ -113,7 +115,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Interactions]] = {
     "movielens-100k": load_movielens_100k,
     "simulated": simulate,
 }
-_NO_OPTIONS = ("name", "variant", "folder")
+_NO_OPTIONS = ("name", "variant", "folder", "split")
 _LOADERS: Mapping[str, Callable[..., Interactions]] = {
     "kuairand-pure": partial(_load_kuairand, "pure"),
     "kuairand-1k": partial(_load_kuairand, "1k"),
@@ -151,6 +153,7 @@ def load(
     folder: str | Path | None = None,
     half_life: float | None = None,
     rates: Sequence[str] | None = None,
+    split: SplitConfig | None = None,
     **options: Any,
 ) -> Interactions:
     """Reads a data set by name, or a declared log.
@@ -162,6 +165,8 @@ def load(
         half_life: Days after which a row counts half in statistics. Defaults to `None`, it always counts
             whole.
         rates: Label columns whose rates are taken in statistics. Defaults to `None`, those of binary tasks.
+        split: The `SplitConfig` in force, which a log takes as its own: by its training rows `features: auto`
+            chooses. Other data sets are cut by `cut`. Defaults to `None`, the log's own.
         **options: Handed to `load_kuairand`, `load_movielens_100k` or `simulate`.
 
     Returns:
@@ -183,5 +188,6 @@ def load(
     if folder is not None:
         raise ValueError(f"A log's files are named in its YAML, {name}. Received: folder={str(folder)!r}")
     changed: dict[str, Any] = {"half_life": half_life, "rates": taken}
+    changed["split"] = split if split is not None and split.given() else None
     declared = {key: value for key, value in changed.items() if value is not None}
     return load_log(dataclasses.replace(Log.read(name), **declared))

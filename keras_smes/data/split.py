@@ -12,6 +12,8 @@ from keras_smes.data.column_types import as_day_or_none
 from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.roles import SplitDates
 
+TEST = "__test"  # column of the rows that test, where no dates say it
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -159,13 +161,25 @@ def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split:
 def _split_by_fraction(interactions: Interactions, fraction: float) -> Split:
     if not 0 < fraction < 1:
         raise ValueError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={fraction}")
-    how = {"by": "fraction", "test_fraction": fraction}
-    if interactions.time is None:
-        tests = pl.Series(hashed_fractions(len(interactions)) < fraction)
-        return _cut(interactions, tests, {**how, "by": "hash"})
-    times = interactions.frame[interactions.time]
-    boundary = times[min(int(len(times) * (1 - fraction)), len(times) - 1)] if len(times) else None
-    return _cut(interactions, times >= boundary, how)
+    how = {"by": "hash" if interactions.time is None else "fraction", "test_fraction": fraction}
+    return _cut(interactions, rows_of_fraction(interactions.frame, interactions.time, fraction), how)
+
+
+def rows_of_fraction(frame: pl.DataFrame, time: str | None, fraction: float, seed: int = 0) -> pl.Series:
+    """Returns which rows are the last share of them by time, or by a hash of their place.
+
+    Args:
+        frame: The rows, in order of time.
+        time: Column of their time; rows of one instant stay together. `None` takes the hash.
+        fraction: The share, between 0 and 1.
+        seed: Of the hash. Defaults to `0`.
+    """
+    if time is None:
+        return pl.Series(hashed_fractions(frame.height, seed) < fraction)
+    if frame.is_empty():
+        return pl.Series([], dtype=pl.Boolean)
+    times = frame[time]
+    return times >= times[min(int(len(times) * (1 - fraction)), len(times) - 1)]
 
 
 def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -> Split:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_smes.checks import check_counts
+from keras_smes.data.split_config import SplitConfig
 from keras_smes.distribution import DistributionConfig
 from keras_smes.options import check_typed
 from keras_smes.training.config import RunConfig, merged, read_values
-from keras_smes.training.split_config import SplitConfig
 
 SPLIT = tuple(field.name for field in dataclasses.fields(SplitConfig))
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras_smes.baselines.cost import executed_multiplications, parameters
 from keras_smes.data import Interactions, Split, load
 from keras_smes.data.simulated import oracle
+from keras_smes.data.split_config import SplitConfig, cut
 from keras_smes.diagnostics import Events, RoutingProbe, has_routing
 from keras_smes.distribution import Engine
 from keras_smes.experiments.config import Experiment
@@ -22,7 +23,6 @@ from keras_smes.training.batches import Arrays, PackedRows, count_for_any, run_p
 from keras_smes.training.config import RunConfig
 from keras_smes.training.evaluate import evaluate_features, score
 from keras_smes.training.fit import Prepared, new_model, prepare
-from keras_smes.training.split_config import SplitConfig, cut
 from keras_smes.training.state import read_variables, state_variables, write_variables
 from keras_smes.training.trainer import StepPlan, Trainer
 
@@ -50,8 +50,8 @@ class Rows(NamedTuple):
 
 def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
     """Reads, cuts and preprocesses the rows of an experiment."""
-    rows = load(experiment.data, data_dir, **experiment.data_options)
-    parts = cut(rows, SplitConfig(**experiment.split))
+    split = SplitConfig(**experiment.split)
+    parts = cut(load(experiment.data, data_dir, split=split, **experiment.data_options), split)
     prepared = prepare(parts.train)
     test_features = run_preprocessor(preprocessor(prepared.schema), parts.test.columns())
     return Rows(parts, prepared, PackedRows(prepared.parts), test_features)

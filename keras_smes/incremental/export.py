@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_smes.data import Interactions, load
+from keras_smes.data.split_config import cut
 from keras_smes.export import export_run
 from keras_smes.export.publish import versions
 from keras_smes.incremental.gate import QualityGate, Verdict, figures_of_newest
 from keras_smes.training.run_folder import load_config, load_metrics
-from keras_smes.training.split_config import cut
 
 CARD = Path("assets.extra") / "model_card.json"
 
@@ -67,7 +67,7 @@ def judge_run(
     previous = None
     if gate.within is not None:
         config = load_config(run)
-        parts = cut(load(config.data, data_dir, **config.data_options), config.split)
+        parts = cut(load(config.data, data_dir, split=config.split, **config.data_options), config.split)
         previous = figures_of_newest(model_folder, parts.test)
     return gate.judge(load_metrics(run)["tasks"], previous)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_smes.data import Interactions, Split, load, split, with_histories, with_statistics
+from keras_smes.data.split_config import SplitConfig
 from keras_smes.distribution.choose import engine_name
 from keras_smes.incremental.export import export_if_good
 from keras_smes.incremental.gate import QualityGate
@@ -26,7 +27,6 @@ from keras_smes.training.config import RunConfig, differing_keys
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.run_folder import METRICS, load_config, load_run, write_json
 from keras_smes.training.runs import RunOptions, RunRows, train_rows
-from keras_smes.training.split_config import SplitConfig
 
 DAY = "day.json"
 

@@ -9,6 +9,7 @@ from typing import Any
 from keras_smes.baselines import model_options
 from keras_smes.data import Interactions, Split, date_range, load
 from keras_smes.data.split import describe_part
+from keras_smes.data.split_config import cut, of_every_day
 from keras_smes.distribution import build_engine
 from keras_smes.incremental.tasks import weigh_tasks
 from keras_smes.incremental.warm_start import WarmStart
@@ -16,7 +17,6 @@ from keras_smes.tasks import BinaryTask
 from keras_smes.training.config import RunConfig, merged
 from keras_smes.training.run_folder import load_config
 from keras_smes.training.runs import RunOptions, RunRows, hold_out, train_rows
-from keras_smes.training.split_config import cut, of_every_day
 
 
 def continue_run(
@@ -54,7 +54,8 @@ def continue_run(
     config = RunConfig.from_dict(successor_values(load_config(run), changes or {}))
     engine = build_engine(config.distribution)  # first of all: workers meet before TensorFlow runs anything
     start = WarmStart.read(run)
-    config, interactions = grown(config, start, load(config.data, data_dir, **config.data_options))
+    loaded = load(config.data, data_dir, split=config.split, **config.data_options)
+    config, interactions = grown(config, start, loaded)
     if not config.split.given():
         config = dataclasses.replace(config, split=of_every_day(interactions))
     parts = cut(interactions, config.split)

@@ -7,6 +7,7 @@ takes it through its epochs; `choice` compares these; `state`, `checkpoints` and
 training goes on from; `diagnosis` says what was not finite.
 """
 
+from keras_smes.data import SplitConfig
 from keras_smes.training.choice import EarlyStopping, MetricOfTask
 from keras_smes.training.config import (
     EncoderConfig,
@@ -23,7 +24,6 @@ from keras_smes.training.run_folder import load_run
 from keras_smes.training.runs import RunOptions, evaluate_run, train_run
 from keras_smes.training.scoring import score_run
 from keras_smes.training.session import Session
-from keras_smes.training.split_config import SplitConfig
 
 __all__ = [
     "EarlyStopping",

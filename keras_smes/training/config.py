@@ -14,11 +14,10 @@ import keras
 from keras_smes.baselines import build_experts, model_options
 from keras_smes.baselines.registry import model_layer
 from keras_smes.checks import check_count, check_counts, check_weight
-from keras_smes.data import check_data_options
+from keras_smes.data import SplitConfig, check_data_options
 from keras_smes.distribution import DistributionConfig
 from keras_smes.options import check_options, check_typed
 from keras_smes.training.choice import EarlyStopping, MetricOfTask
-from keras_smes.training.split_config import SplitConfig
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "sgd")
@@ -196,6 +195,11 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_count("seed", self.seed, minimum=0)
+        if self.split.test_files:
+            raise ValueError(
+                "`split.test_files` must stand in the YAML of a log, whose folder they start from. "
+                f"Received: split.test_files={self.split.test_files}"
+            )
         object.__setattr__(self, "tower_units", check_counts("tower_units", self.tower_units))
         known = model_options(self.model)
         if unknown := sorted(set(self.experts) - set(known)):

@@ -12,11 +12,11 @@ from keras_smes.data import Interactions, KeyGroup, Log, date_range, load, with_
 from keras_smes.data.cache import fingerprints
 from keras_smes.data.log import load_to_score
 from keras_smes.data.log.files import list_files
+from keras_smes.data.split_config import cut_plain
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.training.config import RunConfig
 from keras_smes.training.run_folder import load_config, load_schema
 from keras_smes.training.session import fingerprint
-from keras_smes.training.split_config import cut_plain
 
 PLACE = "row"  # the key of rows that have no other
 _SCORED = "__scored"
@@ -112,7 +112,7 @@ def _files_of(data: str) -> dict[str, Any]:
     log = Log.read(data)
     declared = [
         *log.files,
-        *log.split.get("test_files", ()),
+        *log.split.test_files,
         *(f for table in log.tables for f in table.files),
     ]
     paths = [Path(data), *list_files(declared, log.folder)]

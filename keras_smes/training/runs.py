@@ -14,6 +14,7 @@ import numpy as np
 from keras_smes.baselines.cost import executed_multiplications
 from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, date_range, load, split_with_statistics
+from keras_smes.data.split_config import SplitConfig, cut, cut_plain
 from keras_smes.distribution import Engine, build_engine
 from keras_smes.features.schema import Counts, FeatureSchema
 from keras_smes.files import clear_partial, whole_set
@@ -41,7 +42,6 @@ from keras_smes.training.run_folder import (
     write_rows,
 )
 from keras_smes.training.session import Session
-from keras_smes.training.split_config import SplitConfig, cut, cut_plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def train_run(
             named, or of other rows.
         NonFiniteError: A loss or gradient is not finite. The checkpoints stay.
     """
-    interactions = load(config.data, data_dir, **config.data_options)
+    interactions = load(config.data, data_dir, split=config.split, **config.data_options)
     parts = cut(interactions, config.split)
     train, validation = hold_out(config, interactions, parts)
     return train_rows(config, RunRows(train, validation, parts.test, parts.description), out, options)
@@ -324,6 +324,8 @@ def evaluate_run(
     """
     ranker, config = load_run(run)
     dates = config.split if (first, last) == (None, None) else SplitConfig(None, first, last)
-    parts = cut(load(config.data, data_dir, **config.data_options), dates)
-    unusual = {"test": unusual_values(load_schema(run), parts.test)}
-    return {"split": dict(parts.description), "unusual": unusual, **evaluate(ranker, parts.test)}
+    parts = cut(load(config.data, data_dir, split=config.split, **config.data_options), dates)
+    schema = load_schema(run)  # `features: auto` may choose others by rows that came later
+    test = dataclasses.replace(parts.test, schema=schema)
+    unusual = {"test": unusual_values(schema, test)}
+    return {"split": dict(parts.description), "unusual": unusual, **evaluate(ranker, test)}

@@ -4,14 +4,16 @@ import dataclasses
 import datetime
 import json
 
+import polars as pl
 import pytest
 from support.made_up_log import DAYS, write_feed
 
 from keras_smes.cli import main
 from keras_smes.data import load
+from keras_smes.data.split import hashed_fractions
+from keras_smes.data.split_config import cut, cut_plain
 from keras_smes.training import RunConfig, SplitConfig, evaluate_run
-from keras_smes.training.run_folder import load_config
-from keras_smes.training.split_config import cut, cut_plain
+from keras_smes.training.run_folder import load_config, load_schema
 
 pytestmark = pytest.mark.tensorflow
 SMALL = {
@@ -63,6 +65,8 @@ def test_days_are_whole_on_either_side(rows, stated, train, test):
         ({"test_from": "May"}, "`test_from` must be a date such as .* Received: test_from='May'"),
         ({"train_until": 20261102}, "`train_until` must be a datetime.date. Received: train_until=20261102"),
         ({"test_until": "2026-11-02"}, "one way.*Received: test_until=2026-11-02"),
+        ({"test_days": 2, "by": "hash"}, "one way.*test_days=2, by=hash"),
+        ({"test_files": ("a",), "seed": 1}, "one way.*seed=1, test_files="),
         ({"test_days": 2, "train_until": "2026-11-02"}, "one way.*train_until=2026-11-02, test_days=2"),
         ({"test_fraction": 0.2, "test_until": "2026-11-02"}, "one way.*test_fraction=0.2"),
         ({"test_days": 0}, "`test_days` must be an integer of at least 1. Received: test_days=0"),
@@ -99,6 +103,40 @@ def test_rows_without_days_take_a_fraction_and_no_dates(rows):
     assert cut(without, SplitConfig(test_fraction=0.3)).description["by"] == "hash"
     with pytest.raises(ValueError, match=r"rows with a day. Received: test_days=2, feed without `date`"):
         cut(without, SplitConfig(test_days=2))
+
+
+def test_a_hash_cuts_rows_that_have_days_too(rows):
+    parts = cut_plain(rows, SplitConfig(test_fraction=0.3, by="hash", seed=5))
+    tests = hashed_fractions(len(rows), 5) < 0.3
+    assert len(parts.test) == tests.sum()
+    assert parts.train.frame["ts"].to_list() == rows.frame["ts"].filter(~pl.Series(tests)).to_list()
+
+
+def test_auto_features_are_of_the_rows_that_the_split_in_force_trains_on(tmp_path):
+    """`late` is constant until the 3rd: no feature for those who train until then, one for the others."""
+    days = [day for day in range(1, 7) for _ in range(4)]
+    frame = pl.DataFrame({"day": [f"2026-11-0{day}" for day in days], "click": [0, 1, 1, 0] * 6})
+    frame = frame.with_columns(
+        late=pl.Series(["x" if day <= 3 else f"v{day}" for day in days]), n=pl.Series(range(24))
+    )
+    frame.write_csv(tmp_path / "rows.csv")
+    path = tmp_path / "log.yaml"
+    path.write_text("files: rows.csv\ndate: day\ntasks: [click]\nsplit: {test_days: 3}\n")
+    assert load(str(path)).schema.names == ["n"]
+    assert load(str(path), split=SplitConfig(test_days=1)).schema.names == ["late", "n"]
+    assert load(str(path), split=SplitConfig()).schema.names == ["n"]
+    config = {"data": str(path), "split": {"test_days": 1}, **SMALL}
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    given = {"--data": path, "--config": tmp_path / "run.json", "--out": tmp_path / "run"}
+    assert main(["train", *(str(part) for pair in given.items() for part in pair)]) == 0
+    assert load_schema(tmp_path / "run").names == ["late", "n"]
+    evaluated = evaluate_run(tmp_path / "run", first=datetime.date(2026, 11, 4))
+    assert evaluated["split"]["test"]["rows"] == 12
+
+
+def test_files_of_test_rows_stand_in_a_log():
+    with pytest.raises(ValueError, match=r"`split.test_files` must stand in the YAML of a log.*a.csv"):
+        RunConfig("simulated", split=SplitConfig(test_files=("a.csv",)))
 
 
 def test_it_is_kept_as_json_and_read_again():

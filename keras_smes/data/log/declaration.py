@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_smes.checks import check_count, check_number, check_positive
-from keras_smes.data.column_types import as_day_or_none, check_time_zone
+from keras_smes.data.column_types import check_time_zone
 from keras_smes.data.log.located import Document
 from keras_smes.data.roles import History, KeyGroup
+from keras_smes.data.split_config import SplitConfig
 from keras_smes.features.config import feature_from_config
 from keras_smes.features.feature import Feature
 from keras_smes.tasks import BinaryTask, Task, as_tasks
@@ -16,8 +17,6 @@ from keras_smes.tasks.config import task_from_config
 
 AUTO = "auto"
 UNITS = {"s": 1000, "ms": 1, "us": 0.001}
-DAYS = ("train_until", "test_from", "test_until")
-SPLIT_KEYS = (*DAYS, "test_days", "test_fraction", "by", "seed", "test_files")
 LABEL_KEYS = ("positive", "at_least", "scale")
 
 
@@ -109,9 +108,8 @@ class Log:
         histories: `History`s. Defaults to `()`.
         half_life: Days after which a row counts half in statistics. Defaults to `None`.
         rates: Label columns whose rates are taken. Defaults to `None`, those of binary tasks.
-        split: Of `train_until`, `test_from`, `test_until` (dates), `test_days` (the last days),
-            `test_fraction` with `by: time` or `by: hash` and `seed`, `test_files` (paths). Defaults to none:
-            the last fifth of the rows by time, in whole days.
+        split: A `SplitConfig`, or its values. Defaults to none of them: the last fifth of the rows by time,
+            in whole days.
         memory: Bytes that the rows may take in memory; more are rejected. Defaults to `None`, any.
 
     Example:
@@ -140,11 +138,13 @@ class Log:
     histories: tuple[History, ...] = ()
     half_life: float | None = None
     rates: tuple[str, ...] | None = None
-    split: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     memory: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
+        if isinstance(self.split, Mapping):
+            object.__setattr__(self, "split", SplitConfig(**self.split))
         check_time_zone("time_zone", self.time_zone)
         if self.half_life is not None:
             check_positive("half_life", self.half_life)
@@ -272,35 +272,9 @@ def _time(value: Any) -> TimeColumn:
     return made
 
 
-def _split(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not set(value) <= set(SPLIT_KEYS):
-        raise ValueError(f"must be a mapping of {list(SPLIT_KEYS)}. Received: {value!r}")
-    split = dict(value)
-    ways = [way for way in (("train_until", "test_from"), ("test_days",), ("test_fraction",), ("test_files",))
-            if set(way) & set(split)]  # fmt: skip
-    if len(ways) != 1:
-        raise ValueError(
-            "must cut in one way: by `train_until` and `test_from`, `test_days`, `test_fraction` or "
-            f"`test_files`. Received: {split}"
-        )
-    if "test_until" in split and ways[0][0] not in ("train_until", "test_days"):
-        raise ValueError(
-            f"`test_until` goes with `train_until`, `test_from` or `test_days`. Received: {split}"
-        )
-    for key in DAYS:
-        if key in split:
-            split[key] = as_day_or_none(key, split[key])
-    if "test_days" in split:
-        check_count("test_days", split["test_days"])
-    if "test_fraction" in split and not 0 < check_number("test_fraction", split["test_fraction"]) < 1:
-        raise ValueError(f"`test_fraction` must be between 0 and 1. Received: {split['test_fraction']}")
-    if split.get("by", "time") not in ("time", "hash"):
-        raise ValueError(f"`by` must be 'time' or 'hash'. Received: by={split['by']!r}")
-    if "seed" in split:
-        check_count("seed", split["seed"], minimum=0)
-    if "test_files" in split:
-        split["test_files"] = _texts(split["test_files"])
-    return split
+def _split(value: Any) -> SplitConfig:
+    split: SplitConfig = _made(SplitConfig)(value)
+    return dataclasses.replace(split, test_files=_texts(split.test_files or []))
 
 
 def _memory(value: Any) -> int:

@@ -15,11 +15,12 @@ from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
 from keras_smes.data.log.files import FILE, days_of_digits, list_files, read_files
 from keras_smes.data.log.labels import with_labels, with_labels_if_known
 from keras_smes.data.roles import SplitDates
-from keras_smes.data.split import complete_dates, hashed_fractions, last_days, last_training_day
+from keras_smes.data.split import TEST, complete_dates, rows_of_fraction
+from keras_smes.data.split_config import DATES, SplitConfig
 from keras_smes.data.tables import drop_duplicates
 from keras_smes.features.schema import FeatureSchema
 
-TIME, DATE, TEST = "__time", "__date", "__test"
+TIME, DATE = "__time", "__date"
 USUAL_FRACTION = 0.2
 
 
@@ -109,7 +110,7 @@ def _interactions(
 
 def _read_rows(log: Log) -> tuple[pl.DataFrame, dict[str, int]]:
     files = list_files(log.files, log.folder)
-    test_files = list_files(log.split.get("test_files", ()), log.folder)
+    test_files = list_files(log.split.test_files, log.folder)
     frame = read_files([*files, *test_files])
     if test_files:
         frame = frame.with_columns((pl.col(FILE) >= len(files)).alias(TEST))
@@ -215,29 +216,22 @@ def _check_columns(frame: pl.DataFrame, log: Log) -> None:
 
 def _with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates | None]:
     """Returns rows with `TEST` where a column says which test, and the dates where these do."""
-    split = log.split
     if TEST in frame.columns:
         return frame, None
-    fraction = split.get("test_fraction", USUAL_FRACTION)
-    days = frame[DATE].unique().sort() if DATE in frame.columns else None
-    if split.get("by") == "hash" or days is None:
-        if {"test_days", "train_until", "test_from"} & set(split):
-            raise ValueError(f"A split by days needs `time` or `date`. Received: split={dict(split)}")
-        tests = pl.Series(TEST, hashed_fractions(frame.height, split.get("seed", 0)) < fraction)
-        return frame.with_columns(tests), None
-    if {"train_until", "test_from"} & set(split):
-        return frame, complete_dates(*(split.get(key) for key in ("train_until", "test_from", "test_until")))
-    if "test_days" in split:
-        return frame, last_days(frame[DATE], split["test_days"], split.get("test_until"))
-    if len(days) == 1:  # within the only day, by time
-        boundary = frame[TIME][min(int(frame.height * (1 - fraction)), frame.height - 1)]
-        return frame.with_columns((pl.col(TIME) >= boundary).alias(TEST)), None
-    return frame, complete_dates(last_training_day(frame[DATE], fraction), None, None)
+    split = log.split if log.split.given() else SplitConfig(test_fraction=USUAL_FRACTION)
+    arguments = split.resolve(frame[DATE] if DATE in frame.columns else None, log.name)
+    if "test_fraction" not in arguments:
+        return frame, complete_dates(*(arguments.get(key) for key in DATES))
+    time = TIME if TIME in frame.columns and split.by != "hash" else None
+    tests = rows_of_fraction(frame, time, arguments["test_fraction"], split.seed or 0)
+    return frame.with_columns(tests.alias(TEST)), None
 
 
 def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureSchema:
     if not isinstance(log.features, str):
         return FeatureSchema(log.features)
+    if dates is not None:
+        log.split.check(frame[DATE], log.name)
     train = frame.filter(pl.col(DATE) <= dates.train_until if dates else ~pl.col(TEST))
     taken = {*log.roles(), *(label.task for label in log.labels)}
     columns = [name for name in frame.columns if name not in taken and not name.startswith("__")]

@@ -1,0 +1,199 @@
+"""Where the rows of a run are cut: stated in its configuration, and applied in one place."""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from keras_smes.checks import check_count, check_weight
+from keras_smes.data.column_types import as_day
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.split import (
+    TEST,
+    Split,
+    complete_dates,
+    last_days,
+    last_training_day,
+    rows_of_fraction,
+    split,
+)
+from keras_smes.data.statistics import split_with_statistics
+
+DATES = ("train_until", "test_from", "test_until")
+WAYS = (DATES[:2], ("test_days",), ("test_fraction",), ("test_files",))
+Day = datetime.date | str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig:
+    """Which rows are trained on and which test: by dates, the last days, a share, or files of their own.
+
+    Args:
+        train_until: Last date of the training rows; text such as `"2026-11-12"` becomes a date. Defaults to
+            `None`, the day before `test_from`.
+        test_from: First date of the test rows. Defaults to `None`, the day after `train_until`.
+        test_until: Last date of the test rows. Defaults to `None`, the last one present.
+        test_days: In place of `train_until` and `test_from`: the last so many days, up to `test_until`.
+            Defaults to `None`.
+        test_fraction: In place of dates and days: the share of the rows that test, in whole days where rows
+            have more than one. Defaults to `None`.
+        by: With `test_fraction`: `"time"`, the last rows, or `"hash"`, rows by a hash of their place, which
+            rows without time have in any case. Defaults to `None`, `"time"`.
+        seed: Of the hash. Defaults to `None`, `0`.
+        test_files: In a `Log`: files of the test rows, as its `files`. Defaults to `()`.
+
+    With none of them the data set's own split counts.
+
+    Raises:
+        ValueError: A value is none of its kind, or the values cut in no way, or in more than one.
+
+    Example:
+
+    >>> SplitConfig(test_from="2026-11-13").given()
+    {'test_from': datetime.date(2026, 11, 13)}
+    """
+
+    train_until: Day = None
+    test_from: Day = None
+    test_until: Day = None
+    test_days: int | None = None
+    test_fraction: float | None = None
+    by: str | None = None
+    seed: int | None = None
+    test_files: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in DATES:
+            object.__setattr__(self, name, _date(name, getattr(self, name)))
+        object.__setattr__(self, "test_files", tuple(self.test_files))
+        if self.test_days is not None:
+            check_count("test_days", self.test_days)
+        if self.test_fraction is not None and not 0 < check_weight("test_fraction", self.test_fraction) < 1:
+            raise ValueError(
+                f"`test_fraction` must be between 0 and 1. Received: test_fraction={self.test_fraction}"
+            )
+        if self.by not in (None, "time", "hash"):
+            raise ValueError(f"`by` must be 'time' or 'hash'. Received: by={self.by!r}")
+        if self.seed is not None:
+            check_count("seed", self.seed, minimum=0)
+        self._check_one_way()
+
+    def _check_one_way(self) -> None:
+        given = self.given()
+        ways = [way for way in WAYS if set(way) & set(given)]
+        is_dated = ways in ([WAYS[0]], [WAYS[1]])
+        is_share = ways == [WAYS[2]]
+        wrong = ("test_until" in given and not is_dated) or ({"by", "seed"} & set(given) and not is_share)
+        if given and (len(ways) != 1 or wrong):
+            raise ValueError(
+                "`split` must cut in one way: by `train_until` and `test_from`, or `test_days`, each with "
+                "`test_until` if need be, by `test_fraction`, with `by` and `seed` if need be, or by "
+                f"`test_files`. Received: {self._stated()}"
+            )
+        if ways == [WAYS[0]]:
+            complete_dates(*(given.get(name) for name in DATES))
+
+    def given(self) -> dict[str, Any]:
+        """Returns what is stated, by name."""
+        return {name: value for name, value in vars(self).items() if value not in (None, ())}
+
+    def _stated(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.given().items())
+
+    def resolve(self, days: pl.Series | None, name: str) -> dict[str, Any]:
+        """Returns the arguments of `split` and `split_with_statistics` that cut rows of these days.
+
+        Args:
+            days: The day of each row, `None` for rows without.
+            name: Name of the rows, for messages.
+
+        Raises:
+            ValueError: Days are stated, and the rows have none.
+        """
+        given = self.given()
+        if not given or (self.test_fraction is not None and days is None):
+            return given
+        if days is None:
+            raise ValueError(
+                "A split by days needs `time` or `date`, rows with a day. "
+                f"Received: {self._stated()}, {name} without `date`"
+            )
+        if self.test_days is not None:
+            return vars(last_days(days, self.test_days, given.get("test_until")))
+        if self.test_fraction is not None:
+            is_cut = self.by == "hash" or days.n_unique() < 2
+            return given if is_cut else {"train_until": last_training_day(days, self.test_fraction)}
+        return {key: value for key, value in given.items() if key in DATES}
+
+    def check(self, days: pl.Series, name: str) -> None:
+        """Rejects days of which none is left to train or to test on.
+
+        Args:
+            days: As for `resolve`.
+            name: As for `resolve`.
+
+        Raises:
+            ValueError: Names what was stated.
+        """
+        arguments = self.resolve(days, name)
+        if not set(DATES) & set(arguments):
+            return
+        dates = complete_dates(*(arguments.get(key) for key in DATES))
+        train, test = days <= dates.train_until, days >= dates.test_from
+        if dates.test_until is not None:
+            test &= days <= dates.test_until
+        for part, found in (("train", train), ("test", test)):
+            if not found.any():
+                raise ValueError(
+                    f"`split` must leave rows to {part} on. Received: {self._stated()}, {name} with rows "
+                    f"dated {days.min()!s} to {days.max()!s}"
+                )
+
+
+def cut(rows: Interactions, config: SplitConfig) -> Split:
+    """Cuts rows as a configuration says, with the statistics and histories of `split_with_statistics`."""
+    rows, arguments = _resolved(rows, config)
+    return split_with_statistics(rows, **arguments)
+
+
+def cut_plain(rows: Interactions, config: SplitConfig) -> Split:
+    """As `cut`, without statistics and histories."""
+    rows, arguments = _resolved(rows, config)
+    return split(rows, **arguments)
+
+
+def _resolved(rows: Interactions, config: SplitConfig) -> tuple[Interactions, dict[str, Any]]:
+    """The rows, and the arguments of `split`: none where a column says which rows test."""
+    if config.by == "hash" or (config.seed is not None and rows.time is None):
+        tests = rows_of_fraction(rows.frame, None, config.test_fraction or 0.0, config.seed or 0)
+        frame = rows.frame.with_columns(tests.alias(TEST))
+        return dataclasses.replace(rows, frame=frame, split_dates=None, test_column=TEST), {}
+    days = None if rows.date is None else rows.frame[rows.date]
+    if days is not None:
+        config.check(days, rows.name)
+    arguments = config.resolve(days, rows.name)
+    return rows, {key: value for key, value in arguments.items() if key in (*DATES, "test_fraction")}
+
+
+def of_every_day(rows: Interactions) -> SplitConfig:
+    """Returns the split whose test rows are those of the last day present, all earlier days being trained on.
+
+    Rows without days, or of a single one, have their data set's own.
+    """
+    days = [] if rows.date is None else rows.frame[rows.date].unique().sort().to_list()
+    if len(days) < 2:
+        return SplitConfig()
+    return SplitConfig(days[-1] - datetime.timedelta(days=1), days[-1], days[-1])
+
+
+def _date(name: str, value: Any) -> datetime.date | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(
+                f"`{name}` must be a date such as 2022-05-04. Received: {name}={value!r}"
+            ) from None
+    return None if value is None else as_day(name, value)
