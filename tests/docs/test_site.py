@@ -27,7 +27,7 @@ def page(site, name):
 
 
 def test_formulas_lead_to_the_functions_that_compute_them(site):
-    paper = page(site, "concepts/paper.html")
+    specification = page(site, "concepts/specification.html")
     for name in (
         "joint_score",
         "shared_subset",
@@ -37,7 +37,7 @@ def test_formulas_lead_to_the_functions_that_compute_them(site):
         "union_bound",
     ):
         anchor = f"keras_smes.routing.{name}"
-        assert f'href="../reference/routing.html#{anchor}"' in paper
+        assert f'href="../reference/routing.html#{anchor}"' in specification
         assert f'id="{anchor}"' in page(site, "reference/routing.html")
 
 

@@ -1,4 +1,4 @@
-"""The whole layer: the oracle, the invariants of SPEC.md, its three reductions, gradients, Keras."""
+"""The whole layer against the oracle: invariants, three special cases, gradients, Keras."""
 
 import keras
 import numpy as np

@@ -71,7 +71,7 @@ def assert_same(health, expected):
 
 
 def by_loops(p_bte, chosen_bte, union_be):
-    """SPEC.md's measures with sets and loops, apart from the vectorised ones."""
+    """The specification's measures with sets and loops, apart from the vectorised ones."""
     rows, num_tasks, num_experts = p_bte.shape
     sets = [[set(np.flatnonzero(chosen_bte[b, t])) for t in range(num_tasks)] for b in range(rows)]
     executed = [set(np.flatnonzero(union_be[b])) for b in range(rows)]

@@ -1,4 +1,4 @@
-"""SPEC.md in NumPy float64, with loops over instances `b`, tasks `t` and experts `e`.
+"""The specification in NumPy float64, with loops over instances `b`, tasks `t` and experts `e`.
 
 Written from the specification and not from the library, which it is there to check. It is slow, and
 it shares no code, no approach and no precision with what it checks.
