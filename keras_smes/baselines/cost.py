@@ -25,7 +25,7 @@ def executed_multiplications(layer: keras.layers.Layer, union_mean: float | None
     """Counts the multiplications that a layer of experts executes for one instance.
 
     ```
-    SMES and kin:  D T E + T E         routers, joint score
+    SMES and kin:  D T E + T E         routers, joint score; with a rank r, D r + r T E + T E
                    + |U| * sum of in * out of an expert's layers
                    + T |U| out         mixtures
     others:        every kernel once, and the mixtures
@@ -118,7 +118,7 @@ def match_multiplications(
 
 
 def _sparse(smes: SMES, union_mean: float | None) -> float:
-    width, num_tasks, num_experts = smes.router.kernel.shape
+    _, num_tasks, num_experts = smes.router.kernel.shape
     privates = smes.gate.private_of_tasks({"logits": (None, num_tasks, num_experts)})
     least = smes.router.num_shared + max(privates)
     most = union_bound(num_experts, smes.router.num_shared, privates)
@@ -128,7 +128,8 @@ def _sparse(smes: SMES, union_mean: float | None) -> float:
             f"`union_mean` must be in [{least}, {most}], what an instance can execute. "
             f"Received: union_mean={union_mean}"
         )
-    routers = (width + 1) * num_tasks * num_experts
+    kernels = [kernel for kernel in (smes.router.projection, smes.router.kernel) if kernel is not None]
+    routers = sum(math.prod(kernel.shape) for kernel in kernels) + num_tasks * num_experts
     expert = sum(kernel.shape[1] * kernel.shape[2] for kernel in smes.experts.kernels)
     return routers + union_mean * (expert + num_tasks * smes.experts.units[-1])
 

@@ -30,18 +30,17 @@ def to_markdown(results: Results) -> str:
 
 
 def quality_metrics(results: Results) -> list[str]:
-    """Returns the metrics of the table: the mean AUC, then AUC and GAUC of each task."""
+    """Returns the metrics of the table: the mean AUC, then each task's AUC and, of rows with users, GAUC."""
     known = next(iter(results["rows"].values()))["metrics"]
     tasks = [name.removesuffix("_auc") for name in known if name.endswith("_auc") and name != MEAN_AUC]
-    return [MEAN_AUC, *(f"{task}_{name}" for task in tasks for name in ("auc", "gauc"))]
+    names = (f"{task}_{name}" for task in tasks for name in ("auc", "gauc"))
+    is_known = {name for row in results["rows"].values() for name in row["metrics"]}
+    return [MEAN_AUC, *(name for name in names if name in is_known)]
 
 
 def _how(results: Results) -> str:
     split, seeds = results["split"], results["experiment"]["seeds"]
-    parts = [
-        f"{name}: {split[name]['rows']:,} rows of {split[name]['first_date']} to {split[name]['last_date']}"
-        for name in ("train", "test")
-    ]
+    parts = [f"{name}: {_described(split[name])}" for name in ("train", "test")]
     env = results["environments"][-1]
     sources = ", ".join(dict.fromkeys(str(env["commit"]) for env in results["environments"]))
     packages = ", ".join(f"{name} {version}" for name, version in env["packages"].items())
@@ -56,6 +55,11 @@ def _how(results: Results) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _described(part: Mapping[str, Any]) -> str:
+    rows = f"{part['rows']:,} rows"
+    return f"{rows} of {part['first_date']} to {part['last_date']}" if "first_date" in part else rows
+
+
 def _quality(results: Results) -> str:
     names = quality_metrics(results)
     rows = []
@@ -64,11 +68,14 @@ def _quality(results: Results) -> str:
             [label, len(row["seeds"]), *(_mean_and_spread(row["metrics"].get(name)) for name in names)]
         )
     if "oracle" in results:
-        tasks = results["oracle"]
-        aucs = [own["auc"] for own in tasks.values()]
-        values = [sum(aucs) / len(aucs)] + [own[name] for own in tasks.values() for name in ("auc", "gauc")]
-        rows.append(["(oracle)", NONE, *(f"{value:.4f}" for value in values)])
+        rows.append(["(oracle)", NONE, *_of_oracle(results["oracle"], names)])
     return "## Quality\n\nMean ± standard deviation over seeds.\n\n" + _table(["", "seeds", *names], rows)
+
+
+def _of_oracle(tasks: Results, names: Sequence[str]) -> list[str]:
+    known = {f"{task}_{name}": value for task, own in tasks.items() for name, value in own.items()}
+    known[MEAN_AUC] = sum(own["auc"] for own in tasks.values()) / len(tasks)
+    return [f"{known[name]:.4f}" if name in known else NONE for name in names]
 
 
 def _differences(results: Results) -> str:

@@ -45,9 +45,14 @@ def mixture_sources(
     copies_e = expert_sources(before, after)
     if same_tasks and after == before:
         return {}
+    if new.router.rank is not None and after > before:
+        raise ValueError(
+            "Experts can be added where routers have no `router_rank`: only there a new expert can be kept "
+            f"below all others. Received: num_experts={after}, before={before}, router_rank={new.router.rank}"
+        )
     of_weight: dict[int, Sources] = {id(new.router.kernel): {1: tasks_t, 2: router_sources(before, after)}}
     of_weight |= {id(weight): {0: copies_e} for weight in (*new.experts.kernels, *new.experts.biases)}
-    return {f"{NAME}/{n}": of_weight[id(weight)] for n, weight in enumerate(new.weights)}
+    return {f"{NAME}/{n}": of_weight.get(id(weight), {}) for n, weight in enumerate(new.weights)}
 
 
 def finish_mixture(layer: Any, before: int, is_new: np.ndarray, h_bd: np.ndarray, seed: int) -> None:

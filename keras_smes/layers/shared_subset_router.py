@@ -39,6 +39,9 @@ class SharedSubsetRouter(keras.layers.Layer):
     S(b) = TopK_e(s[b,:], K_s)
     ```
 
+    With a `rank` the routers of all tasks share a projection of h, and cost `D r + r T E` multiplications
+    in place of `D T E`: `z[b,t,:] = (h[b,:] @ projection) @ kernel[:,t,:]`.
+
     Routers compute in float32 under any dtype policy, because rounded scores tie and pick other
     experts. Ties go to the lower expert index. (Both are our choice; the paper is silent.)
 
@@ -51,6 +54,8 @@ class SharedSubsetRouter(keras.layers.Layer):
         kernel_initializer: Initializer of each task's `[D, E]` router. Defaults to
             `"glorot_uniform"`.
         kernel_regularizer: Regularizer of the routers. Defaults to `None`.
+        rank: Integer r, width of the projection that the routers share; our extension. Defaults to `None`,
+            there is none.
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
@@ -71,6 +76,10 @@ class SharedSubsetRouter(keras.layers.Layer):
     >>> h = keras.Input((16,))
     >>> routing = SharedSubsetRouter(num_tasks=3, num_experts=8, num_shared=2)(h)
 
+    Attributes:
+        kernel: `[D, T, E]`, or `[r, T, E]` with a rank.
+        projection: `[D, r]`, or `None` without a rank.
+
     References:
         - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
     """
@@ -83,6 +92,7 @@ class SharedSubsetRouter(keras.layers.Layer):
         task_weights: Sequence[float] | None = None,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
+        rank: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
@@ -99,13 +109,25 @@ class SharedSubsetRouter(keras.layers.Layer):
         self.task_weights = None if task_weights is None else list(task_weights)
         self.kernel_initializer = clone(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.rank = None if rank is None else check_count("rank", rank)
+        self.projection: Any = None
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         check_rank("inputs", input_shape, "[batch, width]")
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(input_shape[-1], self.num_tasks, self.num_experts),
-            initializer=self._initial_kernel,
+        width = input_shape[-1]
+        if self.rank is not None:
+            self.projection = self._add_router(
+                "projection", (width, self.rank), clone(self.kernel_initializer)
+            )
+            width = self.rank
+        shape = (width, self.num_tasks, self.num_experts)
+        self.kernel = self._add_router("kernel", shape, self._initial_kernel)
+
+    def _add_router(self, name: str, shape: Sequence[int | None], initializer: Any) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
             regularizer=self.kernel_regularizer and InFloatx(self.kernel_regularizer),
             dtype="float32",
             autocast=False,
@@ -118,6 +140,8 @@ class SharedSubsetRouter(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> dict[str, Tensor]:
         h_bd = ops.cast(inputs, "float32")
+        if self.projection is not None:
+            h_bd = ops.matmul(h_bd, self.projection)
         logits_bte = ops.einsum("bd,dte->bte", h_bd, self.kernel)
         probabilities_bte = ops.softmax(logits_bte, axis=-1)
         task_weights_t = ops.convert_to_tensor(self._weights_t, dtype="float32")
@@ -151,4 +175,5 @@ class SharedSubsetRouter(keras.layers.Layer):
             "task_weights": self.task_weights,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "rank": self.rank,
         }

@@ -45,6 +45,8 @@ class SMES(keras.layers.Layer):
         router_initializer: Initializer of each task's router. Defaults to `"glorot_uniform"`.
         kernel_initializer: Initializer of each expert's kernels. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the experts' biases. Defaults to `"zeros"`.
+        router_rank: Integer, width of a projection of h that all routers share, which makes them cheaper; see
+            `SharedSubsetRouter`. Defaults to `None`, there is none.
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
@@ -56,7 +58,7 @@ class SMES(keras.layers.Layer):
         `[B, T, expert_units[-1]]` in the compute dtype: one vector a task, for its tower.
 
     Attributes:
-        router: The `SharedSubsetRouter`; `router.kernel` is `[D, T, E]`.
+        router: The `SharedSubsetRouter`; `router.kernel` is `[D, T, E]`, or `[router_rank, T, E]`.
         gate: The `PrivateExpertGate`.
         balance: The `GlobalBalanceRegularizer`.
         experts: The `ExpertPool`; `experts.kernels[i]` is `[E, in, out]`.
@@ -97,6 +99,7 @@ class SMES(keras.layers.Layer):
         router_initializer: Any = "glorot_uniform",
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        router_rank: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
@@ -109,7 +112,14 @@ class SMES(keras.layers.Layer):
         check_weight("balance_weight", balance_weight)
         parts = {"dtype": self.dtype_policy}
         self.router = SharedSubsetRouter(
-            num_tasks, num_experts, num_shared, task_weights, router_initializer, name="router", **parts
+            num_tasks,
+            num_experts,
+            num_shared,
+            task_weights,
+            router_initializer,
+            rank=router_rank,
+            name="router",
+            **parts,
         )
         self.gate = PrivateExpertGate(num_private, name="gate", **parts)
         self.balance = self.balance_layer(balance_weight, name="balance", **parts)
@@ -173,4 +183,5 @@ class SMES(keras.layers.Layer):
             "router_initializer": self.router.get_config()["kernel_initializer"],
             "kernel_initializer": experts["kernel_initializer"],
             "bias_initializer": experts["bias_initializer"],
+            "router_rank": self.router.rank,
         }

@@ -106,14 +106,16 @@ class Workload:
             **more: Fields that a run doesn't have, such as `candidates`.
 
         Raises:
-            ValueError: A model, crosses or attention, which have no formula here.
+            ValueError: A model, crosses, attention or a router rank, which have no formula here.
         """
         features: Sequence[Any] = schema.features
         attention = any(getattr(feature, "pooling", None) == "attention" for feature in features)
-        if config.model != "smes" or config.encoder.crosses or attention:
+        rank = config.experts.get("router_rank")
+        if config.model != "smes" or config.encoder.crosses or attention or rank is not None:
             raise ValueError(
-                "A plan is for model 'smes' without crosses and attention. "
-                f"Received: model={config.model!r}, crosses={config.encoder.crosses}, attention={attention}"
+                "A plan is for model 'smes' without crosses, attention and `router_rank`. Received: "
+                f"model={config.model!r}, crosses={config.encoder.crosses}, attention={attention}, "
+                f"router_rank={rank}"
             )
         lookups = [_lookup(feature) for feature in features if feature.table_name is not None]
         names = ("num_experts", "num_shared", "num_private", "expert_units")

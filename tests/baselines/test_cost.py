@@ -38,6 +38,7 @@ DENSE = {
     "home, one expert of each": lambda: HoME(2, [[0, 1]], 4),
     # All experts are in the bound, so that the dense way runs what the bound says.
     "smes": lambda: SMES(3, 5, 2, 1, (6, 4), execution="dense"),
+    "smes of low rank": lambda: SMES(3, 5, 2, 1, (6, 4), execution="dense", router_rank=2),
     "naive sparse": lambda: NaiveSparse(3, 6, 2, (6, 4), execution="dense"),
 }
 

@@ -149,3 +149,13 @@ def test_differences_over_users_are_of_pseudo_values():
 
 def test_the_table_has_intervals_over_users_where_runs_know_them(results):
     assert "over seeds and users" not in to_markdown(results)
+
+
+def test_the_table_of_rows_without_days_and_users():
+    lines = [line("smes", 0, 0.75, 0.7, oracle=False), line("mmoe", 0, 0.70, 0.6, oracle=False)]
+    for own in lines:
+        own["split"] = {"train": {"rows": 1600}, "test": {"rows": 200}}
+        own["tasks"]["click"]["gauc"] = None
+    text = to_markdown(summarize(EXPERIMENT, lines))
+    assert "train: 1,600 rows; test: 200 rows." in text
+    assert "gauc" not in text

@@ -13,7 +13,7 @@ from keras_smes.incremental import WarmStart, continue_run
 from keras_smes.incremental.experts import closed_columns
 from keras_smes.incremental.mixture import mixture_sources
 from keras_smes.incremental.tasks import grow_tasks, grown_task_weights
-from keras_smes.layers import PrivateExpertGate, SharedSubsetRouter
+from keras_smes.layers import SMES, PrivateExpertGate, SharedSubsetRouter
 from keras_smes.tasks import BinaryTask, RegressionTask
 from keras_smes.training import OptimizerConfig, RunConfig, evaluate_run
 from keras_smes.training.batches import PackedRows
@@ -246,6 +246,9 @@ def test_what_can_not_go_on_is_refused(start, log, tmp_path, run):
         grow_tasks(start.tasks, [BinaryTask("click"), RegressionTask("like")], {})
     with pytest.raises(ValueError, match="`num_experts` must be at least 6"):
         begun(start, same_features(start, log), num_experts=4)
+    low_rank = [SMES(2, count, 1, 1, (4,), router_rank=2) for count in (4, 6)]
+    with pytest.raises(ValueError, match="Experts can be added where routers have no `router_rank`"):
+        mixture_sources(*low_rank, start.tasks, start.tasks)
     layer = SharedBottom(2, (4,))
     with pytest.raises(ValueError, match="Tasks can be added to SMES"):
         mixture_sources(layer, layer, start.tasks, [*start.tasks, BinaryTask("follow")])

@@ -92,6 +92,7 @@ def test_config_round_trip():
             "task_weights": [1.0, 0.0, 2.5],
             "kernel_initializer": keras.initializers.HeNormal(seed=3),
             "kernel_regularizer": keras.regularizers.L2(0.25),
+            "rank": 4,
         },
     )
 
@@ -117,6 +118,51 @@ def test_the_regularizer_is_that_of_the_kernel():
     assert_close(sum(layer.losses), 0.5 * np.sum(case.router.astype(float) ** 2))
 
 
+def low_rank(case, rank=2):
+    """A router of the case's sizes with a projection, and the case whose full router is their product."""
+    size, rng = case.sizes, np.random.default_rng(3)
+    layer = SharedSubsetRouter(size.num_tasks, size.num_experts, size.num_shared, rank=rank)
+    layer.build((None, size.width))
+    projection = rng.normal(size=(size.width, rank)).astype(np.float32)
+    kernel = rng.normal(size=(rank, size.num_tasks, size.num_experts)).astype(np.float32)
+    layer.projection.assign(projection)
+    layer.kernel.assign(kernel)
+    return layer, case._replace(router=np.einsum("dr,rte->dte", projection, kernel))
+
+
+def test_a_low_rank_by_hand():
+    # h = [1, 2] is projected to 1*3 + 2*(-1) = 1; the tasks' kernels are [0, ln 3] and [ln 2, 0].
+    layer = SharedSubsetRouter(2, 2, 1, rank=1)
+    layer.build((None, 2))
+    layer.projection.assign([[3.0], [-1.0]])
+    layer.kernel.assign(np.log([[[1.0, 3.0], [2.0, 1.0]]]))
+    found = evaluate(layer, np.array([[1.0, 2.0]], np.float32))
+    assert_close(found["probabilities"], [[[1 / 4, 3 / 4], [2 / 3, 1 / 3]]])
+    assert found["shared_experts"].tolist() == [[1]]  # 3/4 + 1/3 is more than 1/4 + 2/3
+
+
+def test_a_low_rank_equals_the_oracle_of_the_product():
+    layer, case = low_rank(problem(EDGES["usual"]))
+    found, expected = evaluate(layer, case.h), case.route()
+    assert_close(found["logits"], expected.logits)
+    np.testing.assert_array_equal(found["shared"], expected.shared)
+
+
+def test_a_low_rank_runs_everywhere_and_saves(tmp_path):
+    layer, case = low_rank(problem(EDGES["usual"]))
+    assert_runs_everywhere(layer, (case.h,))
+    assert_saves(layer, (case.h,), tmp_path)
+
+
+def test_a_low_rank_is_drawn_as_a_layer_of_its_own():
+    layer = SharedSubsetRouter(3, 40, 2, rank=50, kernel_initializer=keras.initializers.GlorotUniform(seed=1))
+    layer.build((None, 300))
+    assert np.abs(np.array(layer.projection)).max() == pytest.approx((6 / 350) ** 0.5, rel=0.01)
+    for task in range(3):
+        assert np.abs(np.array(layer.kernel)[:, task]).max() == pytest.approx((6 / 90) ** 0.5, rel=0.01)
+    assert [weight.dtype for weight in layer.weights] == ["float32", "float32"]
+
+
 GOOD = {"num_tasks": 3, "num_experts": 6, "num_shared": 2}
 
 
@@ -125,6 +171,7 @@ GOOD = {"num_tasks": 3, "num_experts": 6, "num_shared": 2}
     [
         *[(name, value) for name in ("num_tasks", "num_experts") for value in (0, -1, True, 2.0, "2", None)],
         *[("num_shared", value) for value in (-1, True, 2.0, None, 7)],
+        *[("rank", value) for value in (0, -1, True, 2.0)],
         *[("task_weights", value) for value in ([1, 1], [1, 1, 1, 1], [0, 0, 0])],
     ],
 )

@@ -421,6 +421,7 @@ def test_config_round_trip(num_private, units):
             "router_initializer": keras.initializers.HeNormal(seed=3),
             "kernel_initializer": keras.initializers.HeUniform(seed=5),
             "bias_initializer": keras.initializers.Constant(0.5),
+            "router_rank": 4,
         },
     )
 
