@@ -16,6 +16,7 @@ SERVING = [
     "aiohttp>=3.9",
     "cryptography>=42",
 ]
+ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.18"]  # exports for ONNX Runtime and Triton
 VIZ = ["matplotlib>=3.7"]
 TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"]
@@ -33,6 +34,7 @@ TEST = [
     *RANKING,
     *CONFIG,
     *TFRS,
+    *ONNX,
     "nbclient>=0.10",  # runs the notebooks
     "ipykernel>=6",
 ]
@@ -66,6 +68,7 @@ setup(
     extras_require={
         "data": DATA,
         "serving": SERVING,
+        "onnx": ONNX,
         "viz": VIZ,
         "ranking": RANKING,
         "config": CONFIG,

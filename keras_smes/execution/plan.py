@@ -41,8 +41,9 @@ def pack(executed_bm: Tensor, num_experts: int) -> Plan:
     instance_b = tf.range(tf.shape(executed_bm)[0])
     # Spread, not divided from the slot: both lists are made at once, and a division of integers is slow.
     instance_bm = tf.broadcast_to(instance_b[:, None], tf.shape(executed_bm))
-    slot_bm = tf.reshape(tf.range(tf.size(executed_bm)), tf.shape(executed_bm))
+    # Flat: the converter to ONNX knows partitions of rank 1 only.
+    instance_s, executed_s = tf.reshape(instance_bm, [-1]), tf.reshape(executed_bm, [-1])
     # Whatever is partitioned keeps its order, and slots come instance by instance.
-    *slots_e, empty_s = tf.dynamic_partition(slot_bm, executed_bm, num_experts + 1)
-    *instances_e, _ = tf.dynamic_partition(instance_bm, executed_bm, num_experts + 1)
+    *slots_e, empty_s = tf.dynamic_partition(tf.range(tf.size(executed_s)), executed_s, num_experts + 1)
+    *instances_e, _ = tf.dynamic_partition(instance_s, executed_s, num_experts + 1)
     return Plan(instances_e, slots_e, empty_s, executed_bm.shape[1])
