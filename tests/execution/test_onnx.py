@@ -1,4 +1,4 @@
-"""What `model.export(format="onnx")` writes of a layer, in ONNX Runtime: as Keras, and the chosen pairs alone."""
+"""`model.export(format="onnx")` of a layer, in ONNX Runtime: as Keras, and the chosen pairs alone."""
 
 import keras
 import numpy as np
