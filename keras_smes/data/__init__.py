@@ -160,8 +160,9 @@ def load(
 
     Args:
         name: One of `DATASETS`, or the path of a log's YAML, see `Log`.
-        folder: Where its files lie. KuaiRand needs it; MovieLens-100K is fetched without; the simulator
-            reads no files. Defaults to `None`.
+        folder: Where its files lie; of a log, what relative paths in its YAML start from. KuaiRand needs it;
+            MovieLens-100K is fetched without; the simulator reads no files. Defaults to `None`, for a log the
+            folder of its YAML.
         half_life: Days after which a row counts half in statistics. Defaults to `None`, it always counts
             whole.
         rates: Label columns whose rates are taken in statistics. Defaults to `None`, those of binary tasks.
@@ -185,9 +186,8 @@ def load(
     taken = None if rates is None else tuple(rates)
     if not _is_log(name):
         return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)
-    if folder is not None:
-        raise ValueError(f"A log's files are named in its YAML, {name}. Received: folder={str(folder)!r}")
     changed: dict[str, Any] = {"half_life": half_life, "rates": taken}
+    changed["folder"] = None if folder is None else Path(folder)
     changed["split"] = split if split is not None and split.given() else None
     declared = {key: value for key, value in changed.items() if value is not None}
     return load_log(dataclasses.replace(Log.read(name), **declared))

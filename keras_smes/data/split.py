@@ -165,17 +165,16 @@ def _split_by_fraction(interactions: Interactions, fraction: float) -> Split:
     return _cut(interactions, rows_of_fraction(interactions.frame, interactions.time, fraction), how)
 
 
-def rows_of_fraction(frame: pl.DataFrame, time: str | None, fraction: float, seed: int = 0) -> pl.Series:
+def rows_of_fraction(frame: pl.DataFrame, time: str | None, fraction: float) -> pl.Series:
     """Returns which rows are the last share of them by time, or by a hash of their place.
 
     Args:
         frame: The rows, in order of time.
         time: Column of their time; rows of one instant stay together. `None` takes the hash.
         fraction: The share, between 0 and 1.
-        seed: Of the hash. Defaults to `0`.
     """
     if time is None:
-        return pl.Series(hashed_fractions(frame.height, seed) < fraction)
+        return pl.Series(hashed_fractions(frame.height) < fraction)
     if frame.is_empty():
         return pl.Series([], dtype=pl.Boolean)
     times = frame[time]

@@ -5,18 +5,19 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_count, check_weight
+from keras_smes.checks import check_count, check_counts, check_weight
 from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.split import (
     TEST,
     Split,
     complete_dates,
+    hashed_fractions,
     last_days,
     last_training_day,
-    rows_of_fraction,
     split,
 )
 from keras_smes.data.statistics import split_with_statistics
@@ -42,6 +43,10 @@ class SplitConfig:
         by: With `test_fraction`: `"time"`, the last rows, or `"hash"`, rows by a hash of their place, which
             rows without time have in any case. Defaults to `None`, `"time"`.
         seed: Of the hash. Defaults to `None`, `0`.
+        fold: With `by="hash"`: which of the shares of `test_fraction` tests, the first being 0. Defaults to
+            `None`, the first.
+        left_out: With `by="hash"`: folds that are neither trained nor tested on, such as those of the final
+            test. Defaults to `()`.
         test_files: In a `Log`: files of the test rows, as its `files`. Defaults to `()`.
 
     With none of them the data set's own split counts.
@@ -62,6 +67,8 @@ class SplitConfig:
     test_fraction: float | None = None
     by: str | None = None
     seed: int | None = None
+    fold: int | None = None
+    left_out: Sequence[int] = ()
     test_files: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -78,7 +85,22 @@ class SplitConfig:
             raise ValueError(f"`by` must be 'time' or 'hash'. Received: by={self.by!r}")
         if self.seed is not None:
             check_count("seed", self.seed, minimum=0)
+        self._check_folds()
         self._check_one_way()
+
+    def _check_folds(self) -> None:
+        folds = check_counts("left_out", self.left_out, minimum=0) if self.left_out else ()
+        object.__setattr__(self, "left_out", tuple(folds))
+        if self.fold is not None:
+            check_count("fold", self.fold, minimum=0)
+        if (self.fold is not None or folds) and self.by != "hash":
+            raise ValueError(f"`fold` and `left_out` need by='hash'. Received: {self._stated()}")
+        last = max((self.fold or 0, *folds))
+        if (self.fold or 0) in folds or last * (self.test_fraction or 0.0) >= 1:
+            raise ValueError(
+                "`fold` must be a share of the rows that is there and not in `left_out`. "
+                f"Received: {self._stated()}"
+            )
 
     def _check_one_way(self) -> None:
         given = self.given()
@@ -127,6 +149,12 @@ class SplitConfig:
             return given if is_cut else {"train_until": last_training_day(days, self.test_fraction)}
         return {key: value for key, value in given.items() if key in DATES}
 
+    def hashed_tests(self, rows: int) -> pl.Series:
+        """Returns which rows test by a hash of their place: bool `[rows]`, null where they are left out."""
+        folds_n = np.floor(hashed_fractions(rows, self.seed or 0) / (self.test_fraction or 1.0))
+        tests = pl.Series(TEST, folds_n == (self.fold or 0))
+        return tests.set(pl.Series(np.isin(folds_n, self.left_out)), None)
+
     def check(self, days: pl.Series, name: str) -> None:
         """Rejects days of which none is left to train or to test on.
 
@@ -167,8 +195,7 @@ def cut_plain(rows: Interactions, config: SplitConfig) -> Split:
 def _resolved(rows: Interactions, config: SplitConfig) -> tuple[Interactions, dict[str, Any]]:
     """The rows, and the arguments of `split`: none where a column says which rows test."""
     if config.by == "hash" or (config.seed is not None and rows.time is None):
-        tests = rows_of_fraction(rows.frame, None, config.test_fraction or 0.0, config.seed or 0)
-        frame = rows.frame.with_columns(tests.alias(TEST))
+        frame = rows.frame.with_columns(config.hashed_tests(len(rows)))
         return dataclasses.replace(rows, frame=frame, split_dates=None, test_column=TEST), {}
     days = None if rows.date is None else rows.frame[rows.date]
     if days is not None:

@@ -10,12 +10,17 @@ pytest.importorskip("polars", reason='needs the extra "data"')
 pytest.importorskip("yaml", reason='needs the extra "config"')
 
 from keras_smes.baselines.cost import executed_multiplications, parameters
+from keras_smes.data import SplitConfig
 from keras_smes.experiments import Experiment, to_markdown
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))
 DONE = sorted(FOLDER.glob("*/results.json"))
-SIZES = {"kuairand_main": (3, 128), "simulated_capacity": (4, 82)}  # tasks, and the width of h
+SIZES = {
+    "kuairand_main": (3, 128),
+    "census_main": (2, 128),
+    "simulated_capacity": (4, 82),
+}  # tasks, and the width of h
 WITHIN = 0.08
 
 
@@ -61,6 +66,15 @@ def test_every_family_was_tuned_alike():
     assert {run.config.model for run in main.runs()} <= {run.config.model for run in experiment.runs()}
     assert experiment.split["test_until"].isoformat() < "2022-05-05"  # the first test day of the main one
     assert not set(experiment.seeds) & set(main.seeds)
+
+
+def test_census_is_tuned_on_rows_that_its_test_has_not():
+    tuning, main = (Experiment.read(FOLDER / f"census_{name}.yaml") for name in ("tuning", "main"))
+    assert {run.config.model for run in main.runs()} <= {run.config.model for run in tuning.runs()}
+    splits = [SplitConfig(**experiment.split).hashed_tests(2000) for experiment in (tuning, main)]
+    for own, other in (splits, reversed(splits)):
+        assert other.filter(own).null_count() == own.sum()  # what one tests, the other leaves out
+    assert not set(tuning.seeds) & set(main.seeds)
 
 
 @pytest.mark.parametrize("path", DONE, ids=by_name)

@@ -112,6 +112,50 @@ def test_a_hash_cuts_rows_that_have_days_too(rows):
     assert parts.train.frame["ts"].to_list() == rows.frame["ts"].filter(~pl.Series(tests)).to_list()
 
 
+def test_folds_share_the_rows_and_those_left_out_are_in_no_part(rows):
+    hashed_n = hashed_fractions(len(rows), 5)
+    numbered = dataclasses.replace(rows, frame=rows.frame.with_columns(place=pl.Series(hashed_n)))
+    final = SplitConfig(test_fraction=0.1, by="hash", seed=5, left_out=[1])
+    tuning = SplitConfig(test_fraction=0.1, by="hash", seed=5, fold=1, left_out=[0])
+    for config, low in ((final, 0.0), (tuning, 0.1)):
+        parts = cut_plain(numbered, config)
+        assert parts.test.frame["place"].is_between(low, low + 0.1, closed="left").all()
+        assert (parts.train.frame["place"] >= 0.2).all()
+        assert len(parts.train) == (hashed_n >= 0.2).sum()
+    assert len(parts.test) + len(cut_plain(numbered, final).test) + len(parts.train) == len(rows)
+
+
+def test_a_log_may_state_folds(feed):
+    config = SplitConfig(test_fraction=0.25, by="hash", fold=3, left_out=[0, 2])
+    parts = cut_plain(load(str(feed), split=config), config)
+    hashed_n = hashed_fractions(1500)
+    assert len(parts.test) == (hashed_n >= 0.75).sum()
+    assert len(parts.train) == ((hashed_n >= 0.25) & (hashed_n < 0.5)).sum()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"test_fraction": 0.1, "fold": 1},
+        {"test_fraction": 0.1, "by": "time", "left_out": [1]},
+        {"test_fraction": 0.1, "by": "hash", "fold": 10},
+        {"test_fraction": 0.1, "by": "hash", "left_out": [0]},
+        {"test_fraction": 0.1, "by": "hash", "fold": 2, "left_out": [1, 2]},
+        {"test_fraction": 0.1, "by": "hash", "fold": -1},
+        {"test_fraction": 0.1, "by": "hash", "left_out": [-1]},
+    ],
+)
+def test_folds_that_are_none_are_rejected(values):
+    with pytest.raises(ValueError, match=r"`(fold|left_out)`"):
+        SplitConfig(**values)
+
+
+def test_a_logs_files_may_lie_in_another_folder(feed, tmp_path):
+    moved = tmp_path / "log.yaml"
+    moved.write_text(feed.read_text())
+    assert load(str(moved), feed.parent).frame.equals(load(str(feed)).frame)
+
+
 def test_auto_features_are_of_the_rows_that_the_split_in_force_trains_on(tmp_path):
     """`late` is constant until the 3rd: no feature for those who train until then, one for the others."""
     days = [day for day in range(1, 7) for _ in range(4)]

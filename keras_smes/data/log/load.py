@@ -222,8 +222,9 @@ def _with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates
     arguments = split.resolve(frame[DATE] if DATE in frame.columns else None, log.name)
     if "test_fraction" not in arguments:
         return frame, complete_dates(*(arguments.get(key) for key in DATES))
-    time = TIME if TIME in frame.columns and split.by != "hash" else None
-    tests = rows_of_fraction(frame, time, arguments["test_fraction"], split.seed or 0)
+    if TIME not in frame.columns or split.by == "hash":
+        return frame.with_columns(split.hashed_tests(frame.height)), None
+    tests = rows_of_fraction(frame, TIME, arguments["test_fraction"])
     return frame.with_columns(tests.alias(TEST)), None
 
 
