@@ -17,6 +17,7 @@ from typing import Any
 # What is printed of a task's figures: of binary tasks, and of watch time and ordinal ones.
 OF_LABELS = {"auc": "AUC", "gauc": "GAUC", "logloss": "log loss", "positives": "positives", "rows": "rows"}
 OF_NUMBERS = {"mae": "MAE", "rmse": "RMSE", "xauc": "XAUC", "rows": "rows"}
+OF_REQUESTS = {"request_auc": "req. AUC", "request_ndcg": "NDCG", "requests": "requests"}
 HELD_BACK = 3  # the exit code where a quality gate failed
 SPLIT = ("train_until", "test_from", "test_until", "test_days")
 MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
@@ -499,7 +500,7 @@ def _read_rows(path: str) -> list[dict[str, Any]]:
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Prints the figures of each task, and how the experts are used."""
-    for titles in (OF_LABELS, OF_NUMBERS):
+    for titles in (OF_LABELS, OF_NUMBERS, OF_REQUESTS):
         tasks = {
             task: figures for task, figures in metrics["tasks"].items() if titles.keys() <= figures.keys()
         }

@@ -172,6 +172,18 @@ def as_weights(values: pl.Series, role: str = "weight") -> pl.Series:
     return values
 
 
+def as_marks(values: pl.Series, role: str = "skip_training") -> pl.Series:
+    """Returns marks of rows: booleans, or numbers 0 and 1, in each row."""
+    wanted = "0 or 1"
+    if values.dtype == pl.Boolean:
+        _reject_nulls(values, role, wanted)
+        return values
+    if not values.dtype.is_numeric():
+        _reject(values, role, wanted)
+    _reject_where(values, role, wanted, ~values.is_in([0, 1]).fill_null(False))
+    return values
+
+
 def as_lists(values: pl.Series, role: str, convert: Callable[..., pl.Series]) -> pl.Series:
     """Returns a column of lists, whose items are what `convert` makes of them; a null is an empty list."""
     lists = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values

@@ -15,6 +15,7 @@ from keras_smes.data.column_types import (
     as_dates,
     as_day_or_none,
     as_labels,
+    as_marks,
     as_times,
     as_users,
     as_weights,
@@ -64,6 +65,10 @@ class Interactions:
         test_column: Boolean column of the rows that usually test, in place of dates. Defaults to `None`.
         weight: Column of the rows' weights in losses, at least 0. Metrics count every row alike. Defaults to
             `None`, all weigh 1.
+        request: Column of the request or session that a row was shown in: integers or strings, for metrics of
+            the order within it. Rows of a null request count in no such metric. Defaults to `None`.
+        skip_training: Column of 0 and 1, or booleans: rows where it is 1 are not trained on, see `to_train`.
+            They count in statistics and histories, and as validation and test rows. Defaults to `None`.
 
     Raises:
         ValueError: A column is missing, has a type or a value that its role can't have (ids may be floats if
@@ -88,6 +93,8 @@ class Interactions:
     half_life: float | None = None
     test_column: str | None = None
     weight: str | None = None
+    request: str | None = None
+    skip_training: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.frame, pl.DataFrame):
@@ -95,7 +102,10 @@ class Interactions:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
         if self.half_life is not None:
             check_positive("half_life", self.half_life)
-        roles = (self.user, self.time, self.date, self.test_column, self.weight)
+        roles = (
+            *(self.user, self.time, self.date, self.test_column),
+            *(self.weight, self.request, self.skip_training),
+        )
         used = [column for column in roles if column is not None]
         used += [*self.label_columns, *self.schema.names]
         used += self.rates or ()
@@ -137,6 +147,10 @@ class Interactions:
             yield self.user, as_users
         if self.weight is not None:
             yield self.weight, as_weights
+        if self.request is not None:
+            yield self.request, partial(as_users, role="request")
+        if self.skip_training is not None:
+            yield self.skip_training, as_marks
         watched = (history.label for history in self.histories)
         yield from ((name, as_labels) for name in (*self.label_columns, *self.event_columns, *watched))
         yield from ((feature.name, conversion_of(feature)) for feature in self.schema.features)
@@ -199,6 +213,28 @@ class Interactions:
         if self.user is None:
             return np.full(len(self), None)
         return ids_to_numpy(self.frame[self.user])
+
+    def request_ids(self) -> np.ndarray | None:
+        """Returns the request of each row, `None` where it is null; `None` if rows have no such role."""
+        return None if self.request is None else ids_to_numpy(self.frame[self.request])
+
+    def to_train(self) -> "Interactions":
+        """Returns the rows that are trained on: all but those that `skip_training` marks.
+
+        Statistics and histories are added before, so that skipped rows are in the past of others.
+
+        Raises:
+            ValueError: All rows are skipped.
+        """
+        if self.skip_training is None:
+            return self
+        kept = self.frame.filter(~self.frame[self.skip_training].cast(pl.Boolean))
+        if kept.is_empty() and len(self):
+            raise ValueError(
+                f"`skip_training` must leave rows to train on. Received: {self.skip_training!r} is 1 in all "
+                f"{len(self)} training rows of {self.name}"
+            )
+        return dataclasses.replace(self, frame=kept)
 
     def column(self, role: str) -> str:
         """Returns the column of a role that may be missing, `"user"`, `"time"` or `"date"`.

@@ -74,7 +74,8 @@ class SplitConfig:
     def __post_init__(self) -> None:
         for name in DATES:
             object.__setattr__(self, name, _date(name, getattr(self, name)))
-        object.__setattr__(self, "test_files", tuple(self.test_files))
+        files = (self.test_files,) if isinstance(self.test_files, str) else tuple(self.test_files)
+        object.__setattr__(self, "test_files", files)
         if self.test_days is not None:
             check_count("test_days", self.test_days)
         if self.test_fraction is not None and not 0 < check_weight("test_fraction", self.test_fraction) < 1:

@@ -52,6 +52,7 @@ def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
     """Reads, cuts and preprocesses the rows of an experiment."""
     split = SplitConfig(**experiment.split)
     parts = cut(load(experiment.data, data_dir, split=split, **experiment.data_options), split)
+    parts = dataclasses.replace(parts, train=parts.train.to_train())
     prepared = prepare(parts.train)
     test_features = run_preprocessor(preprocessor(prepared.schema), parts.test.columns())
     return Rows(parts, prepared, PackedRows(prepared.parts), test_features)

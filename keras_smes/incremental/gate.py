@@ -115,7 +115,7 @@ def figures_of_newest(model_folder: str | Path, rows: Interactions) -> dict[str,
     _check_unknown(newest, rows)
     scores = _ask(newest, rows)
     tasks = [task for task in rows.tasks if task.name in scores]
-    return score_figures(tasks, scores, rows.labels(), rows.user_ids())
+    return score_figures(tasks, scores, rows.labels(), rows.user_ids(), rows.request_ids())
 
 
 def _check_unknown(version: Path, rows: Interactions) -> None:

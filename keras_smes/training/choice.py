@@ -7,9 +7,10 @@ from typing import Any
 from keras_smes.checks import check_count, check_weight
 
 Figures = Mapping[str, Mapping[str, Any]]
+OF_REQUESTS = ("request_auc", "request_xauc", "request_ndcg")
 MORE, LESS, NEAR_ONE = "more", "less", "near 1"
 ORDERS: Mapping[str, str] = {
-    **dict.fromkeys(("auc", "gauc", "xauc", "gxauc", "ndcg"), MORE),
+    **dict.fromkeys(("auc", "gauc", "xauc", "gxauc", "ndcg", *OF_REQUESTS), MORE),
     **dict.fromkeys(("logloss", "calibration_error", "mae", "rmse"), LESS),
     "predicted_over_observed": NEAR_ONE,
 }

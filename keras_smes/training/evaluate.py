@@ -15,6 +15,7 @@ from keras_smes.metrics import (
     gauc,
     gxauc,
     log_loss,
+    ndcg,
     predicted_over_observed,
     reliability_curve,
     xauc,
@@ -49,7 +50,8 @@ def evaluate_features(
 ) -> dict[str, Any]:
     """As `evaluate`, of rows that are preprocessed already."""
     engine, core = engine or Engine(), ranker.get_layer("core")
-    tasks = task_figures(ranker, score(core, features, engine), rows.labels(), rows.user_ids())
+    logits = score(core, features, engine)
+    tasks = task_figures(ranker, logits, rows.labels(), rows.user_ids(), rows.request_ids())
     labels = rows.labels()
     counted_n = count_for_any({task.name: task.counted(labels) for task in ranker.get_layer("scores").tasks})
     counted_n &= rows.weights() > 0
@@ -78,6 +80,7 @@ def task_figures(
     logits: Mapping[str, Any],
     labels: Mapping[str, np.ndarray],
     users_n: np.ndarray,
+    requests_n: np.ndarray | None = None,
 ) -> dict[str, Figures]:
     """Measures each task by its kind, over the rows that count for it.
 
@@ -86,6 +89,7 @@ def task_figures(
         logits: What its core puts out for N rows.
         labels: The label columns `[N]`, as `Interactions.labels` gives them.
         users_n: Whose row it is, `[N]`.
+        requests_n: In which request it was shown, `[N]`. Defaults to `None`, not known.
 
     Returns:
         For each task, how many `rows` count, and, `None` where they don't define a figure:
@@ -97,11 +101,13 @@ def task_figures(
         - a number such as watch time: `mae` and `rmse` in the label's unit, `predicted_over_observed`,
           `xauc`, and `gxauc` (within users, by impressions);
         - an ordinal task: the same of its levels' values, and for each threshold c `auc_at_c`: how well the
-          score tells who reaches it.
+          score tells who reaches it;
+        - where requests are known, also `requests`, those that define the figures, and, each the mean over
+          requests, `request_auc` and `request_ndcg` of a binary task, `request_xauc` of a number.
     """
     to_scores = ranker.get_layer("scores")
     scores = {name: keras.ops.convert_to_numpy(score_n) for name, score_n in to_scores(logits).items()}
-    return score_figures(to_scores.tasks, scores, labels, users_n)
+    return score_figures(to_scores.tasks, scores, labels, users_n, requests_n)
 
 
 def score_figures(
@@ -109,6 +115,7 @@ def score_figures(
     scores: Mapping[str, np.ndarray],
     labels: Mapping[str, np.ndarray],
     users_n: np.ndarray,
+    requests_n: np.ndarray | None = None,
 ) -> dict[str, Figures]:
     """As `task_figures`, of scores `[N]` by task, whoever gave them."""
     figures = {}
@@ -119,6 +126,9 @@ def score_figures(
             **_figures(task, task.observed(labels)[counts_n], scores_b, users_n[counts_n]),
             "rows": len(scores_b),
         }
+        if requests_n is not None:
+            observed_b = task.observed(labels)[counts_n]
+            figures[task.name] |= _within_requests(task, observed_b, scores_b, requests_n[counts_n])
     return figures
 
 
@@ -151,6 +161,20 @@ def _of_events(labels_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) 
         "calibration_error": _or_none(expected_calibration_error(labels_b, scores_b)),
         "calibration": _bins(labels_b, scores_b),
         "positives": int(labels_b.sum()),
+    }
+
+
+def _within_requests(
+    task: Task, observed_b: np.ndarray, scores_b: np.ndarray, requests_b: np.ndarray
+) -> Figures:
+    if not isinstance(task, BinaryTask):
+        ordered = gxauc(observed_b, scores_b, requests_b, "mean")
+        return {"request_xauc": _or_none(ordered.value), "requests": ordered.users_used}
+    ordered, lists = gauc(observed_b, scores_b, requests_b, "mean"), ndcg(observed_b, scores_b, requests_b)
+    return {
+        "request_auc": _or_none(ordered.value),
+        "request_ndcg": _or_none(lists.value),
+        "requests": ordered.users_used,
     }
 
 

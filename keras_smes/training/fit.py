@@ -100,7 +100,8 @@ def fit_ranker(
 
     Args:
         config: The `RunConfig`.
-        train: Rows to train on; the schema's vocabularies and moments come from them.
+        train: Rows to train on, see `Interactions.to_train`; the schema's vocabularies and moments come from
+            them.
         validation: Rows that are measured after each epoch; epochs are chosen by them if the configuration
             says so, and by nothing else. Defaults to `None`.
         verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
@@ -120,7 +121,7 @@ def fit_ranker(
             epochs are to be chosen without validation rows; a state of another configuration or other rows.
         NonFiniteError: A loss or gradient is not finite.
     """
-    engine = engine or Engine()
+    engine, train = engine or Engine(), train.to_train()
     _check_start(start, engine)
     prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
     return fit_prepared(config, prepared, validation, verbose, session, outputs, engine, start, data_service)

@@ -29,8 +29,9 @@ class ScoreSource:
     Args:
         data: The YAML of a log, or the name of a data set. Defaults to `None`, the run's own.
         data_dir: Folder of the files of a data set that is no declared log. Defaults to `None`.
-        keys: Columns that are written beside the scores. Defaults to `None`: the user, the time and the
-            columns that are `unique`, as far as the log has them, or else `row`, the place among the rows.
+        keys: Columns that are written beside the scores. Defaults to `None`: the user, the request, the time
+            and the columns that are `unique`, as far as the log has them, or else `row`, the place among the
+            rows.
         first: First date. Defaults to `None`, all.
         last: Last date. Defaults to `None`, all.
     """
@@ -136,7 +137,7 @@ def _usual_keys(rows: Interactions, data: str) -> list[str]:
         return [name for name in (rows.user, rows.time) if name is not None]
     log = Log.read(data)
     time = log.date if log.time is None else log.time.column
-    return [name for name in (log.user, time, *log.unique) if name is not None]
+    return [name for name in (log.user, log.request, time, *log.unique) if name is not None]
 
 
 def _is_own(source: ScoreSource, config: RunConfig) -> bool:
@@ -175,6 +176,7 @@ def _with_past(
         past,
         frame=frame.sort(past.column("time"), maintain_order=True),
         schema=raw, split_dates=None, test_column=None, weight=None,
+        request=None, skip_training=None,
     )  # fmt: skip
     frozen_from = source.first or (None if is_labelled else first)
     known = with_histories(with_statistics(both, frozen_from), frozen_from)

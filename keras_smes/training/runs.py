@@ -158,6 +158,7 @@ def train_rows(
 def _train_rows(
     config: RunConfig, rows: RunRows, out: Path, options: RunOptions, start: Start | None, engine: Engine
 ) -> dict[str, Any]:
+    rows = rows._replace(train=rows.train.to_train())
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
     routing = out / CHECKPOINTS / ROUTING

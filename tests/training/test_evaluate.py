@@ -179,6 +179,27 @@ def test_numbers_are_ranked_as_all_pairs_say(figures, scores, parts):
         assert 0.5 < figures[task]["gxauc"] <= 1
 
 
+def test_the_order_within_requests_is_measured_as_scikit_learn_does():
+    """Three requests with both labels, one with a single label, and rows of no request."""
+    requests = np.array(["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 2 + [None] * 4, dtype=object)
+    random = np.random.default_rng(5)
+    clicks = np.array([0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 1, 1.0])
+    scores = random.random(len(requests))
+    watched = clicks * random.integers(1, 30, len(requests))
+    tasks, users = [BinaryTask("click"), RegressionTask("seconds")], np.zeros(len(requests), int)
+    labels, given = {"click": clicks, "seconds": watched}, {"click": scores, "seconds": scores}
+    figures = score_figures(tasks, given, labels, users, requests)
+    metrics = pytest.importorskip("sklearn.metrics")
+    lists = [requests == name for name in "abc"]
+    areas = [metrics.roc_auc_score(clicks[own], scores[own]) for own in lists]
+    ndcgs = [metrics.ndcg_score([clicks[own]], [scores[own]]) for own in lists]
+    assert figures["click"]["requests"] == 3
+    assert figures["click"]["request_auc"] == pytest.approx(np.mean(areas))
+    assert figures["click"]["request_ndcg"] == pytest.approx(np.mean(ndcgs), abs=1e-6)
+    assert figures["seconds"]["requests"] == 3
+    assert "requests" not in score_figures(tasks, given, labels, users)["click"]
+
+
 def test_where_no_row_counts_there_is_no_figure(ranker, parts):
     nothing = parts.test.frame.with_columns(
         pl.lit(0).alias("click"), pl.lit(None, pl.Float64).alias("seconds")

@@ -113,3 +113,93 @@ def test_a_weight_of_two_is_a_row_twice(tmp_path):
         found.append([(weight.path, np.array(weight)) for weight in ranker.weights])
     for (path, values), (_, others) in zip(*found, strict=True):
         np.testing.assert_allclose(values, others, rtol=1e-4, atol=1e-6, err_msg=path)
+
+
+def write_skipping(folder, rows, skip, name):
+    rows.write_parquet(folder / f"{name}.parquet")
+    path = folder / f"{name}.yaml"
+    path.write_text(
+        f"files: {name}.parquet\ndate: day\nuser: user\ntasks: [click]\n{skip}"
+        "features: [{kind: string_category, name: user, dim: 4}, {kind: number, name: x}]\n"
+        "split: {test_days: 1}\n"
+    )
+    return path
+
+
+def test_rows_that_training_skips_train_nothing_and_test_all_the_same(tmp_path):
+    """The same weights and features as of files that lack them; the test rows are all there."""
+    rng = np.random.default_rng(3)
+    rows = pl.DataFrame(
+        {
+            "day": [f"2026-11-{day:02d}" for day in (1, 2, 3) for _ in range(80)],
+            "user": [f"u{n}" for n in rng.integers(0, 30, 240)],
+            "x": rng.normal(size=240),
+            "click": rng.integers(0, 2, 240),
+            "is_bot": rng.random(240) < 0.3,
+        }
+    )
+    kept = rows.filter(~pl.col("is_bot") | (pl.col("day") == "2026-11-03")).drop("is_bot")
+    found, trained = [], []
+    for name, own, skip in (("all", rows, "skip_training: is_bot\n"), ("kept", kept, "")):
+        path = write_skipping(tmp_path, own, skip, name)
+        metrics = train_run(config_of(path, batch_size=32), tmp_path / name)
+        trained.append(metrics["training"]["rows"])
+        found.append((load_run(tmp_path / name)[0].get_weights(), metrics["tasks"]))
+    assert trained == [len(kept) - 80] * 2
+    assert found[0][1] == found[1][1]
+    for values, others in zip(found[0][0], found[1][0], strict=True):
+        np.testing.assert_array_equal(values, others)
+
+
+def test_skipped_rows_are_in_the_past_of_others(tmp_path):
+    rows = pl.DataFrame({"day": ["2026-11-01"] * 4 + ["2026-11-02"] * 2, "item": [1, 1, 1, 2, 1, 2]})
+    rows = rows.with_columns(click=pl.Series([1, 0, 0, 1, 0, 1]), skip=pl.Series([1, 1, 0, 0, 0, 0]))
+    rows.write_parquet(tmp_path / "rows.parquet")
+    path = tmp_path / "log.yaml"
+    path.write_text(
+        "files: rows.parquet\ndate: day\ntasks: [click]\nskip_training: skip\n"
+        "statistics: [{name: item, columns: [item]}]\n"
+        "features: [{kind: integer_category, name: item, dim: 2}]\n"
+        "split: {test_days: 1}\n"
+    )
+    parts = split_with_statistics(load(str(path)))
+    np.testing.assert_allclose(parts.test.columns()["item_impressions"], np.log1p([3, 1]), rtol=1e-6)
+    assert parts.train.to_train().frame["item"].to_list() == [1, 2]
+    assert len(parts.test.to_train()) == 2
+
+
+@pytest.mark.parametrize(
+    ("skip", "message"),
+    [
+        ([1] * 20, "`skip_training` must leave rows to train on. Received: 'skip' is 1 in all 16"),
+        ([0] * 19 + [2], r"`skip_training` column 'skip' must hold 0 or 1.*skip\[19\]=2"),
+        ([0] * 19 + [None], r"`skip_training` column 'skip' must hold 0 or 1.*skip\[19\]"),
+        (["yes"] * 20, r"`skip_training` column 'skip' must hold 0 or 1"),
+    ],
+)
+def test_marks_of_skipped_rows_that_are_no_good_are_named(skip, message, tmp_path):
+    frame = pl.DataFrame({"t": range(20), "x": range(20), "click": [0, 1] * 10, "skip": skip})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    path = tmp_path / "log.yaml"
+    path.write_text("files: rows.parquet\ntime: {column: t, unit: s}\ntasks: [click]\nskip_training: skip\n")
+    with pytest.raises(ValueError, match=message):
+        split_with_statistics(load(str(path))).train.to_train()
+
+
+def test_a_run_of_requests_says_how_they_are_ordered(tmp_path, capsys):
+    rng = np.random.default_rng(8)
+    request = np.repeat(np.arange(60), 5)
+    frame = pl.DataFrame({"rid": [f"r{n}" for n in request], "t": 1_793_500_800 + request * 3600})
+    frame = frame.with_columns(x=rng.normal(size=300), click=rng.integers(0, 2, 300))
+    frame.write_parquet(tmp_path / "rows.parquet")
+    path = tmp_path / "log.yaml"
+    path.write_text("files: rows.parquet\ntime: {column: t, unit: s}\nrequest: rid\ntasks: [click]\n")
+    assert load(str(path)).schema.names == ["x"], "a request is no feature"
+    assert main(["train", "--data", str(path), "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())["tasks"]["click"]
+    test = split_with_statistics(load(str(path))).test.frame
+    rates = test.group_by("rid").agg(pl.col("click").mean())["click"]
+    assert figures["requests"] == rates.is_between(0, 1, "none").sum() > 0
+    assert "req. AUC" in capsys.readouterr().out
+    assert main(["score", str(tmp_path / "run"), "--out", str(tmp_path / "scores")]) == 0
+    assert pl.read_parquet(tmp_path / "scores" / "*.parquet").columns[:2] == ["rid", "t"]

@@ -81,9 +81,9 @@ class Label:
 class Log:
     """Files of rows, and what their columns mean.
 
-    A column has one role: `user`, `time`, `date`, `weight`, label or condition of a task, outcome, ignored,
-    or feature. Labels, conditions and outcomes are known only afterwards and are never features; statistics
-    and histories may count them.
+    A column has one role: `user`, `request`, `time`, `date`, `weight`, `skip_training`, label or condition of
+    a task, outcome, ignored, or feature. Labels, conditions and outcomes are known only afterwards and are
+    never features; statistics and histories may count them.
 
     Args:
         name: Name of the log.
@@ -110,6 +110,10 @@ class Log:
         rates: Label columns whose rates are taken. Defaults to `None`, those of binary tasks.
         split: A `SplitConfig`, or its values. Defaults to none of them: the last fifth of the rows by time,
             in whole days.
+        request: Column of the request or session that a row was shown in, for metrics of the order within it.
+            Defaults to `None`.
+        skip_training: Column of 0 and 1, or booleans: where it is 1 a row is not trained on, but counts in
+            statistics and histories, and as a validation or test row. Defaults to `None`.
         memory: Bytes that the rows may take in memory; more are rejected. Defaults to `None`, any.
 
     Example:
@@ -140,6 +144,8 @@ class Log:
     rates: tuple[str, ...] | None = None
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     memory: int | None = None
+    request: str | None = None
+    skip_training: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
@@ -159,6 +165,7 @@ class Log:
         made = {label.task: label.column for label in self.labels}
         time = None if self.time is None else self.time.column
         named = [("user", self.user), ("time", time), ("date", self.date), ("weight", self.weight)]
+        named += [("request", self.request), ("skip_training", self.skip_training)]
         named += [("label", made.get(task.name, task.label)) for task in self.tasks]
         named += [("condition", task.condition) for task in self.tasks]
         named += [("outcome", name) for name in self.outcomes] + [("ignore", name) for name in self.ignore]
@@ -274,7 +281,7 @@ def _time(value: Any) -> TimeColumn:
 
 def _split(value: Any) -> SplitConfig:
     split: SplitConfig = _made(SplitConfig)(value)
-    return dataclasses.replace(split, test_files=_texts(split.test_files or []))
+    return dataclasses.replace(split, test_files=_texts(list(split.test_files)))
 
 
 def _memory(value: Any) -> int:
@@ -294,6 +301,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "time": _maybe(_time),
     "date": _maybe(_text),
     "weight": _maybe(_text),
+    "request": _maybe(_text),
+    "skip_training": _maybe(_text),
     "unique": _texts,
     "outcomes": _texts,
     "ignore": _texts,

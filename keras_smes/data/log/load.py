@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -47,6 +48,8 @@ def load_log(log: Log) -> Interactions:
     >>> len(rows), rows.schema.names
     (18, ['colour'])
     """
+    if log.request is not None and find_spec("keras_rs") is None:
+        raise ImportError("`request` is for NDCG, which needs keras-rs: pip install 'keras_smes[ranking]'")
     frame, counts = _read_rows(log)
     frame = with_labels(frame, log.labels)
     frame = _with_time(frame, log)
@@ -77,8 +80,9 @@ def load_to_score(log: Log, schema: FeatureSchema) -> Interactions:
     _check_there(frame, "user", [log.user] if log.user else [])
     frame, dates = _with_split(frame, log)
     _check_memory(frame, log)
+    unmeasured = dataclasses.replace(log, weight=None, request=None, skip_training=None)
     there = FeatureSchema(tuple(feature for feature in schema.features if feature.name in frame.columns))
-    return _interactions(dataclasses.replace(log, weight=None), frame, there, counts, dates)
+    return _interactions(unmeasured, frame, there, counts, dates)
 
 
 def _interactions(
@@ -105,6 +109,8 @@ def _interactions(
         half_life=log.half_life,
         test_column=TEST if TEST in frame.columns else None,
         weight=log.weight,
+        request=log.request,
+        skip_training=log.skip_training,
     )
 
 
