@@ -34,7 +34,7 @@ test-tensorflow: venv $(SERVING_RUNTIME)/.installed
 # What a JAX user runs: the layers, their arithmetic and execution, optimizers and losses.
 test-jax: venv
 	KERAS_BACKEND=jax $(PYTEST) tests/test_routing.py tests/test_balance.py tests/test_slots.py tests/layers \
-		tests/execution tests/optimizers tests/losses tests/features tests/tasks tests/baselines tests/metrics \
+		tests/execution tests/backend/test_keras_internals.py tests/optimizers tests/losses tests/features tests/tasks tests/baselines tests/metrics \
 		tests/diagnostics
 
 # TensorFlow Recommenders needs `tf.keras` to be Keras 2, in the whole process.

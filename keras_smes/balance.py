@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_smes.replicas import mean_over_replicas, share_of_replica
+from keras_smes.backend.replicas import mean_over_replicas, share_of_replica
 
 Tensor = Any
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.replicas import own_losses, sum_over_replicas
+from keras_smes.backend.replicas import own_losses, sum_over_replicas
 
 Tensor = Any
 

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.backend.quantization import Composite
 from keras_smes.baselines.batch_normalization import GlobalBatchNormalization
 from keras_smes.baselines.task_mixture import apart, check_units
 from keras_smes.checks import check_count, check_counts, check_rank
 from keras_smes.layers.initializers import clone, stacked
 from keras_smes.layers.masks import counted_rows
-from keras_smes.quantization import Composite
 
 Tensor = Any
 

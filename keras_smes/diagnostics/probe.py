@@ -1,11 +1,12 @@
 """The routers of a functional model, run alone: no expert, no tower, and no trace in the model."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_smes.backend.graph import graph_of, inputs_of, mask_of, nodes_of
 from keras_smes.checks import check_count
 from keras_smes.layers import SMES, PrivateExpertGate
 from keras_smes.metrics import RoutingHealth
@@ -44,7 +45,7 @@ class RoutingProbe:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        graph = _graph(model)
+        graph = graph_of(model)
         routings = {} if graph is None else _routings(graph)
         if graph is None or not routings:
             raise ValueError(
@@ -52,7 +53,7 @@ class RoutingProbe:
                 f"Received: {type(model).__name__} {model.name!r}"
             )
         self.layers = tuple(routings)
-        self._routers = keras.Model(graph._inputs_struct, routings)
+        self._routers = keras.Model(inputs_of(graph), routings)
         self._health = {layer: _health(routing) for layer, routing in routings.items()}
 
     def route(self, features: Any) -> dict[str, dict[str, Any]]:
@@ -97,10 +98,10 @@ class RoutingProbe:
 
 def has_routing(model: keras.Model) -> bool:
     """Whether a model is functional and has a layer that chooses experts."""
-    graph = _graph(model)
+    graph = graph_of(model)
     return graph is not None and any(
         isinstance(node.operation, SMES | PrivateExpertGate) or _is_routing_model(node.operation)
-        for node in _nodes(graph)
+        for node in nodes_of(graph)
     )
 
 
@@ -173,21 +174,6 @@ def _health(routing: Mapping[str, Tensor]) -> RoutingHealth:
     return RoutingHealth(num_tasks, num_experts, bound=routing["executed"].shape[1])
 
 
-def _graph(model: Any) -> Any:
-    """The graph of layers of a functional or sequential model, or `None`."""
-    graph = getattr(model, "_functional", model)
-    return graph if hasattr(graph, "_nodes_by_depth") else None
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    """The calls of layers that make up a model, in the order in which they run.
-
-    Keras has no public name for them: `model.layers` doesn't say with what a layer is called.
-    """
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        yield from graph._nodes_by_depth[depth]
-
-
 def _is_routing_model(layer: Any) -> bool:
     return isinstance(layer, keras.Model) and has_routing(layer)
 
@@ -195,27 +181,27 @@ def _is_routing_model(layer: Any) -> bool:
 def _routings(graph: Any) -> dict[str, dict[str, Tensor]]:
     """The routing of each choosing layer, by name, as symbolic tensors that hang on the model's inputs."""
     found: dict[str, dict[str, Tensor]] = {}
-    for node in _nodes(graph):
+    for node in nodes_of(graph):
         for name, routing in _routings_of(node.operation, node.arguments).items():
             calls = sum(other.partition(" ")[0] == name for other in found)
             found[f"{name} (call {calls + 1})" if calls else name] = routing
     return found
 
 
-def _mask_of(arguments: Any) -> dict[str, Tensor]:
+def _mask_at(arguments: Any) -> dict[str, Tensor]:
     """The mask with which a layer is called, by its name among a routing's tensors; or nothing."""
     given = arguments.kwargs.get("mask")
-    mask = getattr(arguments.keras_tensors[0], "_keras_mask", None) if given is None else given
+    mask = mask_of(arguments.keras_tensors[0]) if given is None else given
     return {} if mask is None else {MASK: mask}
 
 
 def _routings_of(layer: Any, arguments: Any) -> dict[str, dict[str, Tensor]]:
     if isinstance(layer, SMES):
-        return {layer.name: layer.route(arguments.keras_tensors[0]) | _mask_of(arguments)}
+        return {layer.name: layer.route(arguments.keras_tensors[0]) | _mask_at(arguments)}
     if isinstance(layer, PrivateExpertGate):
-        return {layer.name: layer(*arguments.args, **arguments.kwargs) | _mask_of(arguments)}
+        return {layer.name: layer(*arguments.args, **arguments.kwargs) | _mask_at(arguments)}
     if not _is_routing_model(layer):
         return {}
-    inner = _graph(layer)
-    routers = keras.Model(inner._inputs_struct, _routings(inner))
+    inner = graph_of(layer)
+    routers = keras.Model(inputs_of(inner), _routings(inner))
     return {f"{layer.name}/{name}": routing for name, routing in routers(*arguments.args).items()}

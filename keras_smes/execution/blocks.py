@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_smes.backend.vjp import pull_back
 from keras_smes.execution.experts import Choice, Experts
-from keras_smes.execution.pull_back import pull_back
 
 Tensor = Any
 Size = Any  # an int, or under TensorFlow with an unknown batch a scalar that XLA folds when it compiles

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from keras_smes.compilation import is_compiled
+from keras_smes.backend.xla import is_compiled
 from keras_smes.execution.experts import Choice, Experts
 
 Tensor = Any

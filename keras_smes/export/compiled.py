@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_smes.backend.graph import call_graph
 from keras_smes.export.inputs import is_built_ranker
 
 Tensor = Any
@@ -46,5 +47,4 @@ def with_compiled_core(ranker: keras.Model) -> keras.Model:
     raw = {
         name: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=name) for name, t in ranker.input.items()
     }
-    # As in `sides`: there is no public way to call node by node.
-    return keras.Model(raw, ranker._run_through_graph(raw, lambda layer: replaced.get(layer, layer)))
+    return keras.Model(raw, call_graph(ranker, raw, lambda layer: replaced.get(layer, layer)))

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_smes.backend.graph import call_graph, is_graph
 from keras_smes.export.inputs import spread
 
 Tensor = Any
@@ -39,7 +40,7 @@ def run_once_a_side(ranker: keras.Model, columns: Columns, user: Collection[str]
                 id(tensor) in of_user for tensor in keras.tree.flatten((args, kwargs)) if tf.is_tensor(tensor)
             }
             if sides == {True, False}:
-                if hasattr(operation, "_run_through_graph"):
+                if is_graph(operation):
                     return walk(operation, args[0])
                 args, kwargs = keras.tree.map_structure(repeated, (args, kwargs))
             outputs = operation(*args, **kwargs)
@@ -50,7 +51,6 @@ def run_once_a_side(ranker: keras.Model, columns: Columns, user: Collection[str]
         return call
 
     def walk(model: keras.Model, inputs: Any) -> Any:
-        # As `keras.models.clone_model` does it; there is no public way to call node by node.
-        return model._run_through_graph(inputs, operation_fn=watched)
+        return call_graph(model, inputs, watched)
 
     return keras.tree.map_structure(repeated, walk(ranker, dict(columns)))

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_smes.backend.graph import call_graph
 from keras_smes.export.inputs import is_built_ranker
 from keras_smes.features.categories import RESERVED_STRING, IntegerCategory, StringCategory
 from keras_smes.features.conversion import MISSING_STRING
@@ -116,8 +117,7 @@ def _replace_preprocessor(ranker: keras.Model, served: FeatureSchema, complete: 
     def operation(layer: Any) -> Any:
         return (lambda *args, **kwargs: completed(outer)) if layer is preprocessor else layer
 
-    # As in `sides`: there is no public way to call node by node.
-    return keras.Model(outer, ranker._run_through_graph({**places}, operation), name=ranker.name)
+    return keras.Model(outer, call_graph(ranker, {**places}, operation), name=ranker.name)
 
 
 def _inputs(schema: FeatureSchema) -> dict[str, Tensor]:

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.backend.quantization import Composite
 from keras_smes.checks import check_counts
 from keras_smes.features.pooling import valid_positions
-from keras_smes.quantization import Composite
 
 Tensor = Any
 Shape = Sequence[int | None]

@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_smes.backend.quantization import Composite
 from keras_smes.checks import check_count
-from keras_smes.quantization import Composite
 
 Tensor = Any
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_smes.backend.optimizer import set_steps
 from keras_smes.data.interactions import Interactions
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.incremental.carry import Sources, carry
@@ -31,7 +32,6 @@ from keras_smes.training.learned import (
     STEPS,
     joint_by_name,
     parts_of,
-    set_steps,
     slots_by_name,
     weights_by_name,
 )
@@ -170,7 +170,8 @@ class WarmStart:
 
     def _carry_optimizer(self, model: MultiTaskModel, sources: Mapping[str, Sources]) -> None:
         """A slot has the axes of its weight; one that is missing, of another optimizer, starts fresh."""
-        set_steps(parts_of(model.optimizer), self.first_step)
+        for optimizer in parts_of(model.optimizer):
+            set_steps(optimizer, self.first_step)
         for name, slot in slots_by_name(model).items():
             owner = name.removeprefix(SLOTS).rpartition("/")[0]
             if name in self.learned and not owner.startswith(JOINT):

@@ -6,10 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.backend.replicas import own_losses
 from keras_smes.balance import global_balance_loss
 from keras_smes.checks import check_weight
 from keras_smes.layers.masks import counted_rows, mask_all
-from keras_smes.replicas import own_losses
 
 Tensor = Any
 

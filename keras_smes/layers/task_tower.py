@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.backend.quantization import Composite
 from keras_smes.checks import check_count, check_counts
 from keras_smes.layers.initializers import clone
-from keras_smes.quantization import Composite
 
 Tensor = Any
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from keras_smes.metrics.host_calls import is_traced
+from keras_smes.backend.host_calls import is_traced
 
 Tensor = Any
 State = dict[str, NDArray[np.int64]]

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_smes.backend.host_calls import call_on_host, is_traced, wait_for_host_calls
 from keras_smes.metrics.exact_sums import PLACES, exact_sums, rounded
-from keras_smes.metrics.host_calls import call_on_host, is_traced, wait_for_host_calls
 from keras_smes.metrics.ids import as_ids, joined
 from keras_smes.metrics.rows import BINARY, FINITE, ID, WEIGHT, Rule, Vector, counted
 

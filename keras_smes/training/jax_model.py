@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.replicas import add_to
+from keras_smes.backend.replicas import add_to
 from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.task_losses import StepLosses
 

@@ -4,12 +4,12 @@ A checkpoint is for the same model again. This is for the next one, which may ha
 tasks: a weight is the n-th of its layer, and an optimizer's slot belongs to a weight.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_smes.backend.optimizer import own_variables
 from keras_smes.optimizers import SplitOptimizer
 from keras_smes.training.model import MultiTaskModel
 
@@ -36,7 +36,7 @@ def slots_by_name(model: MultiTaskModel) -> dict[str, Any]:
     owners = {weight.path.replace("/", "_"): name for name, weight in named.items()}
     slots = {}
     for optimizer in parts_of(model.optimizer):
-        for variable in optimizer._variables:
+        for variable in own_variables(optimizer):
             owner, _, kind = variable.name.rpartition("_")
             if owner in owners:
                 slots[f"{SLOTS}{owners[owner]}/{kind}"] = variable
@@ -61,9 +61,3 @@ def learned(model: MultiTaskModel) -> dict[str, np.ndarray]:
     variables = {**slots_by_name(model), **joint_by_name(model)}
     steps = np.array(parts_of(model.optimizer)[-1].iterations)
     return {STEPS: steps, **{name: np.array(variable, copy=True) for name, variable in variables.items()}}
-
-
-def set_steps(optimizers: Sequence[keras.optimizers.Optimizer], steps: int) -> None:
-    """Lets optimizers count on from so many steps."""
-    for optimizer in optimizers:
-        optimizer._iterations.assign(steps)

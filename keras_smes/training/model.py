@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.backend.replicas import add_to, num_replicas, run_if, sum_over_replicas, with_global_value
 from keras_smes.layers.masks import counting
-from keras_smes.replicas import add_to, num_replicas, run_if, sum_over_replicas, with_global_value
 from keras_smes.training.optimizer import all_finite
 from keras_smes.training.task_losses import JointLoss, StepLosses, TaskLosses, any_task, sum_of
 

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_smes.execution.pull_back import pull_back
+from keras_smes.backend.graph import nodes_of_layer
+from keras_smes.backend.vjp import pull_back
 
 Tensor = Any
 DRAWS, ROWS = 3, 16
@@ -97,7 +98,7 @@ def _draw(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
 
 def _features(core: keras.Model, generator: np.random.Generator) -> dict[str, Tensor]:
     """Rows that every part of a core takes notice of: random numbers, a table's first row, lengths of one."""
-    calls = (node for layer in core.layers if _is_lookup(layer) for node in layer._inbound_nodes)
+    calls = (node for layer in core.layers if _is_lookup(layer) for node in nodes_of_layer(layer))
     looked_up = {id(tensor) for node in calls for tensor in node.input_tensors}
     features = {}
     for name, tensor in core.input.items():

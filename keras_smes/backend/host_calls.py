@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_smes.compilation import compiles_with_xla
+from keras_smes.backend.xla import compiles_with_xla
 
 Tensor = Any
 

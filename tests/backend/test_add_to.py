@@ -5,7 +5,7 @@ import threading
 import keras
 import pytest
 
-from keras_smes.replicas import add_to
+from keras_smes.backend.replicas import add_to
 
 WORKERS, STEPS = 4, 2000
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras_smes import SMES
 from keras_smes.balance import global_balance_loss
-from keras_smes.replicas import mean_over_replicas, share_of_replica, with_global_value
+from keras_smes.backend.replicas import mean_over_replicas, share_of_replica, with_global_value
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 two = strategy.experimental_local_results

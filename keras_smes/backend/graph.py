@@ -1,0 +1,58 @@
+"""The graph of layers of a functional model: its nodes, and calling it node by node.
+
+Keras has no public way to either: `model.layers` doesn't say with what a layer is called.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+Tensor = Any
+
+
+def graph_of(model: Any) -> Any:
+    """Returns the graph of layers of a functional or sequential model, or `None` if it has none."""
+    graph = getattr(model, "_functional", model)
+    return graph if hasattr(graph, "_nodes_by_depth") else None
+
+
+def is_graph(operation: Any) -> bool:
+    """Whether `call_graph` can call it node by node."""
+    return hasattr(operation, "_run_through_graph")
+
+
+def nodes_of(graph: Any) -> Iterator[Any]:
+    """Yields the calls of layers that make up a graph, in the order in which they run."""
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from graph._nodes_by_depth[depth]
+
+
+def nodes_of_layer(layer: keras.layers.Layer) -> list[Any]:
+    """Returns the calls of a layer."""
+    nodes: list[Any] = layer._inbound_nodes
+    return nodes
+
+
+def inputs_of(graph: Any) -> Any:
+    """Returns the symbolic inputs of a graph in the structure in which it was made."""
+    return graph._inputs_struct
+
+
+def mask_of(tensor: Tensor) -> Tensor | None:
+    """Returns the mask that Keras passes on with a tensor, or `None`."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def call_graph(model: keras.Model, inputs: Any, operation: Callable[[Any], Callable[..., Any]]) -> Any:
+    """Calls a functional model node by node, as `keras.models.clone_model` does.
+
+    Args:
+        model: The model.
+        inputs: Its inputs, in its structure.
+        operation: From each of its layers to what is called in its place.
+
+    Returns:
+        What the model puts out.
+    """
+    return model._run_through_graph(inputs, operation_fn=operation)
