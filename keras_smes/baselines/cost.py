@@ -28,6 +28,7 @@ def executed_multiplications(layer: keras.layers.Layer, union_mean: float | None
     SMES and kin:  D T E + T E         routers, joint score; with a rank r, D r + r T E + T E
                    + |U| * sum of in * out of an expert's layers
                    + T |U| out         mixtures
+                   + N (an expert + out)   those that are always on
     others:        every kernel once, and the mixtures
     ```
 
@@ -131,7 +132,9 @@ def _sparse(smes: SMES, union_mean: float | None) -> float:
     kernels = [kernel for kernel in (smes.router.projection, smes.router.kernel) if kernel is not None]
     routers = sum(math.prod(kernel.shape) for kernel in kernels) + num_tasks * num_experts
     expert = sum(kernel.shape[1] * kernel.shape[2] for kernel in smes.experts.kernels)
-    return routers + union_mean * (expert + num_tasks * smes.experts.units[-1])
+    always = 0 if smes.always is None else smes.always.num_experts
+    out = smes.experts.units[-1]
+    return routers + union_mean * (expert + num_tasks * out) + always * (expert + out)
 
 
 @functools.singledispatch

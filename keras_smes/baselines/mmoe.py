@@ -7,8 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.baselines.task_mixture import TaskMixture, apart, every_expert
+from keras_smes.baselines.task_mixture import TaskMixture, apart
 from keras_smes.checks import check_rank
+from keras_smes.layers.expert_pool import every_expert
 from keras_smes.layers.initializers import stacked
 
 Tensor = Any

@@ -99,7 +99,7 @@ class NaiveSparse(TaskBalancedSMES):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for name in ("num_shared", "num_private", "task_weights", "router_rank"):
+        for name in ("num_shared", "num_private", "task_weights", "router_rank", "num_always"):
             del config[name]
         return {**config, "num_picks": self.gate.num_private}
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_smes.checks import check_count, check_counts
 from keras_smes.layers.expert_pool import ExpertPool
@@ -85,14 +84,3 @@ def check_units(expert_units: Any) -> list[int]:
     if isinstance(expert_units, Sequence):
         return list(check_counts("expert_units", expert_units))
     return [check_count("expert_units", expert_units)]
-
-
-def every_expert(weights_bte: Tensor) -> dict[str, Tensor]:
-    """Returns the routing by which an `ExpertPool` runs all experts and mixes them by `weights_bte`."""
-    everyone_be = ops.ones_like(weights_bte[:, 0], dtype="bool")
-    expert_e = ops.arange(weights_bte.shape[2], dtype="int32")
-    return {
-        "weights": weights_bte,
-        "union": everyone_be,
-        "executed": ops.where(everyone_be, expert_e, 0),
-    }

@@ -157,6 +157,17 @@ class ExpertPool(keras.layers.Layer):
         }
 
 
+def every_expert(weights_bte: Tensor) -> dict[str, Tensor]:
+    """Returns the routing by which an `ExpertPool` runs all experts and mixes them by `weights_bte`."""
+    everyone_be = ops.ones_like(weights_bte[:, 0], dtype="bool")
+    expert_e = ops.arange(weights_bte.shape[2], dtype="int32")
+    return {
+        "weights": weights_bte,
+        "union": everyone_be,
+        "executed": ops.where(everyone_be, expert_e, 0),
+    }
+
+
 def _choice(routing: Mapping[str, Tensor]) -> ways.Choice:
     weights_bte, executed_bm = routing["weights"], routing["executed"]
     slot_weights_btm = routing.get("slot_weights")

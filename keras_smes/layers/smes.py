@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_smes.checks import check_count, check_counts, check_picks, check_weight
-from keras_smes.layers.expert_pool import ExpertPool
+from keras_smes.layers.expert_pool import ExpertPool, every_expert
 from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularizer
+from keras_smes.layers.initializers import clone, reseeded
 from keras_smes.layers.private_expert_gate import PrivateExpertGate
 from keras_smes.layers.shared_subset_router import SharedSubsetRouter
 
@@ -26,6 +28,16 @@ class SMES(keras.layers.Layer):
 
     An instance executes at most `min(E, K_s + sum_t K_a[t])` experts, whatever E is: capacity grows
     with E, cost doesn't. Nothing is dropped, and no instance depends on the others in its batch.
+
+    With `num_always=N` there are N experts beside the pool that every instance executes, and whose outputs
+    all tasks get as they are, without a gate:
+
+    ```
+    y[b,t,:] = sum over n of f'_n(h[b]) + sum over e in S(b) + A_t(b) of g[b,t,e] * f_e(h[b])
+    ```
+
+    They learn what all instances have in common, from each of them; an instance then executes at most
+    `N + min(E, K_s + sum_t K_a[t])` experts.
 
     Args:
         num_tasks: Integer, tasks T.
@@ -47,6 +59,8 @@ class SMES(keras.layers.Layer):
         bias_initializer: Initializer of the experts' biases. Defaults to `"zeros"`.
         router_rank: Integer, width of a projection of h that all routers share, which makes them cheaper; see
             `SharedSubsetRouter`. Defaults to `None`, there is none.
+        num_always: Integer, experts N that every instance executes; DeepSeekMoE's, not of the paper. Defaults
+            to `0`.
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
@@ -62,6 +76,7 @@ class SMES(keras.layers.Layer):
         gate: The `PrivateExpertGate`.
         balance: The `GlobalBalanceRegularizer`.
         experts: The `ExpertPool`; `experts.kernels[i]` is `[E, in, out]`.
+        always: The `ExpertPool` of those that every instance executes, or `None`.
 
     Example:
 
@@ -78,6 +93,7 @@ class SMES(keras.layers.Layer):
 
     References:
         - [SMES: Towards Scalable Multi-Task Recommendation via Expert Sparsity](https://arxiv.org/abs/2602.09386)
+        - [DeepSeekMoE](https://arxiv.org/abs/2401.06066), experts that are always on
     """
 
     # A class of its own for each way to balance, and no argument: baselines name another here.
@@ -100,6 +116,7 @@ class SMES(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         router_rank: int | None = None,
+        num_always: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
@@ -123,18 +140,33 @@ class SMES(keras.layers.Layer):
         )
         self.gate = PrivateExpertGate(num_private, name="gate", **parts)
         self.balance = self.balance_layer(balance_weight, name="balance", **parts)
+        options = {
+            "activation": expert_activation,
+            "output_activation": output_activation,
+            "normalize": normalize_experts,
+            "bias_initializer": bias_initializer,
+            **parts,
+        }
         self.experts = ExpertPool(
             num_experts,
             expert_units,
-            activation=expert_activation,
-            output_activation=output_activation,
-            normalize=normalize_experts,
             execution=execution,
             kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
             name="experts",
-            **parts,
+            **options,
         )
+        self.always = None
+        if check_count("num_always", num_always, minimum=0):
+            # Seeds behind those of the pool: no two experts get the same values.
+            apart = reseeded(clone(kernel_initializer), num_experts * len(self.experts.units))
+            self.always = ExpertPool(
+                num_always,
+                expert_units,
+                execution="dense",
+                kernel_initializer=apart,
+                name="always",
+                **options,
+            )
         logits_shape = {"logits": (None, self.router.num_tasks, self.router.num_experts)}
         check_picks(num_experts, num_shared, self.gate.private_of_tasks(logits_shape))
 
@@ -144,10 +176,16 @@ class SMES(keras.layers.Layer):
         self.gate.build(routing_shape)
         self.balance.build(routing_shape)
         self.experts.build(input_shape)
+        if self.always is not None:
+            self.always.build(input_shape)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
         routing = self.balance(self.route(inputs), mask=mask, training=training)
-        return self.experts(inputs, routing, training=training)
+        mixed_bto = self.experts(inputs, routing, training=training)
+        if self.always is None:
+            return mixed_bto
+        ones_b1n = ops.ones((ops.shape(inputs)[0], 1, self.always.num_experts), dtype="float32")
+        return mixed_bto + self.always(inputs, every_expert(ones_b1n), training=training)
 
     def route(self, inputs: Tensor) -> dict[str, Tensor]:
         """Returns the routing of instances `[B, D]` without running an expert.
@@ -184,4 +222,5 @@ class SMES(keras.layers.Layer):
             "kernel_initializer": experts["kernel_initializer"],
             "bias_initializer": experts["bias_initializer"],
             "router_rank": self.router.rank,
+            "num_always": 0 if self.always is None else self.always.num_experts,
         }

@@ -14,6 +14,7 @@ from keras_smes.training.config import RunConfig
 SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}
 # Slots of tables: for each number, and for each row.
 ROW_SLOTS = {"lazy_adam": (2, 0), "rowwise_adagrad": (0, 1), "sgd": (0, 0)}
+ADDED = ("router_rank", "num_always")  # options of experts that change what a layer costs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,16 +107,16 @@ class Workload:
             **more: Fields that a run doesn't have, such as `candidates`.
 
         Raises:
-            ValueError: A model, crosses, attention or a router rank, which have no formula here.
+            ValueError: A model, crosses, attention, or options of `ADDED`, which have no formula here.
         """
         features: Sequence[Any] = schema.features
         attention = any(getattr(feature, "pooling", None) == "attention" for feature in features)
-        rank = config.experts.get("router_rank")
-        if config.model != "smes" or config.encoder.crosses or attention or rank is not None:
+        more_options = {name: config.experts[name] for name in ADDED if config.experts.get(name)}
+        if config.model != "smes" or config.encoder.crosses or attention or more_options:
             raise ValueError(
-                "A plan is for model 'smes' without crosses, attention and `router_rank`. Received: "
+                f"A plan is for model 'smes' without crosses, attention, {' and '.join(ADDED)}. Received: "
                 f"model={config.model!r}, crosses={config.encoder.crosses}, attention={attention}, "
-                f"router_rank={rank}"
+                f"experts={more_options}"
             )
         lookups = [_lookup(feature) for feature in features if feature.table_name is not None]
         names = ("num_experts", "num_shared", "num_private", "expert_units")

@@ -39,6 +39,7 @@ DENSE = {
     # All experts are in the bound, so that the dense way runs what the bound says.
     "smes": lambda: SMES(3, 5, 2, 1, (6, 4), execution="dense"),
     "smes of low rank": lambda: SMES(3, 5, 2, 1, (6, 4), execution="dense", router_rank=2),
+    "smes with experts always on": lambda: SMES(3, 5, 2, 1, (6, 4), execution="dense", num_always=2),
     "naive sparse": lambda: NaiveSparse(3, 6, 2, (6, 4), execution="dense"),
 }
 

@@ -40,7 +40,8 @@ def ranker(schema):
     from keras_smes.ranker import build_ranker
 
     keras.utils.set_random_seed(1)
-    smes = SMES(2, num_experts=6, num_shared=1, num_private=[1, 2], expert_units=(8, 4))
+    options = {"router_rank": 3, "num_always": 1}  # what an export must hold, too
+    smes = SMES(2, num_experts=6, num_shared=1, num_private=[1, 2], expert_units=(8, 4), **options)
     return build_ranker(schema, ["click", "like"], smes, encoder_units=(16,), tower_units=(4,))
 
 

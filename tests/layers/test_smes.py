@@ -422,6 +422,7 @@ def test_config_round_trip(num_private, units):
             "kernel_initializer": keras.initializers.HeUniform(seed=5),
             "bias_initializer": keras.initializers.Constant(0.5),
             "router_rank": 4,
+            "num_always": 2,
         },
     )
 
@@ -558,3 +559,63 @@ def test_refuses_sizes_that_can_not_work(sizes, message):
 def test_refuses_inputs_of_another_rank(shape):
     with pytest.raises(ValueError, match=r"`inputs` must have shape \[batch, width\]"):
         SMES(**GOOD)(np.ones(shape, np.float32))
+
+
+# --- experts that are always on
+
+
+def test_an_expert_that_is_always_on_by_hand():
+    # The pool's only expert has gate 1: 2 h. Two that are always on: 3 h + 1 and -h. Together 4 h + 1.
+    layer = SMES(2, 1, 1, 0, (1,), num_always=2)
+    layer.build((None, 1))
+    layer.experts.kernels[0].assign([[[2.0]]])
+    layer.always.kernels[0].assign([[[3.0]], [[-1.0]]])
+    layer.always.biases[0].assign([[1.0], [0.0]])
+    found = evaluate(layer, np.array([[1.0], [-5.0]], np.float32))
+    np.testing.assert_allclose(found, [[[5.0], [5.0]], [[-19.0], [-19.0]]], rtol=1e-6)
+
+
+def always_on(case, **kwargs):
+    """The case's layer with two experts that are always on, and what they put out together, by NumPy."""
+    layer, rng = case.layer(num_always=2, **kwargs), np.random.default_rng(4)
+    weights = [rng.normal(size=w.shape).astype(np.float32) for w in layer.always.weights]
+    layer.always.set_weights(weights)
+    total_bo = 0.0
+    for expert in range(2):
+        rows_bi = case.h.astype(np.float64)
+        for place in range(0, len(weights), 2):
+            rows_bi = rows_bi @ weights[place][expert] + weights[place + 1][expert]
+            rows_bi = np.maximum(rows_bi, 0) if place + 2 < len(weights) else rows_bi
+        total_bo = total_bo + rows_bi
+    return layer, total_bo
+
+
+@every_way
+def test_experts_that_are_always_on_are_added_to_the_mixture(way):
+    case = problem(WIDE)
+    layer, total_bo = always_on(case, execution=way)
+    mixed_bto = evaluate(case.layer(execution=way), case.h)
+    assert_close(evaluate(layer, case.h), mixed_bto + total_bo[:, None])
+
+
+def test_experts_that_are_always_on_run_everywhere_and_save(tmp_path):
+    case = problem(WIDE)
+    layer, _ = always_on(case)
+    assert_shapes(layer, (case.h,))
+    assert_runs_everywhere(layer, (case.h,))
+    assert_saves(layer, (case.h,), tmp_path)
+
+
+def test_no_two_experts_are_alike_whether_chosen_or_always_on():
+    layer = SMES(
+        2, 3, 1, 1, (4, 4), num_always=2, kernel_initializer=keras.initializers.GlorotUniform(seed=1)
+    )
+    layer.build((None, 4))
+    kernels = [np.array(kernel) for pool in (layer.experts, layer.always) for kernel in pool.kernels]
+    assert len({own.tobytes() for stack in kernels for own in stack}) == 2 * (3 + 2)
+
+
+@pytest.mark.parametrize("count", [-1, True, 1.0, None])
+def test_refuses_a_count_of_experts_always_on(count):
+    with pytest.raises(ValueError, match="`num_always`"):
+        SMES(2, 3, 1, 1, (4,), num_always=count)
