@@ -30,7 +30,7 @@ from keras_smes.cli import main as keras_smes
 from keras_smes.data import Interactions, load, split_with_statistics
 from keras_smes.serving.client import Client
 from keras_smes.training import load_run
-from keras_smes.training.batches import preprocess
+from keras_smes.training.input.preprocessing import preprocess
 
 MODELS = {"smes": "SMES", "mmoe": "dense MMoE"}
 SERVED_ROWS = 500

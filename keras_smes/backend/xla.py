@@ -1,11 +1,24 @@
 """Who compiles what is being built: XLA, or nobody."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
 def is_compiled() -> bool:
     """Whether XLA compiles what is being built: always with JAX."""
     return keras.backend.backend() != "tensorflow" or compiles_with_xla()
+
+
+def as_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of tensors as one graph of TensorFlow's; with JAX, as it is."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    graph: Callable[..., Any] = tf.function(function, reduce_retracing=True)
+    return graph
 
 
 def compiles_with_xla() -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -186,10 +186,14 @@ class Interactions:
         Raises:
             ValueError: A task can't have a label that is there; names the task, the row and the value.
         """
-        columns = {name: to_numpy(self.frame[name], "float32") for name in self.label_columns}
-        for task in self.tasks:
-            task.check(columns)
-        return columns
+        return labels_of(self.frame, self.tasks)
+
+    def pieces(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[slice, "Interactions"]]:
+        """Yields the rows and which they are: all of them, or rows i, i + n, ... by `(i, n)`."""
+        own = slice(share[0], None, share[1])
+        rows = self if share[1] == 1 else dataclasses.replace(self, frame=self.frame[own])
+        if len(rows):
+            yield own, rows
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -199,7 +203,7 @@ class Interactions:
     @property
     def label_columns(self) -> tuple[str, ...]:
         """The columns of the frame that the tasks look at, each once."""
-        return tuple(dict.fromkeys(column for task in self.tasks for column in task.columns))
+        return label_columns(self.tasks)
 
     @property
     def event_columns(self) -> tuple[str, ...]:
@@ -210,13 +214,11 @@ class Interactions:
 
     def user_ids(self) -> np.ndarray:
         """Returns the user of each row, `None` where it is null or there are no users."""
-        if self.user is None:
-            return np.full(len(self), None)
-        return ids_to_numpy(self.frame[self.user])
+        return users_of(self.frame, self.user)
 
     def request_ids(self) -> np.ndarray | None:
         """Returns the request of each row, `None` where it is null; `None` if rows have no such role."""
-        return None if self.request is None else ids_to_numpy(self.frame[self.request])
+        return None if self.request is None else users_of(self.frame, self.request)
 
     def to_train(self) -> "Interactions":
         """Returns the rows that are trained on: all but those that `skip_training` marks.
@@ -249,9 +251,7 @@ class Interactions:
 
     def weights(self) -> np.ndarray:
         """Returns the weight of each row in losses, float32 `[N]`."""
-        if self.weight is None:
-            return np.ones(len(self), np.float32)
-        return self.frame[self.weight].cast(pl.Float32).to_numpy()
+        return weights_of(self.frame, self.weight)
 
     def between(
         self, first: datetime.date | None = None, last: datetime.date | None = None
@@ -272,6 +272,31 @@ class Interactions:
                 f"Received: rows dated {first_present} to {last_present}"
             )
         return dataclasses.replace(self, frame=kept)
+
+
+def label_columns(tasks: Iterable[Task]) -> tuple[str, ...]:
+    """Returns the columns that tasks look at, each once."""
+    return tuple(dict.fromkeys(column for task in tasks for column in task.columns))
+
+
+def labels_of(frame: pl.DataFrame, tasks: Sequence[Task]) -> dict[str, np.ndarray]:
+    """Returns the label columns of tasks, as `Interactions.labels` does."""
+    columns = {name: to_numpy(frame[name], "float32") for name in label_columns(tasks)}
+    for task in tasks:
+        task.check(columns)
+    return columns
+
+
+def users_of(frame: pl.DataFrame, user: str | None) -> np.ndarray:
+    """Returns the user of each row, as `Interactions.user_ids` does."""
+    return np.full(frame.height, None) if user is None else ids_to_numpy(frame[user])
+
+
+def weights_of(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
+    """Returns the weight of each row, as `Interactions.weights` does."""
+    if weight is None:
+        return np.ones(frame.height, np.float32)
+    return frame[weight].cast(pl.Float32).to_numpy()
 
 
 def date_range(interactions: Interactions) -> tuple[datetime.date, datetime.date]:

@@ -11,13 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from keras_smes.data.cache import fingerprints
 from keras_smes.data.column_types import as_day, as_day_or_none, scan_in_normal_form
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.interactions import Interactions, label_columns, labels_of, users_of, weights_of
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import complete_dates
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.tasks import Task
 
 ROWS = "rows"
 
@@ -67,6 +70,7 @@ class StoredInteractions:
         split_dates: The usual split. Defaults to `None`.
         first: First date whose rows count. Defaults to `None`, the first there is.
         last: Last date whose rows count. Defaults to `None`, the last there is.
+        is_training: Whether rows that training skips are left out. Defaults to `False`.
     """
 
     roles: Interactions
@@ -76,14 +80,79 @@ class StoredInteractions:
     split_dates: SplitDates | None = None
     first: datetime.date | None = None
     last: datetime.date | None = None
+    is_training: bool = False
 
     @property
     def name(self) -> str:
         """Name of the data set."""
         return self.roles.name
 
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features."""
+        return self.roles.schema
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is predicted."""
+        return self.roles.tasks
+
     def __len__(self) -> int:
         return sum(self.count(part) for part in self.parts)
+
+    def pieces(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[slice, Interactions]]:
+        """Yields the rows of a part at a time and which they are; of n shares the parts i, i + n, ..."""
+        start = 0
+        for number, part in enumerate(self.parts):
+            rows = self.count(part)
+            if rows and number % share[1] == share[0]:
+                yield slice(start, start + rows), self.read([part])
+            start += rows
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Returns the label columns of all rows, as `Interactions.labels` does."""
+        return labels_of(self._columns(label_columns(self.tasks)), self.tasks)
+
+    def user_ids(self) -> np.ndarray:
+        """Returns the user of each row, `None` where it is null or there are no users."""
+        return users_of(self._columns([self.roles.user]), self.roles.user)
+
+    def request_ids(self) -> np.ndarray | None:
+        """Returns the request of each row; `None` if rows have no such role."""
+        request = self.roles.request
+        return None if request is None else users_of(self._columns([request]), request)
+
+    def to_train(self) -> "StoredInteractions":
+        """Returns the rows that are trained on: all but those that `skip_training` marks.
+
+        Raises:
+            ValueError: All rows are skipped.
+        """
+        if self.roles.skip_training is None or self.is_training:
+            return self
+        chosen = dataclasses.replace(self, is_training=True)
+        date = self.roles.column("date")
+        counted = []
+        for part in self.parts:
+            days = chosen.scan([part], [date]).group_by(date).len().collect()
+            counted.append(Part(part.name, dict(days.rows())))
+        chosen = dataclasses.replace(chosen, parts=tuple(part for part in counted if len(part)))
+        if not chosen.parts:
+            raise ValueError(
+                f"`skip_training` must leave rows to train on. Received: {self.roles.skip_training!r} is 1 "
+                f"in all {len(self)} training rows of {self.name}"
+            )
+        return chosen
+
+    def weights(self) -> np.ndarray:
+        """Returns the weight of each row in losses, float32 `[N]`."""
+        return weights_of(self._columns([self.roles.weight]), self.roles.weight)
+
+    def _columns(self, names: Sequence[str | None]) -> pl.DataFrame:
+        """All rows, of which some columns are read; without any, those of the days."""
+        known = [name for name in names if name is not None] or [self.roles.column("date")]
+        with self.naming(self.parts):
+            return self.scan(columns=known).collect()
 
     def count(self, part: Part) -> int:
         """Returns how many rows of a part count."""
@@ -109,6 +178,9 @@ class StoredInteractions:
             rows = rows.filter((date >= self.first) | date.is_null())
         if self.last is not None:
             rows = rows.filter((date <= self.last) | date.is_null())
+        if self.is_training:
+            assert self.roles.skip_training is not None
+            rows = rows.filter(~pl.col(self.roles.skip_training).cast(pl.Boolean))
         return rows.select(self.roles.frame.columns if columns is None else columns)
 
     def read(self, parts: Iterable[Part] | None = None) -> Interactions:
@@ -146,6 +218,7 @@ class StoredInteractions:
             "roles": [self.roles.user, self.roles.time, self.roles.date, self.roles.time_zone],
             "columns": self.roles.frame.columns,
             "dates": [str(self.first), str(self.last)],
+            "training": self.roles.skip_training if self.is_training else None,
         }
 
     def dates(self) -> tuple[datetime.date, datetime.date]:

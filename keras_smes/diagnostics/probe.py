@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_smes.backend.graph import graph_of, inputs_of, mask_of, nodes_of
+from keras_smes.backend.xla import as_graph
 from keras_smes.checks import check_count
 from keras_smes.layers import SMES, PrivateExpertGate
 from keras_smes.metrics import RoutingHealth
@@ -55,6 +56,7 @@ class RoutingProbe:
         self.layers = tuple(routings)
         self._routers = keras.Model(inputs_of(graph), routings)
         self._health = {layer: _health(routing) for layer, routing in routings.items()}
+        self._step = as_graph(self.update)
 
     def route(self, features: Any) -> dict[str, dict[str, Any]]:
         """Routes a few rows, and returns the arrays of each layer's routing, as `SMES.route` names them.
@@ -83,11 +85,31 @@ class RoutingProbe:
         """
         for health in self._health.values():
             health.reset_state()
+        self.add(features, mask)
+        return self.results(add_up)
+
+    def add(self, features: Any, mask: np.ndarray | None = None) -> None:
+        """Routes more rows; arguments are those of `measure`."""
         for start in range(0, num_rows(features), BATCH):
             batch = keras.tree.map_structure(lambda rows, at=start: rows[at : at + BATCH], features)
-            counted_b = None if mask is None else mask[start : start + BATCH]
-            for layer, routing in self._routers(batch, training=False).items():
-                self._health[layer].update_state(routing, _both(routing.get(MASK), counted_b))
+            self._step(batch, None if mask is None else mask[start : start + BATCH])
+
+    def update(self, features: Any, mask: Tensor | None = None) -> None:
+        """Routes a batch and counts what it sees: tensor work, which may be part of a graph.
+
+        Args:
+            features: What the model takes, of at most 2**20 rows.
+            mask: As for `measure`.
+        """
+        for layer, routing in self._routers(features, training=False).items():
+            self._health[layer].update_state(routing, _both(routing.get(MASK), mask))
+
+    def results(self, add_up: AddUp | None = None) -> dict[str, dict[str, Any]]:
+        """Returns what `RoutingHealth.result()` says of each layer, over all rows so far.
+
+        Args:
+            add_up: As for `measure`.
+        """
         if add_up is not None:
             for health in self._health.values():
                 counts = add_up(health.state())
@@ -127,8 +149,13 @@ def sample_rows(features: Any, rows: int, mask: np.ndarray | None = None) -> Any
     if not _is_arrays(features):
         features = _first_batches(features, rows)
     counted = np.flatnonzero(np.ones(num_rows(features), bool) if mask is None else mask)
-    taken = counted[np.linspace(0, len(counted) - 1, min(rows, len(counted))).astype(np.intp)]
+    taken = evenly_spread(counted, rows)
     return keras.tree.map_structure(lambda values: np.asarray(values)[taken], features)
+
+
+def evenly_spread(values: np.ndarray, most: int) -> np.ndarray:
+    """Returns at most so many values, evenly spread over their places."""
+    return values[np.linspace(0, len(values) - 1, min(most, len(values))).astype(np.intp)]
 
 
 def num_rows(features: Any) -> int:

@@ -97,9 +97,9 @@ class Engine:
         return flag
 
     @property
-    def own_rows(self) -> slice:
-        """Which rows this process measures, where all measure together."""
-        return slice(None)
+    def share(self) -> tuple[int, int]:
+        """Which of how many shares of rows this process measures, where all measure together."""
+        return 0, 1
 
     def add_up(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the sums over processes of arrays of one shape; all of them ask at the same time."""

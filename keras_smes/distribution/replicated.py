@@ -49,8 +49,8 @@ class ReplicatedEngine(LoopEngine):
         return bool(self.add_up({"flag": np.array(flag, np.int32)})["flag"] > 0)
 
     @property
-    def own_rows(self) -> slice:
-        return slice(self.place[0], None, self.place[1])
+    def share(self) -> tuple[int, int]:
+        return self.place
 
     def add_up(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.place[1] == 1:

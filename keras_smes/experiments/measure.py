@@ -13,18 +13,19 @@ from keras_smes.data import Interactions, Split, load
 from keras_smes.data.simulated import oracle
 from keras_smes.data.split_config import SplitConfig, cut
 from keras_smes.diagnostics import Events, RoutingProbe, has_routing
-from keras_smes.distribution import Engine
 from keras_smes.experiments.config import Experiment
 from keras_smes.experiments.user_groups import metrics_without_groups
-from keras_smes.features.encoder import preprocessor
 from keras_smes.metrics import auc, gauc, log_loss
 from keras_smes.tasks import BinaryTask
-from keras_smes.training.batches import Arrays, PackedRows, count_for_any, run_preprocessor
 from keras_smes.training.config import RunConfig
-from keras_smes.training.evaluate import evaluate_features, score
-from keras_smes.training.fit import Prepared, new_model, prepare
+from keras_smes.training.evaluate import evaluate_packed, score_packed
+from keras_smes.training.fit import new_model
+from keras_smes.training.input.packed_rows import PackedRows
+from keras_smes.training.input.plan import StepPlan
+from keras_smes.training.input.prepared import Prepared, prepare, prepare_for
+from keras_smes.training.input.preprocessing import count_for_any
 from keras_smes.training.state import read_variables, state_variables, write_variables
-from keras_smes.training.trainer import StepPlan, Trainer
+from keras_smes.training.trainer import Trainer
 
 FIGURES = ("auc", "gauc", "logloss", "predicted_over_observed")
 ROUTING = ("union_mean", "union_bound", "load_max_over_mean", "dead_experts", "num_experts", "expert_load")
@@ -38,14 +39,12 @@ class Rows(NamedTuple):
     Attributes:
         parts: The training and the test rows.
         prepared: The training rows as models take them.
-        packed: The same, to be cut into batches.
-        test_features: The features of the test rows as models take them.
+        test: The test rows as models take them.
     """
 
     parts: Split
     prepared: Prepared
-    packed: PackedRows
-    test_features: Arrays
+    test: PackedRows
 
 
 def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
@@ -54,8 +53,7 @@ def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
     parts = cut(load(experiment.data, data_dir, split=split, **experiment.data_options), split)
     parts = dataclasses.replace(parts, train=parts.train.to_train())
     prepared = prepare(parts.train)
-    test_features = run_preprocessor(preprocessor(prepared.schema), parts.test.columns())
-    return Rows(parts, prepared, PackedRows(prepared.parts), test_features)
+    return Rows(parts, prepared, prepare_for(prepared.schema, prepared.tasks, parts.test).rows)
 
 
 class EpochClock(Events):
@@ -86,7 +84,7 @@ class Contender:
     def __init__(self, config: RunConfig, rows: Rows) -> None:
         keras.backend.clear_session()
         self.config, self.rows = config, rows
-        self._steps = StepPlan(rows.packed, config.training.batch_size, 0).steps
+        self._steps = StepPlan(rows.prepared.rows, config.training.batch_size, 0).steps
         self.ranker, self._model = new_model(config, rows.prepared, self._steps)
 
     def train(self, seed: int) -> EpochClock:
@@ -95,7 +93,7 @@ class Contender:
         _, fresh = new_model(config, self.rows.prepared, self._steps)
         write_variables(state_variables(self._model), read_variables(state_variables(fresh)))
         clock = EpochClock()
-        plan = StepPlan(self.rows.packed, config.training.batch_size, seed)
+        plan = StepPlan(self.rows.prepared.rows, config.training.batch_size, seed)
         Trainer(self._model, plan, config.training, curves=clock).train()
         return clock
 
@@ -111,9 +109,9 @@ class Contender:
             `routing` (of the test rows, and `train_` of the load on the training rows), `cost` and `speed`.
         """
         clock, test = self.train(seed), self.rows.parts.test
-        measured = evaluate_features(self.ranker, self.rows.test_features, test)
+        measured = evaluate_packed(self.ranker, self.rows.test, test)
         routing = {name: measured["routing"][name] for name in ROUTING if name in measured["routing"]}
-        routing |= load_in_training(self.ranker, self.rows.prepared.features, self.rows.prepared.counted)
+        routing |= load_in_training(self.ranker, self.rows.prepared.rows)
         return {
             "tasks": {t: {name: own.get(name) for name in FIGURES} for t, own in measured["tasks"].items()},
             "without_groups": self._without_groups(),
@@ -126,21 +124,20 @@ class Contender:
         }
 
     def _without_groups(self) -> dict[str, list[float | None]]:
-        test, to_scores = self.rows.parts.test, self.ranker.get_layer("scores")
-        logits = score(self.ranker.get_layer("core"), self.rows.test_features, Engine())
-        scores = {name: keras.ops.convert_to_numpy(score_n) for name, score_n in to_scores(logits).items()}
-        return metrics_without_groups(to_scores.tasks, scores, test.labels(), test.user_ids())
+        test, tasks = self.rows.parts.test, self.ranker.get_layer("scores").tasks
+        scores = score_packed(self.ranker, self.rows.test)
+        return metrics_without_groups(tasks, scores, test.labels(), test.user_ids())
 
 
-def load_in_training(
-    ranker: keras.Model, features: Arrays, counted: Arrays | None = None
-) -> dict[str, float]:
+def load_in_training(ranker: keras.Model, packed: PackedRows) -> dict[str, float]:
     """Measures the load on the rows that count of those in training: later rows may shift it."""
     core = ranker.get_layer("core")
     if not has_routing(core):
         return {}
-    mask = None if counted is None else count_for_any(counted)
-    (health,) = RoutingProbe(core).measure(features, mask=mask).values()
+    probe = RoutingProbe(core)
+    for _, (features, _, counted) in packed.chunks():
+        probe.add(features, count_for_any(counted))
+    (health,) = probe.results().values()
     return {f"train_{name}": health[name] for name in LOAD}
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_smes.features.feature import Counts, Feature
-from keras_smes.moments import nonzero_std
+from keras_smes.moments import RunningMoments, nonzero_std
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,15 +102,21 @@ class Number(Feature):
     def fit(self, values: np.ndarray) -> "Number":
         if self.is_fitted:
             return self
-        values = np.asarray(values, np.float64)
+        values = np.asarray(values)
         finite = values[np.isfinite(values)]
         if self.buckets is not None:
-            return self._with_quantiles(finite)
-        if self.log:
-            finite = np.log1p(np.maximum(finite, 0))
-        if finite.size == 0:
-            return dataclasses.replace(self, mean=0.0, std=1.0)
-        mean, std = float(finite.mean()), float(finite.std())
+            return self._with_quantiles(finite.astype(np.float64))
+        moments = self.moments()
+        moments.add(finite)
+        return self.with_moments(moments)
+
+    def moments(self) -> RunningMoments:
+        """Returns moments to which finite values are added, for `with_moments`."""
+        return RunningMoments(_log1p if self.log else None)
+
+    def with_moments(self, moments: RunningMoments) -> "Number":
+        """Returns the number, fitted to the values that were added."""
+        mean, std = moments.result()
         return dataclasses.replace(self, mean=mean, std=nonzero_std(mean, std))
 
     def _with_quantiles(self, finite: np.ndarray) -> "Number":
@@ -125,6 +131,11 @@ class Number(Feature):
 
     def count(self, values: np.ndarray) -> Counts:
         return {"missing": int(np.isnan(values).sum()), "infinite": int(np.isinf(values).sum())}
+
+
+def _log1p(values: np.ndarray) -> np.ndarray:
+    logs: np.ndarray = np.log1p(np.maximum(values, 0))
+    return logs
 
 
 def _is_finite(value: Any) -> bool:

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from keras_smes.backend.optimizer import set_steps
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.rows import Rows
+from keras_smes.data.stored_schema import fit_schema
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.incremental.carry import Sources, carry
 from keras_smes.incremental.experts import check_not_negative
@@ -25,7 +26,7 @@ from keras_smes.incremental.tasks import grow_tasks, towers
 from keras_smes.incremental.vocabularies import count_new, grow_schema, table_sources
 from keras_smes.tasks import Task
 from keras_smes.training.config import RunConfig
-from keras_smes.training.fit import Prepared, prepare_for
+from keras_smes.training.input.prepared import Prepared, prepare_for
 from keras_smes.training.learned import (
     JOINT,
     SLOTS,
@@ -75,7 +76,7 @@ class WarmStart:
     schema: FeatureSchema
     learned: Mapping[str, np.ndarray]
     digest: str
-    seen: Interactions | None = None
+    seen: Rows | None = None
 
     def __post_init__(self) -> None:
         self._new: dict[str, Any] = {}
@@ -114,7 +115,7 @@ class WarmStart:
         tasks: tuple[Task, ...] = self.ranker.get_layer("scores").tasks
         return tasks
 
-    def prepare(self, train: Interactions, verbose: int | str = 0) -> Prepared:
+    def prepare(self, train: Rows, verbose: int | str = 0) -> Prepared:
         """Prepares rows by the run's features and tasks, grown by what the rows have that is new.
 
         Args:
@@ -125,7 +126,7 @@ class WarmStart:
             ValueError: Other features, or a task that is missing.
         """
         seen = train if self.seen is None else self.seen
-        schema = grow_schema(self.schema, seen.schema.fit(seen.columns()))
+        schema = grow_schema(self.schema, fit_schema(seen, int(verbose != 0)))
         tasks = grow_tasks(self.tasks, train.tasks, train.labels())
         return prepare_for(schema, tasks, train, verbose)
 
@@ -199,7 +200,7 @@ def digest_of(run: Path) -> str:
 def _encoded(core: keras.Model, prepared: Prepared) -> np.ndarray:
     """Some encoded instances h, `[B, D]`."""
     encoder = keras.Model(core.inputs, core.get_layer(NAME).input)
-    some = {name: values[:SAMPLE] for name, values in prepared.features.items()}
+    some, *_ = prepared.rows.head(SAMPLE)
     return np.asarray(keras.ops.convert_to_numpy(encoder(some)), np.float64)
 
 

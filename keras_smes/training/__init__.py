@@ -1,7 +1,7 @@
 """Training: fits a ranker on interactions, measures it on later ones, keeps both in a run's folder.
 
 `train_run` is the whole way and `fit_ranker` its middle. Its parts stand alone: `config` says what a run
-is; `batches`, `trainer.StepPlan` and `served` which rows come when, and who makes batches of them;
+is; `input` which rows come when, from memory or disk, and who makes batches of them;
 `model.MultiTaskModel` is what Keras' `fit` trains, with `task_losses` and `optimizer`; `trainer.Trainer`
 takes it through its epochs; `choice` compares these; `state`, `checkpoints` and `session` keep what a killed
 training goes on from; `diagnosis` says what was not finite.

@@ -1,12 +1,13 @@
 """Measures a ranker on rows: how well each task is ranked and predicted, and how experts are used."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.rows import Rows
 from keras_smes.diagnostics import RoutingProbe, has_routing
 from keras_smes.distribution import Engine
 from keras_smes.metrics import (
@@ -21,19 +22,21 @@ from keras_smes.metrics import (
     xauc,
 )
 from keras_smes.tasks import BinaryTask, OrdinalTask, Task
-from keras_smes.training.batches import Arrays, batches, count_for_any, preprocess
-
-BATCH = 4096
+from keras_smes.training.input.packed_rows import PackedRows
+from keras_smes.training.input.packing import Arrays
+from keras_smes.training.input.preprocessing import count_for_any, preprocess
+from keras_smes.training.scorer import Scorer, Some
 
 Figures = dict[str, Any]
 
 
-def evaluate(ranker: keras.Model, rows: Interactions, engine: Engine | None = None) -> dict[str, Any]:
+def evaluate(ranker: keras.Model, rows: Rows, engine: Engine | None = None) -> dict[str, Any]:
     """Scores rows and measures the scores and the routing.
 
     Args:
         ranker: What `build_ranker` built.
-        rows: The rows, with the labels of the ranker's tasks.
+        rows: The rows, with the labels of the ranker's tasks. Of those on disk a part at a time is in memory,
+            and for each row its scores, labels and user.
         engine: An `Engine` whose processes score a part of the rows each, and measure all. Defaults to
             `None`, this process scores all of them.
 
@@ -42,37 +45,51 @@ def evaluate(ranker: keras.Model, rows: Interactions, engine: Engine | None = No
         the rows that count for any task, and `instance`: of the first row, the `shared` experts and each
         task's `gates` by expert; both are empty if no layer of the ranker routes.
     """
-    return evaluate_features(ranker, preprocess(ranker, rows.columns()), rows, engine)
+    engine = engine or Engine()
+    return _evaluate(ranker, _preprocessed(ranker, rows, engine.share), rows, engine)
 
 
-def evaluate_features(
-    ranker: keras.Model, features: Arrays, rows: Interactions, engine: Engine | None = None
+def evaluate_packed(
+    ranker: keras.Model, packed: PackedRows, rows: Rows, engine: Engine | None = None
 ) -> dict[str, Any]:
-    """As `evaluate`, of rows that are preprocessed already."""
-    engine, core = engine or Engine(), ranker.get_layer("core")
-    logits = score(core, features, engine)
+    """As `evaluate`, of rows that are prepared already, as `prepare_for` does."""
+    engine = engine or Engine()
+    return _evaluate(ranker, pieces_of(packed, engine.share), rows, engine)
+
+
+def score_packed(ranker: keras.Model, packed: PackedRows) -> dict[str, np.ndarray]:
+    """Returns the scores of prepared rows by task."""
+    logits = Scorer(ranker.get_layer("core")).score(pieces_of(packed), packed.num_rows, Engine())
+    scores = ranker.get_layer("scores")(logits)
+    return {name: keras.ops.convert_to_numpy(score_n) for name, score_n in scores.items()}
+
+
+def pieces_of(packed: PackedRows, share: tuple[int, int] = (0, 1)) -> Iterator[Some]:
+    """Yields packed rows as a `Scorer` takes them."""
+    for which, (features, _, counted) in packed.chunks(share):
+        yield Some(which, features, count_for_any(counted))
+
+
+def _preprocessed(ranker: keras.Model, rows: Rows, share: tuple[int, int]) -> Iterator[Some]:
+    tasks = ranker.get_layer("scores").tasks
+    for which, piece in rows.pieces(share):
+        labels = piece.labels()
+        counted_n = count_for_any({task.name: task.counted(labels) for task in tasks}) & (piece.weights() > 0)
+        yield Some(which, preprocess(ranker, piece.columns()), counted_n)
+
+
+def _evaluate(ranker: keras.Model, pieces: Iterator[Some], rows: Rows, engine: Engine) -> dict[str, Any]:
+    core = ranker.get_layer("core")
+    probe = RoutingProbe(core) if has_routing(core) else None
+    first = next(pieces, None)
+    pieces = pieces if first is None else itertools.chain([first], pieces)
+    logits = Scorer(core, probe).score(pieces, len(rows), engine)
     tasks = task_figures(ranker, logits, rows.labels(), rows.user_ids(), rows.request_ids())
-    labels = rows.labels()
-    counted_n = count_for_any({task.name: task.counted(labels) for task in ranker.get_layer("scores").tasks})
-    counted_n &= rows.weights() > 0
-    return {"tasks": tasks, **_routing(core, features, list(tasks), engine, counted_n)}
-
-
-def score(core: keras.Model, features: Arrays, engine: Engine) -> dict[str, np.ndarray]:
-    """Returns the logits of all rows, of which each process scores its own.
-
-    They are put together before anything is measured: figures within a user need all of the user's rows.
-    """
-    rows = len(next(iter(features.values())))
-    parts = core.predict(batches(_own(features, engine), {}, BATCH), verbose=0)
-    whole = {name: np.zeros((rows, *part.shape[1:]), part.dtype) for name, part in parts.items()}
-    for name, part in parts.items():
-        whole[name][engine.own_rows] = part
-    return engine.add_up(whole)
-
-
-def _own(features: Arrays, engine: Engine) -> Arrays:
-    return {name: values[engine.own_rows] for name, values in features.items()}
+    if probe is None:
+        return {"tasks": tasks, "routing": {}, "instance": {}}
+    (routing,) = probe.results(engine.add_up).values()
+    instance = {} if first is None else _instance(probe, first.features, list(tasks))
+    return {"tasks": tasks, "routing": routing, "instance": instance}
 
 
 def task_figures(
@@ -202,19 +219,12 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _routing(
-    core: keras.Model, features: Arrays, tasks: Sequence[str], engine: Engine, counted_n: np.ndarray
-) -> dict[str, Any]:
-    if not has_routing(core):
-        return {"routing": {}, "instance": {}}
-    probe = RoutingProbe(core)  # a model of its own, so that ranking never pays for statistics
-    (layer,) = probe.layers
-    first = probe.route({name: values[:1] for name, values in features.items()})[layer]
-    shared_e, weights_te = first["shared"][0], first["weights"][0].astype(float)
+def _instance(probe: RoutingProbe, features: Arrays, tasks: Sequence[str]) -> dict[str, Any]:
+    """The shared experts and the gates of the first row."""
+    (routing,) = probe.route({name: values[:1] for name, values in features.items()}).values()
+    shared_e, weights_te = routing["shared"][0], routing["weights"][0].astype(float)
     gates = {
         task: {str(e): row_e[e] for e in np.flatnonzero(row_e)}
         for task, row_e in zip(tasks, weights_te, strict=True)
     }
-    instance = {"shared": np.flatnonzero(shared_e).tolist(), "gates": gates}
-    health = probe.measure(_own(features, engine), engine.add_up, counted_n[engine.own_rows])[layer]
-    return {"routing": health, "instance": instance}
+    return {"shared": np.flatnonzero(shared_e).tolist(), "gates": gates}

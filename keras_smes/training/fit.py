@@ -1,33 +1,36 @@
 """Fits a ranker."""
 
 import contextlib
+import dataclasses
+import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import keras
-import numpy as np
 
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.rows import Rows
 from keras_smes.diagnostics import Events, RoutingMonitor, has_routing
 from keras_smes.distribution import Engine
 from keras_smes.distribution.loop import LoopEngine
-from keras_smes.features.encoder import preprocessor
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.ranker import build_ranker
 from keras_smes.tasks import Task
-from keras_smes.training.batches import Arrays, PackedRows, count_for_any, run_preprocessor
 from keras_smes.training.config import RunConfig
+from keras_smes.training.input.data_service import ServedPlan
+from keras_smes.training.input.packed_rows import PackedRows
+from keras_smes.training.input.plan import StepPlan
+from keras_smes.training.input.prepared import Prepared, prepare, prepare_for
+from keras_smes.training.input.preprocessing import sample_counted
 from keras_smes.training.jax_model import JaxMultiTaskModel
 from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.optimizer import build_optimizer
-from keras_smes.training.served import ServedPlan
-from keras_smes.training.session import Session, fingerprint
+from keras_smes.training.session import Session
 from keras_smes.training.state import Progress
 from keras_smes.training.task_losses import TaskLosses, joint_loss
-from keras_smes.training.trainer import StepPlan, Trainer
-from keras_smes.training.validation import Validation, labelled
+from keras_smes.training.trainer import Trainer
+from keras_smes.training.validation import Validation
 
 
 class Outputs(NamedTuple):
@@ -75,43 +78,55 @@ class Start(Protocol):
     def first_step(self) -> int:
         """Steps that the optimizer has behind it."""
 
-    def prepare(self, train: Interactions, verbose: int | str = 0) -> "Prepared":
+    def prepare(self, train: Rows, verbose: int | str = 0) -> Prepared:
         """Prepares rows by what was fitted before, grown by what they have that is new."""
 
-    def apply(self, prepared: "Prepared", model: MultiTaskModel) -> None:
+    def apply(self, prepared: Prepared, model: MultiTaskModel) -> None:
         """Sets the weights and the optimizer of a model that is made for `prepared`."""
 
     def describe(self) -> dict[str, Any]:
         """Returns what it is and what has grown, as JSON values."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """Where and how a training runs: on what it goes on, and what it writes.
+
+    Args:
+        engine: The `Engine` that runs the steps, see `build_engine`. Defaults to one device.
+        session: A `Session`: a state that it finds is taken up, and states are written. Defaults to `None`.
+        outputs: `Outputs`. Defaults to none, nothing is written.
+        start: What to go on from. Defaults to `None`, fresh weights.
+        data_service: Address of the dispatcher of a `tf.data` service that makes the batches, see
+            `ServedPlan`. Defaults to `None`, this process makes them.
+        verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
+    """
+
+    engine: Engine = dataclasses.field(default_factory=Engine)
+    session: Session | None = None
+    outputs: Outputs = dataclasses.field(default_factory=Outputs)
+    start: Start | None = None
+    data_service: str | None = None
+    verbose: int | str = "auto"
+
+
 def fit_ranker(
     config: RunConfig,
-    train: Interactions,
-    validation: Interactions | None = None,
+    train: Rows,
+    validation: Rows | None = None,
     verbose: int | str = "auto",
-    session: Session | None = None,
-    outputs: Outputs | None = None,
-    engine: Engine | None = None,
-    start: Start | None = None,
-    data_service: str | None = None,
+    **surroundings: Any,
 ) -> Fitted:
     """Builds the ranker that `config` names and trains it.
 
     Args:
         config: The `RunConfig`.
-        train: Rows to train on, see `Interactions.to_train`; the schema's vocabularies and moments come from
-            them.
+        train: Rows to train on, in memory or on disk, see `Interactions.to_train`; the schema's vocabularies
+            and moments come from them.
         validation: Rows that are measured after each epoch; epochs are chosen by them if the configuration
             says so, and by nothing else. Defaults to `None`.
         verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
-        session: A `Session`: a state that it finds is taken up, and states are written. Defaults to
-            `None`.
-        outputs: `Outputs`. Defaults to `None`, nothing is written.
-        engine: The `Engine` that runs the steps, see `build_engine`. Defaults to `None`, one device.
-        start: What to go on from. Defaults to `None`, fresh weights.
-        data_service: Address of the dispatcher of a `tf.data` service that makes the batches, see
-            `ServedPlan`. Defaults to `None`, this process makes them.
+        **surroundings: Of `Surroundings`, by name, such as `engine=build_engine(config.distribution)`.
 
     Returns:
         A `Fitted`: the ranker and how its training went.
@@ -121,94 +136,47 @@ def fit_ranker(
             epochs are to be chosen without validation rows; a state of another configuration or other rows.
         NonFiniteError: A loss or gradient is not finite.
     """
-    engine, train = engine or Engine(), train.to_train()
-    _check_start(start, engine)
+    around = Surroundings(verbose=verbose, **surroundings)
+    start, train = around.start, train.to_train()
+    _check_start(start, around.engine)
     prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
-    return fit_prepared(config, prepared, validation, verbose, session, outputs, engine, start, data_service)
-
-
-class Prepared(NamedTuple):
-    """Training rows as a core takes them: the same for every model that is trained on them.
-
-    Attributes:
-        schema: The fitted schema.
-        tasks: The fitted tasks.
-        features: What the preprocessor puts out.
-        targets: Of each task.
-        counted: Of each task.
-    """
-
-    schema: FeatureSchema
-    tasks: Sequence[Task]
-    features: Arrays
-    targets: Arrays
-    counted: Arrays
-
-    @property
-    def parts(self) -> tuple[Arrays, Arrays, Arrays]:
-        """What makes a batch."""
-        return self.features, self.targets, self.counted
-
-
-def prepare(train: Interactions, verbose: int | str = 0) -> Prepared:
-    """Fits schema and tasks to training rows, and preprocesses these.
-
-    Args:
-        train: The rows.
-        verbose: `0` shows no progress bar. Defaults to `0`.
-
-    Raises:
-        ValueError: A task has but one label in the rows that count.
-    """
-    _check_labels(train)
-    labels = train.labels()
-    tasks = [task.fit(labels) for task in train.tasks]
-    return prepare_for(train.schema.fit(train.columns()), tasks, train, verbose)
-
-
-def prepare_for(
-    schema: FeatureSchema, tasks: Sequence[Task], train: Interactions, verbose: int | str = 0
-) -> Prepared:
-    """As `prepare`, with a schema and tasks that are fitted already."""
-    features = run_preprocessor(preprocessor(schema), train.columns(), int(verbose != 0))
-    return Prepared(schema, tasks, features, *labelled(tasks, train))
+    return fit_prepared(config, prepared, validation, around)
 
 
 def fit_prepared(
     config: RunConfig,
     prepared: Prepared,
-    validation: Interactions | None = None,
-    verbose: int | str = "auto",
-    session: Session | None = None,
-    outputs: Outputs | None = None,
-    engine: Engine | None = None,
-    start: Start | None = None,
-    data_service: str | None = None,
+    validation: Rows | None = None,
+    around: Surroundings | None = None,
 ) -> Fitted:
     """As `fit_ranker`, on rows that `prepare` prepared, or `start.prepare`."""
-    engine = engine or Engine()
+    around = around or Surroundings()
+    engine, start = around.engine, around.start
     _check_choice(config, validation)
     engine.check(config)
-    outputs = outputs or Outputs()
-    plan = _plan(config, PackedRows(prepared.parts), engine, data_service)
+    plan = _plan(config, prepared.rows, around)
     ranker, model = new_model(config, prepared, plan.steps, engine, 0 if start is None else start.first_step)
     if start is not None:
         start.apply(prepared, model)
     watched = None
     if validation is not None:
-        watched = Validation(ranker, model, validation, _chooses(config), int(verbose != 0), engine)
-    curves = None if outputs.tensorboard is None else Events(outputs.tensorboard)
-    core, looked_at = ranker.get_layer("core"), prepared if watched is None else watched
-    monitor = _monitor(config.training.monitor_rows, ranker, looked_at, outputs)
-
-    def measure(epoch: int) -> dict[str, float]:
-        engine.hand_over(model.core, core)
-        return {} if monitor is None else monitor.measure(epoch)
-
-    trainer = Trainer(model, plan, config.training, watched, session, curves, measure, verbose, engine)
-    if session is not None:
-        further = () if watched is None else watched.parts
-        found = session.resume(_fingerprint(prepared.schema, (*prepared.parts, *further)))
+        held_out = prepare_for(prepared.schema, prepared.tasks, validation, around.verbose)
+        ranked = validation if _chooses(config) else None
+        watched = Validation(ranker, model, held_out.rows, ranked, engine)
+    trainer = Trainer(
+        model,
+        plan,
+        config.training,
+        watched,
+        around.session,
+        None if around.outputs.tensorboard is None else Events(around.outputs.tensorboard),
+        _measure_routing(config, ranker, model, prepared.rows if watched is None else watched.packed, around),
+        around.verbose,
+        engine,
+    )
+    if around.session is not None:
+        packed = [prepared.rows, *([] if watched is None else [watched.packed])]
+        found = around.session.resume(_fingerprint(prepared.schema, packed))
         if found is not None:
             trainer.resume(found.meta["progress"], found.arrays)
     progress = trainer.train()
@@ -216,29 +184,43 @@ def fit_prepared(
     return Fitted(ranker, progress, model, prepared.schema)
 
 
-def _plan(config: RunConfig, rows: PackedRows, engine: Engine, data_service: str | None) -> StepPlan:
+def _plan(config: RunConfig, rows: PackedRows, around: Surroundings) -> StepPlan:
     batch_size = config.training.batch_size
-    if data_service is None:
+    if around.data_service is None:
         return StepPlan(rows, batch_size, config.seed)
-    if not isinstance(engine, LoopEngine):
+    if not isinstance(around.engine, LoopEngine):
         raise ValueError(
             "`data_service` needs an engine with a loop of ours: take 'mirrored', which may have one device, "
-            f"'multi_worker' or 'parameter_server'. Received: engine={engine.name!r}"
+            f"'multi_worker' or 'parameter_server'. Received: engine={around.engine.name!r}"
         )
-    return ServedPlan(rows, batch_size, config.seed, config.training.epochs, data_service)
+    return ServedPlan(rows, batch_size, config.seed, config.training.epochs, around.data_service)
 
 
-def _monitor(
-    rows: int, ranker: keras.Model, looked_at: Prepared | Validation, outputs: Outputs
-) -> RoutingMonitor | None:
+def _measure_routing(
+    config: RunConfig, ranker: keras.Model, model: MultiTaskModel, packed: PackedRows, around: Surroundings
+) -> Callable[[int], dict[str, float]]:
+    """What is done after each epoch: the core gets the weights so far, and its routing is measured."""
+    core = ranker.get_layer("core")
+    monitor = _monitor(config.training.monitor_rows, ranker, packed, around.outputs)
+
+    def measure(epoch: int) -> dict[str, float]:
+        around.engine.hand_over(model.core, core)
+        return {} if monitor is None else monitor.measure(epoch)
+
+    return measure
+
+
+def _monitor(rows: int, ranker: keras.Model, packed: PackedRows, outputs: Outputs) -> RoutingMonitor | None:
     core, tasks = ranker.get_layer("core"), ranker.get_layer("scores").tasks
-    mask = count_for_any(looked_at.counted)
-    if not rows or not mask.any() or not has_routing(core):
+    if not rows or not has_routing(core):
+        return None
+    features = sample_counted(packed, rows)
+    if not len(next(iter(features.values()))):
         return None
     # A folder of its own: TensorBoard reads one file of a folder while it is written.
     folder = None if outputs.tensorboard is None else outputs.tensorboard / "routing"
     names = [task.name for task in tasks]
-    return RoutingMonitor(looked_at.features, names, rows, outputs.routing, folder, core, mask)
+    return RoutingMonitor(features, names, rows, outputs.routing, folder, core)
 
 
 def new_model(
@@ -309,9 +291,9 @@ def _dtype_policy(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _fingerprint(schema: FeatureSchema, parts: Sequence[Arrays]) -> str:
-    features = json.dumps(schema.to_config()).encode()
-    return fingerprint([{"schema": np.frombuffer(features, np.uint8)}, *parts])
+def _fingerprint(schema: FeatureSchema, packed: Sequence[PackedRows]) -> str:
+    values = [json.dumps(schema.to_config()), *(rows.digest() for rows in packed)]
+    return hashlib.blake2b("\n".join(values).encode(), digest_size=16).hexdigest()
 
 
 def _chooses(config: RunConfig) -> bool:
@@ -326,20 +308,9 @@ def _check_start(start: Start | None, engine: Engine) -> None:
         )
 
 
-def _check_choice(config: RunConfig, validation: Interactions | None) -> None:
+def _check_choice(config: RunConfig, validation: Rows | None) -> None:
     if _chooses(config) and validation is None:
         raise ValueError(
             "`select` and `early_stopping` need validation rows. Received: validation=None, "
             f"select={config.training.select}, early_stopping={config.training.early_stopping}"
         )
-
-
-def _check_labels(train: Interactions) -> None:
-    labels = train.labels()
-    for task in train.tasks:
-        counted = task.observed(labels)[task.counted(labels) > 0]
-        if len(np.unique(counted)) < 2:
-            raise ValueError(
-                f"Task {task.name!r} needs different labels among the {len(train)} training rows. "
-                f"Received: {len(counted)} rows that count, of labels {np.unique(counted)}"
-            )

@@ -14,6 +14,7 @@ import numpy as np
 from keras_smes.baselines.cost import executed_multiplications
 from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, date_range, load, split_with_statistics
+from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import SplitConfig, cut, cut_plain
 from keras_smes.distribution import Engine, build_engine
 from keras_smes.features.schema import Counts, FeatureSchema
@@ -118,9 +119,9 @@ class RunRows(NamedTuple):
         description: How they were cut, as JSON values.
     """
 
-    train: Interactions
-    validation: Interactions | None
-    test: Interactions
+    train: Rows
+    validation: Rows | None
+    test: Rows
     description: Mapping[str, Any]
 
 
@@ -174,11 +175,11 @@ def _train_rows(
         rows.train,
         rows.validation,
         verbose,
-        session,
-        outputs,
-        engine,
-        start,
-        options.data_service,
+        session=session,
+        outputs=outputs,
+        engine=engine,
+        start=start,
+        data_service=options.data_service,
     )
     metrics = _measure(fitted, rows, engine, start)
     state = learned(fitted.model) if engine.keeps_shapes else None  # all processes read, one writes
@@ -243,7 +244,7 @@ def _check_unchosen(config: RunConfig) -> None:
         )
 
 
-def unusual_values(schema: FeatureSchema, rows: Interactions) -> dict[str, Counts]:
+def unusual_values(schema: FeatureSchema, rows: Rows) -> dict[str, Counts]:
     """Counts the values of rows that a ranker answers by a rule, and not as they are.
 
     Args:
@@ -254,12 +255,14 @@ def unusual_values(schema: FeatureSchema, rows: Interactions) -> dict[str, Count
         What `schema.prepare_columns` counts, such as `missing`, `unknown` and `infinite`, but for zeros and
         features that have none.
     """
-    counts = schema.check_columns(rows.columns())
-    odd = {
-        name: {kind: count for kind, count in own.items() if count and kind != "rows"}
-        for name, own in counts.items()
-    }
-    return {name: own for name, own in odd.items() if own}
+    odd: dict[str, Counts] = {}
+    for _, piece in rows.pieces():
+        for name, own in schema.check_columns(piece.columns()).items():
+            for kind, count in own.items():
+                if count and kind != "rows":
+                    known = odd.setdefault(name, {})
+                    known[kind] = known.get(kind, 0) + count
+    return odd
 
 
 def _count_parameters(ranker: keras.Model) -> dict[str, int]:
@@ -290,7 +293,7 @@ def _write_run(
     fitted: Fitted,
     config: RunConfig,
     metrics: Mapping[str, Any],
-    test: Interactions,
+    test: Rows,
     state: Mapping[str, Any] | None,
 ) -> None:
     routing = out / CHECKPOINTS / ROUTING
@@ -302,8 +305,13 @@ def _write_run(
             write(ROUTING, lambda path: shutil.copyfile(routing, path))
         write(SCHEMA, lambda path: write_json(path, fitted.schema.to_config()))
         write(CONFIG, lambda path: write_json(path, config.to_dict()))
-        write(ROWS, lambda path: write_rows(path, test.columns(), SAMPLE))
+        write(ROWS, lambda path: write_rows(path, _some_columns(test), SAMPLE))
         write(METRICS, lambda path: write_json(path, metrics))
+
+
+def _some_columns(rows: Rows) -> Mapping[str, np.ndarray]:
+    _, piece = next(rows.pieces())
+    return piece.columns()
 
 
 def evaluate_run(

@@ -21,11 +21,11 @@ from keras_smes.data.progress import track
 from keras_smes.distribution import Engine
 from keras_smes.files import clear_partial, whole
 from keras_smes.locks import locked
-from keras_smes.training.batches import preprocess
 from keras_smes.training.config import differing_keys
-from keras_smes.training.evaluate import score
+from keras_smes.training.input.preprocessing import preprocess
 from keras_smes.training.rows_to_score import RowsToScore, ScoreSource, read_rows_to_score
 from keras_smes.training.run_folder import MODEL, SCHEMA, load_run, write_json
+from keras_smes.training.scorer import Scorer, Some
 
 MANIFEST = "manifest.json"
 PART_ROWS = 262_144
@@ -85,7 +85,9 @@ def score_run(
 
 def scores_of(ranker: keras.Model, rows: Interactions) -> dict[str, np.ndarray]:
     """Returns the ranker's scores of rows, float32 `[N]` by task."""
-    logits = score(ranker.get_layer("core"), preprocess(ranker, rows.columns()), Engine())
+    features = preprocess(ranker, rows.columns())
+    every_row = Some(slice(None), features, np.ones(len(rows), bool))
+    logits = Scorer(ranker.get_layer("core")).score([every_row], len(rows), Engine())
     scores = ranker.get_layer("scores")(logits)
     return {name: np.asarray(keras.ops.convert_to_numpy(own), np.float32) for name, own in scores.items()}
 

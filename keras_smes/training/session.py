@@ -36,7 +36,7 @@ class Session:
         """Returns the latest state, or `None` if there is none.
 
         Args:
-            data: `fingerprint` of the rows.
+            data: By which the rows are known again.
         """
         self._data = data
         found = self.checkpoints.latest()

@@ -1,7 +1,6 @@
 """Trains a model: epochs of steps, a look at the validation rows, a choice, a checkpoint."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,11 +10,11 @@ import numpy as np
 
 from keras_smes.diagnostics import Events
 from keras_smes.distribution import Engine
-from keras_smes.training.batches import PackedRows, epoch_order
 from keras_smes.training.callbacks import BetweenSteps, ProgressBar, RestoredMeans
 from keras_smes.training.choice import Best, Figures, MetricOfTask
 from keras_smes.training.config import TrainingConfig
 from keras_smes.training.diagnosis import diagnose
+from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.session import Session
 from keras_smes.training.state import (
@@ -29,38 +28,6 @@ from keras_smes.training.state import (
 _SELECTED = "selected"
 Monitor = Callable[[int], Mapping[str, float]]
 Validate = Callable[[], tuple[Mapping[str, float], Figures]]
-
-
-@dataclasses.dataclass(frozen=True)
-class StepPlan:
-    """Which rows are in which batch: of the seed and the place alone.
-
-    Args:
-        rows: The `PackedRows`, of features, targets and counts.
-        batch_size: Rows a batch; the last of an epoch may have fewer.
-        seed: Seed of the orders.
-    """
-
-    rows: PackedRows
-    batch_size: int
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        """Batches an epoch."""
-        return math.ceil(self.rows.num_rows / self.batch_size)
-
-    def epoch(self, epoch: int, first_step: int = 0, piece: tuple[int, int] = (0, 1)) -> Any:
-        """Returns the batches of an epoch from a step on, as a `tf.data.Dataset`; or a piece of each."""
-        return self.rows.batches(self.batch_size, self.order(epoch)[first_step * self.batch_size :], piece)
-
-    def batch(self, epoch: int, step: int) -> tuple[dict[str, Any], ...]:
-        """Returns one batch."""
-        return self.rows.take(self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size])
-
-    def order(self, epoch: int) -> np.ndarray:
-        """Returns the numbers of the rows in the order that they have in an epoch."""
-        return epoch_order(self.rows.num_rows, self.seed, epoch)
 
 
 class Trainer:

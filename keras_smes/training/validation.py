@@ -1,18 +1,19 @@
 """The validation rows, looked at after each epoch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.rows import Rows
 from keras_smes.distribution import Engine
-from keras_smes.tasks import Task
-from keras_smes.training.batches import Arrays, preprocess
 from keras_smes.training.choice import Figures
-from keras_smes.training.evaluate import evaluate, score
+from keras_smes.training.evaluate import pieces_of, task_figures
+from keras_smes.training.input.packed_rows import PackedRows
+from keras_smes.training.input.packing import Arrays
 from keras_smes.training.model import MultiTaskModel
+from keras_smes.training.scorer import Scorer
 
 
 class Validation:
@@ -21,51 +22,47 @@ class Validation:
     Args:
         ranker: The ranker whose core is trained.
         model: The `MultiTaskModel` that trains it.
-        rows: The rows.
-        with_figures: Whether to rank them too, as `evaluate` does: it takes longer than their losses.
-        verbose: `1` shows a progress bar of the preprocessing. Defaults to `0`.
-        engine: The `Engine` that trains the model, or `None`, the default, one device.
+        packed: The rows, as `prepare_for` prepares them.
+        rows: The same, where they are to be ranked too, as `evaluate` does. `None` takes their losses only.
+        engine: The `Engine` that trains the model. Defaults to `None`, one device.
     """
 
     def __init__(
         self,
         ranker: keras.Model,
         model: MultiTaskModel,
-        rows: Interactions,
-        with_figures: bool,
-        verbose: int = 0,
+        packed: PackedRows,
+        rows: Rows | None,
         engine: Engine | None = None,
     ) -> None:
         self.engine = engine or Engine()
-        self.ranker, self.model, self.rows, self.with_figures = ranker, model, rows, with_figures
-        self.features = preprocess(ranker, rows.columns(), verbose)
-        self.targets, self.counted = labelled(model.task_losses.tasks, rows)
-
-    @property
-    def parts(self) -> tuple[Arrays, Arrays, Arrays]:
-        """What the figures depend on, beside the model."""
-        return self.features, self.targets, self.counted
+        self.ranker, self.model, self.packed, self.rows = ranker, model, packed, rows
+        self._scorer = Scorer(ranker.get_layer("core"))
 
     def __call__(self) -> tuple[dict[str, float], Figures]:
         """Returns the losses for the history, each over all rows at once, and the figures of each task.
 
         `val_loss` is the joint loss of the tasks; the layers' own, such as the balance loss, are not in it.
         """
-        core = self.ranker.get_layer("core")
-        self.engine.hand_over(self.model.core, core)
-        logits = score(core, self.features, self.engine)
-        losses = self.model.task_losses(self.targets, logits, self.counted)
+        self.engine.hand_over(self.model.core, self.ranker.get_layer("core"))
+        pieces = pieces_of(self.packed, self.engine.share)
+        logits = self._scorer.score(pieces, self.packed.num_rows, self.engine)
+        losses = self.model.task_losses(*self._with_targets(logits))
         weighted = {task.name: task.weight * losses[task.name] for task in self.model.task_losses.tasks}
         total = self.model.joint.total(weighted, training=False)
         named: Mapping[str, Any] = {"val_loss": total, **{f"val_{t}_loss": x for t, x in losses.items()}}
-        figures: Figures = evaluate(self.ranker, self.rows, self.engine)["tasks"] if self.with_figures else {}
+        figures: Figures = {}
+        if self.rows is not None:
+            rows = self.rows
+            known = rows.labels(), rows.user_ids(), rows.request_ids()
+            figures = task_figures(self.ranker, logits, *known)
         return {name: float(value) for name, value in named.items()}, figures
 
+    def _with_targets(self, logits: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        targets, counted = (self._whole(part) for part in (1, 2))
+        return targets, logits, counted
 
-def labelled(
-    tasks: Sequence[Task], rows: Interactions
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns what the losses take, by task: targets without NaN, and the weights of the rows that count."""
-    labels, weights_n = rows.labels(), rows.weights()
-    targets = {task.name: task.targets(labels) for task in tasks}
-    return targets, {task.name: task.counted(labels) * weights_n for task in tasks}
+    def _whole(self, part: int) -> dict[str, np.ndarray]:
+        chunks: Iterator[Arrays] = (parts[part] for _, parts in self.packed.chunks())
+        columns = list(chunks)
+        return {name: np.concatenate([own[name] for own in columns]) for name in columns[0]}

@@ -11,6 +11,7 @@ from keras_smes.data.stored import StoredInteractions
 from keras_smes.data.stored_past import split_with_past
 from keras_smes.data.stored_schema import fit_schema
 from keras_smes.features.schema import FeatureSchema, HashedString, Number
+from keras_smes.moments import RunningMoments
 
 
 @pytest.fixture(scope="module")
@@ -31,34 +32,37 @@ def with_features(stored: StoredInteractions, *features) -> StoredInteractions:
 
 def test_is_fitted_as_in_memory(stored: StoredInteractions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_schema, "_COMPACT_ROWS", 500)
-    rows = with_features(stored, HashedString("tag", num_bins=8), Number("register_days", mean=1.0, std=2.0))
+    monkeypatch.setattr(RunningMoments, "BLOCK", 700)  # parts of about 300 rows, and several blocks
+    own = (
+        HashedString("tag", num_bins=8),
+        Number("register_days", mean=1.0, std=2.0),
+        Number("video_duration", buckets=4),
+    )
+    rows = with_features(stored, *own)
     expected = rows.roles.schema.fit(rows.read().columns())
     fitted = fit_schema(rows, verbose=0)
     assert fitted.is_fitted
+    assert fitted == expected
     assert 0 < len(expected["video_id"].vocabulary) < 399
-    for one, other in zip(fitted.features, expected.features, strict=True):
-        if isinstance(one, Number):
-            assert one.mean == pytest.approx(other.mean, rel=1e-12, abs=1e-12)
-            assert one.std == pytest.approx(other.std, rel=1e-9)
-        else:
-            assert one == other
     assert fit_schema(with_features(stored, *fitted.features), verbose=0) == fitted
 
 
-def test_buckets_are_quantiles_of_a_sample(
-    stored: StoredInteractions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = with_features(stored, Number("video_duration", buckets=4))
-    expected = rows.roles.schema.fit(rows.read().columns())
-    assert fit_schema(rows, verbose=0)["video_duration"] == expected["video_duration"]
-    monkeypatch.setattr(stored_schema, "SAMPLE", len(rows) // 3)
-    values = rows.read().columns()["video_duration"]
-    step = -(-len(rows) // (len(rows) // 3))
-    expected = Number("video_duration", buckets=4).fit(values[::step])
-    assert fit_schema(rows, verbose=0)["video_duration"] == expected
+def test_moments_are_those_of_numpy_however_values_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(1).lognormal(3, 2, size=5000).astype(np.float32)
+    found = {}
+    for block in (2**21, 512):
+        monkeypatch.setattr(RunningMoments, "BLOCK", block)
+        for cuts in ([], [1, 700, 4999]):
+            moments = RunningMoments(np.log1p)
+            for own in np.split(values, cuts):
+                moments.add(own)
+            found[block, len(cuts)] = moments.result()
+    exact = np.log1p(values.astype(np.float64))
+    assert found[2**21, 0] == found[2**21, 3] == (exact.mean(), exact.std())
+    assert found[512, 0] == found[512, 3] == pytest.approx(found[2**21, 0], rel=1e-13)
 
 
 def test_a_column_without_numbers(stored: StoredInteractions) -> None:
-    learner = stored_schema._Moments(log=False)
+    learner = stored_schema._learner(Number("empty"))
     learner.add(np.array([np.nan, np.inf]))
     assert learner.fit(Number("empty")) == Number("empty", mean=0.0, std=1.0)

@@ -11,9 +11,9 @@ from support.processes import TRAIN, TWO_CPUS, Process, free_ports, killed_at_th
 from keras_smes.cli import main
 from keras_smes.distribution import LostProcessError
 from keras_smes.training import RunOptions
-from keras_smes.training.batches import PackedRows
-from keras_smes.training.served import ServedPlan, in_order
-from keras_smes.training.trainer import StepPlan
+from keras_smes.training.input.data_service import ServedPlan, in_order
+from keras_smes.training.input.packed_rows import RowsInMemory
+from keras_smes.training.input.plan import StepPlan
 
 pytestmark = pytest.mark.tensorflow
 
@@ -45,7 +45,7 @@ def listens(port):
 def plan():
     rng = np.random.default_rng(0)
     rows = {"id": np.arange(2000), "x": rng.normal(size=(2000, 3)).astype("float32")}
-    return StepPlan(PackedRows((rows, {"y": rows["x"][:, 0]}, {})), batch_size=63, seed=7)
+    return StepPlan(RowsInMemory((rows, {"y": rows["x"][:, 0]}, {})), batch_size=63, seed=7)
 
 
 def served(plan, service, epochs):

@@ -16,7 +16,6 @@ from keras_smes.incremental.tasks import grow_tasks, grown_task_weights
 from keras_smes.layers import SMES, PrivateExpertGate, SharedSubsetRouter
 from keras_smes.tasks import BinaryTask, RegressionTask
 from keras_smes.training import OptimizerConfig, RunConfig, evaluate_run
-from keras_smes.training.batches import PackedRows
 from keras_smes.training.fit import fit_ranker, new_model, prepare_for
 from keras_smes.training.learned import learned, slots_by_name, weights_by_name
 
@@ -48,7 +47,7 @@ def routing(ranker, prepared):
     core = ranker.get_layer("core")
     smes = core.get_layer("experts")
     probe = keras.Model(core.inputs, smes.route(smes.input))
-    return {name: np.array(values) for name, values in probe(prepared.features).items()}
+    return {name: np.array(values) for name, values in probe(prepared.rows.head(10**9)[0]).items()}
 
 
 def assert_as_good(mine, theirs):
@@ -81,7 +80,7 @@ def test_with_nothing_new_it_goes_on_as_if_it_had_not_stopped(log, day):
     assert start.describe()["new"] == {"rows": {}, "experts": 0, "tasks": []}
     # Ids that were too rare are unknown as before; and the same batch moves both to the same bits.
     assert prepared.schema == fitted.schema
-    batch = PackedRows(prepared.parts).take(np.arange(64))
+    batch = prepared.rows.take(np.arange(64))
     for one in (model, fitted.model):
         one.train_step(batch)
     for mine, theirs in zip(model.variables, fitted.model.variables, strict=True):

@@ -28,7 +28,6 @@ from keras_smes.planning.traffic import (
     touched_rows,
 )
 from keras_smes.training import EncoderConfig, OptimizerConfig, RunConfig, TrainingConfig
-from keras_smes.training.batches import PackedRows
 from keras_smes.training.fit import new_model, prepare
 from keras_smes.training.learned import slots_by_name, weights_by_name
 
@@ -138,7 +137,7 @@ def test_dense_gradients_and_touched_rows_are_those_of_a_step(built, prepared):
     import tensorflow as tf
 
     _, model, workload = built
-    batch = PackedRows(prepared.parts).take(np.arange(workload.batch_size))
+    batch = prepared.rows.take(np.arange(workload.batch_size))
     with tf.GradientTape() as tape:
         total = model.step_losses(batch, training=True)[1].total
     gradients = tape.gradient(total, model.trainable_variables)
@@ -162,7 +161,7 @@ def test_instances_travel_as_a_routing_sends_them(built, prepared):
     _, model, workload = built
     core, n = model.core, 3
     smes = core.get_layer("experts")
-    features = {name: values[: workload.batch_size] for name, values in prepared.features.items()}
+    features = {name: values[: workload.batch_size] for name, values in prepared.rows.head(10**9)[0].items()}
     union_be = np.array(keras.Model(core.inputs, smes.route(smes.input)["union"])(features))
     home_b, place_e = np.arange(len(union_be)) % n, np.arange(6) % n
     remote = np.array([(union_be & (place_e != worker))[home_b == worker].sum() for worker in range(n)])

@@ -7,12 +7,14 @@ from keras_smes.features.schema import FeatureSchema, IntegerCategory, Number
 from keras_smes.ranker import build_ranker
 from keras_smes.tasks import BinaryTask
 from keras_smes.training import OptimizerConfig, TrainingConfig
-from keras_smes.training.batches import PackedRows, preprocess
+from keras_smes.training.input.packed_rows import RowsInMemory
+from keras_smes.training.input.plan import StepPlan
+from keras_smes.training.input.preprocessing import preprocess
 from keras_smes.training.jax_model import JaxMultiTaskModel
 from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.optimizer import build_optimizer
 from keras_smes.training.task_losses import TaskLosses, joint_loss
-from keras_smes.training.trainer import StepPlan, Trainer
+from keras_smes.training.trainer import Trainer
 
 ROWS = 100
 
@@ -73,7 +75,7 @@ def make_small_trainer(training=None, optimizer=None, tasks=None, session=None, 
     model = (JaxMultiTaskModel if on_jax else MultiTaskModel)(core, TaskLosses(tasks), joint)
     targets = {task.name: task.targets(labels) for task in tasks}
     counted = {task.name: task.counted(labels) for task in tasks}
-    rows = PackedRows((preprocess(ranker, columns), targets, counted))
+    rows = RowsInMemory((preprocess(ranker, columns), targets, counted))
     plan = StepPlan(rows, training.batch_size, seed=5)
     model.compile(
         build_optimizer(

@@ -9,10 +9,10 @@ import pytest
 
 from keras_smes import SMES, BinaryTask, OrdinalTask, RegressionTask, WeightedLogisticTask, build_ranker
 from keras_smes.data import simulate, split
-from keras_smes.distribution import Engine
 from keras_smes.training import evaluate
-from keras_smes.training.batches import preprocess
-from keras_smes.training.evaluate import score, score_figures
+from keras_smes.training.evaluate import score_figures
+from keras_smes.training.input.preprocessing import preprocess
+from keras_smes.training.scoring import scores_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -78,8 +78,7 @@ def figures(ranker, parts):
 @pytest.fixture(scope="module")
 def scores(ranker, parts):
     """The very scores that `figures` are of: in batches of another size they differ by an ulp."""
-    logits = score(ranker.get_layer("core"), preprocess(ranker, parts.test.columns()), Engine())
-    return {task: np.asarray(values) for task, values in ranker.get_layer("scores")(logits).items()}
+    return scores_of(ranker, parts.test)
 
 
 def test_scores_are_those_of_the_ranker(ranker, parts, scores):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_smes.distribution import LostProcessError
-from keras_smes.training.trainer import StepPlan
+from keras_smes.training.input.order import epoch_order
+from keras_smes.training.input.plan import StepPlan
 
 Batch = tuple[dict[str, Any], ...]
 MOST_WAITING = 256  # batches that may be there while an earlier one is not
@@ -21,10 +22,12 @@ class ServedPlan(StepPlan):
     What is handed out is numbers of batches, to whichever worker asks (`ShardingPolicy.DYNAMIC`). A number
     says all rows of its batch, so it doesn't matter who makes it, and batches that come early wait for their
     turn: each row comes once an epoch, in the order of `StepPlan`. A batch that a lost worker had taken never
-    comes, and that is an error. Rows travel once a training and piece, within the data set's graph.
+    comes, and that is an error. Rows in memory travel once a training and piece, within the data set's graph;
+    rows on disk are read by the workers, from the same path.
 
     Args:
-        rows: As of `StepPlan`; with the orders of all epochs less than 2 GiB, the limit of a graph.
+        rows: As of `StepPlan`. What is in the graph is less than 2 GiB: the orders of all epochs, and rows in
+            memory.
         batch_size: As of `StepPlan`.
         seed: As of `StepPlan`.
         epochs: Epochs of the training.
@@ -48,12 +51,15 @@ class ServedPlan(StepPlan):
         distribute = service.distribute(service.ShardingPolicy.DYNAMIC, self.address)
         return in_order(self.numbered(first, piece).apply(distribute), first, self.epochs * self.steps)
 
+    def _order(self, epoch: int) -> np.ndarray:
+        return epoch_order(self.rows.num_rows, self.seed, epoch)
+
     def numbered(self, first: int, piece: tuple[int, int]) -> Any:
         """Returns a `tf.data.Dataset` of `(number, batch)` from a number on, counted through all epochs."""
         import tensorflow as tf
 
         with tf.device("CPU:0"):
-            orders = tf.constant(np.stack([self.order(epoch) for epoch in range(self.epochs)]))
+            orders = tf.constant(np.stack([self._order(epoch) for epoch in range(self.epochs)]))
 
         def made(number: Any) -> tuple[Any, Batch]:
             start = number % self.steps * self.batch_size

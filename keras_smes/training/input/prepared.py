@@ -1,0 +1,128 @@
+"""Rows as a core takes them: preprocessed and labelled once, whatever is trained on them and how often."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_smes.data.cache import cached
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.progress import track
+from keras_smes.data.rows import Rows
+from keras_smes.data.stored import StoredInteractions
+from keras_smes.data.stored_schema import fit_schema
+from keras_smes.features.encoder import preprocessor
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.tasks import Task
+from keras_smes.training.input.packed_rows import PackedRows, RowsInMemory, RowsOnDisk, begun_digest
+from keras_smes.training.input.packing import Arrays, Packing
+from keras_smes.training.input.preprocessing import run_preprocessor
+
+FORMAT = 1  # of the files; another number makes them anew
+WORDS = "rows.words"
+
+
+class Prepared(NamedTuple):
+    """Rows as a core takes them: the same for every model that is trained on them.
+
+    Attributes:
+        schema: The fitted schema.
+        tasks: The fitted tasks.
+        rows: What the preprocessor puts out, targets, and weights of the rows that count, by task: a tuple of
+            three dicts.
+    """
+
+    schema: FeatureSchema
+    tasks: Sequence[Task]
+    rows: PackedRows
+
+
+def prepare(train: Rows, verbose: int | str = 0) -> Prepared:
+    """Fits schema and tasks to training rows, and prepares these.
+
+    Args:
+        train: The rows.
+        verbose: `0` shows no progress bar. Defaults to `0`.
+
+    Raises:
+        ValueError: A task has but one label in the rows that count.
+    """
+    labels = train.labels()
+    check_labels(train.tasks, labels)
+    tasks = [task.fit(labels) for task in train.tasks]
+    return prepare_for(fit_schema(train, int(verbose != 0)), tasks, train, verbose)
+
+
+def prepare_for(schema: FeatureSchema, tasks: Sequence[Task], rows: Rows, verbose: int | str = 0) -> Prepared:
+    """As `prepare`, with a schema and tasks that are fitted already.
+
+    Rows on disk are prepared a part at a time, into a file beside theirs which later calls find again.
+    """
+    model = preprocessor(schema)
+
+    def arrays(piece: Interactions) -> tuple[Arrays, ...]:
+        bar = int(verbose != 0 and not isinstance(rows, StoredInteractions))
+        return run_preprocessor(model, piece.columns(), bar), *labelled(tasks, piece)
+
+    if not isinstance(rows, StoredInteractions):
+        ((_, whole),) = rows.pieces()
+        return Prepared(schema, tasks, RowsInMemory(arrays(whole)))
+    recipe = {"schema": schema.to_config(), "tasks": [task.to_config() for task in tasks]}
+    return Prepared(schema, tasks, _stored(rows, arrays, recipe, int(verbose != 0)))
+
+
+def labelled(
+    tasks: Sequence[Task], rows: Interactions
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns what the losses take, by task: targets without NaN, and the weights of the rows that count."""
+    labels, weights_n = rows.labels(), rows.weights()
+    targets = {task.name: task.targets(labels) for task in tasks}
+    return targets, {task.name: task.counted(labels) * weights_n for task in tasks}
+
+
+def check_labels(tasks: Sequence[Task], labels: Mapping[str, np.ndarray]) -> None:
+    """Stops where a task has nothing to learn.
+
+    Raises:
+        ValueError: A task has but one label in the rows that count.
+    """
+    for task in tasks:
+        counted_n = task.counted(labels) > 0
+        counted = task.observed(labels)[counted_n]
+        if not len(counted) or counted.min() == counted.max():
+            raise ValueError(
+                f"Task {task.name!r} needs different labels among the {len(counted_n)} training rows. "
+                f"Received: {len(counted)} rows that count, of labels {np.unique(counted)}"
+            )
+
+
+def _stored(
+    rows: StoredInteractions,
+    arrays: Callable[[Interactions], tuple[Arrays, ...]],
+    recipe: Mapping[str, Any],
+    verbose: int,
+) -> RowsOnDisk:
+    whole = {"format": FORMAT, "rows": rows.fingerprint(), **recipe}
+    folder, made = cached(rows.folder, "packed", whole, lambda out: _write(rows, arrays, out, verbose))
+    return RowsOnDisk(folder / WORDS, Packing.from_config(made["packing"]), made["rows"], made["digest"])
+
+
+def _write(
+    rows: StoredInteractions,
+    arrays: Callable[[Interactions], tuple[Arrays, ...]],
+    out: Path,
+    verbose: int,
+) -> dict[str, Any]:
+    pieces = rows.pieces()
+    _, first = next(pieces)
+    parts = arrays(first)
+    packing = Packing.of(parts)
+    digest = begun_digest(packing)
+    with (out / WORDS).open("wb") as file:
+        for more in track(itertools.chain([None], pieces), "Preparing rows", verbose, len(rows.parts)):
+            words = packing.pack(parts if more is None else arrays(more[1]))
+            file.write(words.data)
+            digest.update(words.data)
+    return {"packing": packing.to_config(), "rows": len(rows), "digest": digest.hexdigest()}

@@ -1,0 +1,58 @@
+"""Runs a ranker's preprocessor over rows once, so that an epoch doesn't look ids up again."""
+
+import keras
+import numpy as np
+
+from keras_smes.data.progress import track
+from keras_smes.diagnostics.probe import evenly_spread
+from keras_smes.training.input.packed_rows import PackedRows
+from keras_smes.training.input.packing import Arrays
+
+PREPROCESSING_BATCH = 8192
+
+
+def preprocess(ranker: keras.Model, columns: Arrays, verbose: int = 0) -> dict[str, np.ndarray]:
+    """Runs the ranker's preprocessor over all rows, so that an epoch doesn't look ids up again.
+
+    Args:
+        ranker: What `build_ranker` built.
+        columns: Raw columns of N rows.
+        verbose: `1` shows a progress bar. Defaults to `0`.
+
+    Returns:
+        What the ranker's layer `"core"` takes, arrays of N rows.
+    """
+    return run_preprocessor(ranker.get_layer("preprocessor"), columns, verbose)
+
+
+def run_preprocessor(preprocessor: keras.Model, columns: Arrays, verbose: int = 0) -> dict[str, np.ndarray]:
+    """As `preprocess`, for a preprocessor without its ranker."""
+    import tensorflow as tf
+
+    starts = range(0, len(next(iter(columns.values()))), PREPROCESSING_BATCH)
+    parts = []
+    for start in track(starts, "Preprocessing", verbose):
+        rows = slice(start, start + PREPROCESSING_BATCH)
+        parts.append(preprocessor({name: tf.constant(values[rows]) for name, values in columns.items()}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def count_for_any(counted: Arrays) -> np.ndarray:
+    """Returns whether each row counts for any task, bool `[N]`, from `task.counted` of each."""
+    return np.any([rows_n > 0 for rows_n in counted.values()], axis=0)
+
+
+def sample_counted(packed: PackedRows, rows: int) -> dict[str, np.ndarray]:
+    """Returns the features of at most so many rows that count for any task, evenly spread over those.
+
+    Args:
+        packed: Rows of `(features, targets, counted)`.
+        rows: How many at most.
+    """
+    counted_n = np.concatenate([count_for_any(counted) for _, (_, _, counted) in packed.chunks()])
+    taken = evenly_spread(np.flatnonzero(counted_n), rows)
+    parts = []
+    for which, (features, _, _) in packed.chunks():
+        own = taken[(taken >= which.start) & (taken < which.stop)] - which.start
+        parts.append({name: values[own] for name, values in features.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

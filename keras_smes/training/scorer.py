@@ -1,0 +1,83 @@
+"""A ranker's core and its routers, run over rows in one graph."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_smes.backend.xla import as_graph
+from keras_smes.diagnostics import RoutingProbe
+from keras_smes.distribution import Engine
+from keras_smes.training.input.packed_rows import RowsInMemory
+from keras_smes.training.input.packing import Arrays
+
+BATCH = 4096
+
+
+class Some(NamedTuple):
+    """Some rows of many.
+
+    Attributes:
+        which: Which of them.
+        features: What a core takes, arrays of as many rows.
+        counted_n: Which count in the measures of routing, bool.
+    """
+
+    which: slice
+    features: Arrays
+    counted_n: np.ndarray
+
+
+class Scorer:
+    """Scores rows, and measures their routing on the way.
+
+    Args:
+        core: A ranker's core.
+        probe: The `RoutingProbe` of it. Defaults to `None`, routing isn't measured.
+    """
+
+    def __init__(self, core: keras.Model, probe: RoutingProbe | None = None) -> None:
+        self._core, self._probe = core, probe
+        self._step = as_graph(self._run)  # what the core and the routers have in common runs once
+
+    def _run(self, features: Mapping[str, Any], counted: Mapping[str, Any]) -> Any:
+        self._look(features, counted)
+        return self._core(features, training=False)
+
+    def _look(self, features: Mapping[str, Any], counted: Mapping[str, Any]) -> None:
+        if self._probe is not None:
+            self._probe.update(features, counted["counted"] > 0)
+
+    def score(self, pieces: Iterable[Some], num_rows: int, engine: Engine) -> dict[str, np.ndarray]:
+        """Returns the logits of all rows by task, of which each process scores its share.
+
+        They are put together before anything is measured: figures within a user need all of the user's rows.
+
+        Args:
+            pieces: The share of this process.
+            num_rows: How many rows there are.
+            engine: The `Engine`.
+        """
+        outputs: Mapping[str, Any] = self._core.output
+        whole = {
+            name: np.zeros((num_rows, *logits.shape[1:]), keras.backend.standardize_dtype(logits.dtype))
+            for name, logits in outputs.items()
+        }
+        for piece in pieces:
+            for name, logits in self._of(piece).items():
+                whole[name][piece.which] = logits
+        return engine.add_up(whole)
+
+    def _of(self, piece: Some) -> dict[str, np.ndarray]:
+        counted = {"counted": piece.counted_n.astype(np.float32)}
+        batches = RowsInMemory((piece.features, counted)).batches(BATCH)
+        if keras.backend.backend() != "tensorflow":  # where Keras compiles what `predict` runs
+            for batch in batches:
+                self._look(*keras.tree.map_structure(np.asarray, batch))
+            logits: dict[str, np.ndarray] = self._core.predict(batches, verbose=0)
+            return logits
+        parts = [
+            keras.tree.map_structure(keras.ops.convert_to_numpy, self._step(*batch)) for batch in batches
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
