@@ -14,6 +14,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_smes.backend.top_k import top_k
+
 Tensor = Any
 
 
@@ -25,11 +27,6 @@ def union_bound(num_experts: int, num_shared: int, num_private: Sequence[int]) -
 def joint_score(probabilities_bte: Tensor, task_weights_t: Tensor) -> Tensor:
     """Score of each expert for all tasks together: `s[b,e] = sum_t w[t] * p[b,t,e]`."""
     return ops.matmul(task_weights_t[None, None, :], probabilities_bte)[:, 0]
-
-
-def top_k(scores: Tensor, k: int) -> Tensor:
-    """Indices of the `k` highest scores on the last axis, int32, best first; ties go to the lower index."""
-    return ops.cast(ops.top_k(scores, k)[1], "int32")
 
 
 def among(experts: Tensor, picks: Tensor) -> Tensor:
@@ -57,8 +54,8 @@ def private_experts(logits_bte: Tensor, shared_bk: Tensor, num_private: Sequence
     Returns int32 `[B, T, max K_a]`, best first, padded with E; none of them is shared.
     """
     num_experts = logits_bte.shape[-1]
-    shared_be = mask(shared_bk, num_experts)
-    open_bte = ops.where(shared_be[:, None, :], -float("inf"), logits_bte)
+    closed_be = ops.cast(ops.where(mask(shared_bk, num_experts), -float("inf"), 0.0), logits_bte.dtype)
+    open_bte = logits_bte + closed_be[:, None, :]  # a sum is twice as fast as a choice between two
     if len(set(num_private)) == 1:
         private_btk = top_k(open_bte, num_private[0])
     else:

@@ -9,7 +9,7 @@ from keras import ops
 from keras_smes import routing as formulas
 from keras_smes.checks import check_count, check_counts, check_picks
 from keras_smes.layers.masks import mask_all
-from keras_smes.slots import take_slots
+from keras_smes.slots import slot_gates
 
 Tensor = Any
 
@@ -89,13 +89,11 @@ class PrivateExpertGate(keras.layers.Layer):
         bound = formulas.union_bound(num_experts, shared_bk.shape[1], num_private)
         executed_bm = formulas.executed_experts(shared_bk, private_btk, num_experts, bound)
         chosen_bte = _in_task_sets(ops.arange(num_experts, dtype="int32")[None], shared_bk, private_btk)
-        in_use_b1m = ops.less(executed_bm, num_experts)[:, None, :]
-        chosen_btm = ops.logical_and(_in_task_sets(executed_bm, shared_bk, private_btk), in_use_b1m)
         return {
             **routing,
             "private_experts": private_btk,
             "executed": executed_bm,
-            "slot_weights": formulas.gates(take_slots(logits_bte, executed_bm), chosen_btm),
+            "slot_weights": slot_gates(logits_bte, shared_bk, private_btk, executed_bm),
             # For whoever looks at all experts; a graph that doesn't never computes them.
             "chosen": chosen_bte,
             "union": ops.any(chosen_bte, axis=1),
