@@ -13,10 +13,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 venv: $(VENV)/.installed
 
-$(VENV)/.installed: setup.py
+$(VENV)/.installed: setup.py serving/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --editable "./serving[server]" --editable ".[dev]"
 	touch $@
 
 test: test-tensorflow test-jax test-tfrs
@@ -29,7 +29,7 @@ $(SERVING_RUNTIME)/.installed: | venv
 	-$(BIN)/python -m pip install --quiet --no-deps --target $(@D) tensorflow-cpu==2.20.0 && touch $@
 
 test-tensorflow: venv $(SERVING_RUNTIME)/.installed
-	KERAS_BACKEND=tensorflow $(PYTEST) tests
+	KERAS_BACKEND=tensorflow $(PYTEST) tests serving/tests
 
 # What a JAX user runs: the layers, their arithmetic and execution, optimizers and losses.
 test-jax: venv

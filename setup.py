@@ -8,14 +8,7 @@ VERSION = "0.1.0"
 CONFIG = ["pyyaml>=6"]  # schemas and experiments as YAML
 DATA = ["polars>=1.30", "scipy>=1.11", "filelock>=4", "typeguard>=4.3", *CONFIG]
 RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
-SERVING = [
-    "tensorflow-serving-api>=2.18",
-    "grpcio>=1.60",
-    "grpcio-health-checking>=1.60",
-    "prometheus-client>=0.20",
-    "aiohttp>=3.9",
-    "cryptography>=42",
-]
+SERVING = ["keras_smes_serving[server]>=0.1"]  # the folder serving/: `pip install ./serving ".[serving]"`
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.18"]  # exports for ONNX Runtime and Triton
 VIZ = ["matplotlib>=3.7"]
 TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]

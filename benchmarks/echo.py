@@ -10,17 +10,18 @@ one another, and caches that the model has emptied.
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from keras_smes.serving import wire
-from keras_smes.serving.errors import grpc
-from keras_smes.serving.protocol import encode_fields
-from keras_smes.serving.servable import Servable
-from keras_smes.serving.session import Session
+import grpc
+
+from keras_smes_serving.protocol import messages
+from keras_smes_serving.protocol.tensors import encode_fields
+from keras_smes_serving.server.runtime.servable import Servable
+from keras_smes_serving.server.runtime.session import Session
 from serving import CANDIDATES, example_columns
 
 
 def main(folder):
     servable, columns = Servable(Session(folder)), example_columns(CANDIDATES)
-    response = wire.PredictResponse()
+    response = messages.PredictResponse()
     for name, scores in servable.predict("", columns).items():
         encode_fields(scores, response.outputs[name])
     answer = response.SerializeToString()

@@ -27,12 +27,12 @@ from harness import machine, print_table, summary, time_together
 
 from keras_smes import SMES, FeatureSchema, IntegerCategory, Number, build_ranker
 from keras_smes.export import write_saved_model
-from keras_smes.serving import wire
-from keras_smes.serving.client import Client
-from keras_smes.serving.load import closed_loop, open_channel, open_loop, poisson_arrivals, sender
-from keras_smes.serving.protocol import decode, encode_fields
-from keras_smes.serving.servable import Servable
-from keras_smes.serving.session import Session
+from keras_smes_serving.client import Client
+from keras_smes_serving.load_test import closed_loop, open_channel, open_loop, poisson_arrivals, sender
+from keras_smes_serving.protocol import messages
+from keras_smes_serving.protocol.tensors import decode, encode_fields
+from keras_smes_serving.server.runtime.servable import Servable
+from keras_smes_serving.server.runtime.session import Session
 
 CANDIDATES, IDS, NUMBERS = 500, 21, 21
 MODEL = "ranker"
@@ -93,7 +93,7 @@ def measured(num_experts, units, seconds):
 
 def sending(channel, request):
     """Sends one and the same request and waits for the answer, in bytes."""
-    return functools.partial(channel.unary_unary(wire.PREDICT), request, timeout=30.0)
+    return functools.partial(channel.unary_unary(messages.PREDICT), request, timeout=30.0)
 
 
 def export_ranker(folder, num_experts, units):
@@ -176,7 +176,7 @@ def server(folder, flags):
     parameters.write_text(BATCHING)
     if "--enable_batching" in flags:
         flags = [*flags, f"--batching_parameters_file={parameters}"]
-    command = [sys.executable, "-m", "keras_smes.serving.server", f"--model_name={MODEL}", "--port=0"]
+    command = [sys.executable, "-m", "keras_smes_serving.server.main", f"--model_name={MODEL}", "--port=0"]
     return running([*command, f"--model_base_path={folder}", "--grpc_max_threads=64", *flags])
 
 
@@ -197,13 +197,13 @@ def running(command):
 
 def client_costs(client, columns):
     """What a request costs the client: the time of `build`, and of reading an answer."""
-    response = wire.PredictResponse()
+    response = messages.PredictResponse()
     for index in range(6):
         encode_fields(np.zeros(CANDIDATES, "float32"), response.outputs[f"task_{index}"])
     data = response.SerializeToString()
 
     def read():
-        outputs = wire.PredictResponse.FromString(data).outputs
+        outputs = messages.PredictResponse.FromString(data).outputs
         return {name: decode(outputs[name]) for name in outputs}
 
     costs = {"build": lambda: client.build(MODEL, columns), "read": read}

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 # Where a file of the repository stands in the site.
 PAGES = {
     "serving/README.md": "serving/index.md",
-    "serving/TUNING.md": "serving/tuning.md",
+    "serving/deploy/TUNING.md": "serving/tuning.md",
     "benchmarks/README.md": "measured/benchmarks.md",
     "experiments/README.md": "measured/experiments.md",
     "notebooks/README.md": "notebooks.md",

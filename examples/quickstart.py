@@ -28,9 +28,9 @@ import numpy as np
 from keras_smes import viz
 from keras_smes.cli import main as keras_smes
 from keras_smes.data import Interactions, load, split_with_statistics
-from keras_smes.serving.client import Client
 from keras_smes.training import load_run
 from keras_smes.training.input.preprocessing import preprocess
+from keras_smes_serving.client import Client
 
 MODELS = {"smes": "SMES", "mmoe": "dense MMoE"}
 SERVED_ROWS = 500

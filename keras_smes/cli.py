@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice hides what we print
     if argv[:1] == ["serve"]:  # its flags are those of tensorflow_model_server, not ours
-        from keras_smes.serving.server import serve
+        from keras_smes_serving.server.main import serve
 
         return serve(argv[1:])
     arguments = _parser().parse_args(argv)
@@ -478,7 +478,7 @@ def _judged(arguments: argparse.Namespace) -> Any:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from keras_smes.serving.client import Client, ServingError, rows_to_columns
+    from keras_smes_serving.client import Client, ServingError, rows_to_columns
 
     rows = _read_rows(arguments.rows)
     try:
@@ -493,7 +493,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _read_rows(path: str) -> list[dict[str, Any]]:
-    from keras_smes.serving.rows_file import read_rows
+    from keras_smes_serving.client.rows_file import read_rows
 
     return read_rows(path)
 

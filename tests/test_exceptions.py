@@ -10,10 +10,11 @@ import grpc
 import pytest
 
 import keras_smes
+import keras_smes_serving
 from keras_smes.distribution.faults import LostProcessError
-from keras_smes.serving.client import Client
-from keras_smes.serving.errors import ServingError, truncated
 from keras_smes.training.diagnosis import NonFiniteError
+from keras_smes_serving.client import Client
+from keras_smes_serving.protocol.errors import ServingError, truncated
 
 FOUND = {"tasks": ["click"], "features": [], "weights": ["core/kernel"], "gradients": []}
 # What `__init__` is given where it takes something else than one text.
@@ -29,11 +30,12 @@ ALONE = "keras_smes.tfrs"  # imported in processes of its own, with Keras 2; it 
 
 def exceptions():
     found = set()
-    for module in pkgutil.walk_packages(keras_smes.__path__, "keras_smes."):
+    packages = (keras_smes, keras_smes_serving)
+    for module in (m for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")):
         if module.name != ALONE and not module.name.endswith("__main__"):
             values = vars(importlib.import_module(module.name)).values()
             found |= {v for v in values if isinstance(v, type) and issubclass(v, BaseException)}
-    return {cls for cls in found if cls.__module__.startswith("keras_smes.")}
+    return {cls for cls in found if cls.__module__.startswith(("keras_smes.", "keras_smes_serving."))}
 
 
 def test_every_exception_survives_pickling_with_its_attributes():

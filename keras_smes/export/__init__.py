@@ -1,5 +1,12 @@
 """Export: from a ranker to a SavedModel version that TF Serving runs, without this package."""
 
+try:
+    import keras_smes_serving  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'Export needs packages that are not installed: pip install "keras_smes[serving]"'
+    ) from error
+
 from keras_smes.export.audit import audit
 from keras_smes.export.publish import publish
 from keras_smes.export.run import export_folders, export_run

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_smes.export.inputs import Inputs, ServedInput
 from keras_smes.export.signature_defs import read_signatures
-from keras_smes.serving.columns import signature_spec
+from keras_smes_serving.client.inputs import signature_spec
 
 FILE = "assets.extra/model_card.json"
 # What stands in the place of a value that the model can't use. No such value fails a request.

@@ -16,7 +16,7 @@ from keras_smes.export.endpoints import Fusion, make_endpoints
 from keras_smes.export.inputs import named_model, served_inputs
 from keras_smes.export.signature_defs import complete_signatures
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.serving.servable import DEFAULT_SIGNATURE
+from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE
 
 Tensor = Any
 

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from keras_smes.export.questions import Question
 from keras_smes.export.signature_defs import read_signatures
-from keras_smes.serving.messages import PredictionLog
-from keras_smes.serving.protocol import encode_content
-from keras_smes.serving.servable import Servable
-from keras_smes.serving.session import Session
-from keras_smes.serving.warmup import MAX_RECORDS, WARMUP_FILE, warm_up
+from keras_smes_serving.protocol.tensors import encode_content
+from keras_smes_serving.server.messages import PredictionLog
+from keras_smes_serving.server.models.warmup import MAX_RECORDS, WARMUP_FILE, warm_up
+from keras_smes_serving.server.runtime.servable import Servable
+from keras_smes_serving.server.runtime.session import Session
 
 Filters = Mapping[str, Sequence[Sequence[str]]]
 RANKING = ("serving_default", "rank")

@@ -1,6 +1,9 @@
-"""Serving: an embedded server of TensorFlow Serving's contract, and a client for both.
+"""The old names of `keras_smes_serving`, for a release: client, server, servable and session."""
 
-Nothing is imported here. Take what is needed from `keras_smes.serving.server` and
-`keras_smes.serving.client`; both want the extra `serving`
-(`pip install "keras_smes[serving]"`).
-"""
+import warnings
+
+warnings.warn(
+    "keras_smes.serving is called keras_smes_serving now",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -12,6 +12,7 @@ from support.backends import LEGACY_KERAS
 from support.code_blocks import run_session
 
 import keras_smes
+import keras_smes_serving
 
 SECTION = re.compile(r"^(Args|Call arguments|Returns|Raises|Attributes|Example|References):$")
 ARGUMENT = re.compile(r"^ {4}(\*{0,2}\w+): ?(.*)$")
@@ -23,9 +24,10 @@ if not LEGACY_KERAS:
 
 
 def modules():
-    names = [module.name for module in pkgutil.walk_packages(keras_smes.__path__, "keras_smes.")]
+    packages = [keras_smes, keras_smes_serving]
+    names = [m.name for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")]
     public = [name for name in names if name not in NOT_IMPORTED and "._" not in name]
-    return [importlib.import_module(name) for name in ["keras_smes", *public]]
+    return [importlib.import_module(name) for name in ["keras_smes", "keras_smes_serving", *public]]
 
 
 def public_objects():
@@ -88,7 +90,7 @@ DOCUMENTED = {name: value for name, value in OBJECTS.items() if arguments(value)
 def test_there_is_something_to_check():
     assert len(DOCUMENTED) > 100
     assert "keras_smes.layers.smes.SMES" in DOCUMENTED
-    assert "keras_smes.serving.client.Client.rank" in DOCUMENTED
+    assert "keras_smes_serving.client.client.Client.rank" in DOCUMENTED
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)

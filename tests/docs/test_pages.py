@@ -8,7 +8,11 @@ from support.code_blocks import FENCE, ROOT, blocks, check_command, commands, ru
 
 DOCS = ROOT / "docs"
 # Those that are written elsewhere and put into the site by docs/hooks.py.
-INCLUDED = [ROOT / "serving" / "README.md", ROOT / "serving" / "TUNING.md", ROOT / "benchmarks" / "README.md"]
+INCLUDED = [
+    ROOT / "serving" / "README.md",
+    ROOT / "serving" / "deploy" / "TUNING.md",
+    ROOT / "benchmarks" / "README.md",
+]
 PAGES = [*sorted(DOCS.rglob("*.md")), *(page for page in INCLUDED if page.exists())]
 
 
@@ -66,7 +70,7 @@ def test_the_handbook_asks_a_server(tmp_path, capsys):
     """The client's block of serving/README.md, with a server at another port."""
     import tensorflow as tf
 
-    from keras_smes.serving.server import EmbeddedServer
+    from keras_smes_serving.server.embedded import EmbeddedServer
 
     ids = [tf.TensorSpec([None], tf.int64, name=name) for name in ("user_id", "item_id")]
 

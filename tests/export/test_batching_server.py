@@ -1,4 +1,4 @@
-"""An export for a batching server, made as `serving/TUNING.md` says: such a server loads it."""
+"""An export for a batching server, made as `serving/deploy/TUNING.md` says: such a server loads it."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from export.test_served import CANDIDATES, ROWS, USER, _tensors
 from export.test_warmup import logs, rows_of
 
 from keras_smes.export import export_version
-from keras_smes.serving.client import Client, ServingError
-from keras_smes.serving.server import EmbeddedServer
+from keras_smes_serving.client import Client, ServingError
+from keras_smes_serving.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.tensorflow
 

@@ -5,8 +5,8 @@ import pytest
 
 from keras_smes import SMES, FeatureSchema, IntegerCategory, Number, Tags, build_ranker
 from keras_smes.export import export_version
-from keras_smes.serving.servable import Servable
-from keras_smes.serving.session import Session
+from keras_smes_serving.server.runtime.servable import Servable
+from keras_smes_serving.server.runtime.session import Session
 
 pytestmark = pytest.mark.tensorflow
 

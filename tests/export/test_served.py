@@ -13,7 +13,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from keras_smes.export import export_version
-from keras_smes.serving.server import EmbeddedServer
+from keras_smes_serving.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.tensorflow
 

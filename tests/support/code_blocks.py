@@ -83,7 +83,7 @@ def check_command(words):
 
 def check_keras_smes(words):
     from keras_smes.cli import _parser
-    from keras_smes.serving.flags import parse_flags
+    from keras_smes_serving.server.flags import parse_flags
 
     if words[1] == "serve":
         parse_flags(words[2:])

@@ -1,0 +1,266 @@
+"""What a client says, and what it makes of the answers. How they travel is not known here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+import numpy as np
+
+from keras_smes_serving.client.inputs import Array, SignatureSpec, as_columns, signature_spec, with_user
+from keras_smes_serving.client.request_bytes import request_bytes
+from keras_smes_serving.client.retry import Caller, Retry, Steps, checked_timeout
+from keras_smes_serving.protocol import messages
+from keras_smes_serving.protocol.dtypes import BY_NUMBER
+from keras_smes_serving.protocol.errors import ServingError
+from keras_smes_serving.protocol.tensors import decode
+
+DEFAULT_SIGNATURE: Final = "serving_default"
+RANK_SIGNATURE: Final = "rank"
+FUSED: Final = "fused"
+ORDER: Final = "order"
+
+# What a server says to a request that another version of the model would have taken.
+_REFUSALS: Final = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which model is asked: its newest version, a version, or what a label points at."""
+
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None and self.label is not None:
+            raise ValueError(
+                "`version` and `label` can't both be given. "
+                f"Received: version={self.version}, label={self.label!r}"
+            )
+
+    def write(self, spec: Any) -> None:
+        """Writes the target into a ModelSpec message."""
+        spec.name = self.model
+        if self.version is not None:
+            spec.version.value = self.version
+        if self.label is not None:
+            spec.version_label = self.label
+
+
+@dataclass(frozen=True)
+class Known:
+    """The signatures of a model as they were when they were last asked for."""
+
+    version: int
+    signatures: Mapping[str, SignatureSpec]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates in order, and the scores behind it.
+
+    Args:
+        order: int64 array. Positions of the candidates, the best first.
+        scores: dict of str to ndarray. What the model put out, one row a candidate, as sent.
+        fused: ndarray. The score that made the order.
+
+    Example:
+
+    ```python
+    ranking = client.rank("smes", {"user_id": 7}, {"item_id": item_ids})
+    best = item_ids[ranking.order[:10]]
+    ```
+    """
+
+    order: Array
+    scores: dict[str, Array]
+    fused: Array
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The requests of a client, as steps for it to take.
+
+    Args:
+        timeout: float, seconds. For a request that gives none.
+        retry: `Retry`.
+        allow_nan: bool. Whether a float feature may hold NaN.
+        typed_fields: bool. Whether tensors are sent in typed fields, not as blocks of bytes.
+    """
+
+    timeout: float
+    retry: Retry
+    allow_nan: bool
+    typed_fields: bool
+    _known: dict[Target, Known] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checked_timeout(self.timeout)
+
+    def predict(
+        self,
+        target: Target,
+        inputs: Mapping[str, Any],
+        signature: str,
+        outputs: Sequence[str] | None,
+        timeout: float | None,
+    ) -> Steps[dict[str, Array]]:
+        """The steps of Predict; see `Client.predict`."""
+        caller = self._caller(target, signature, timeout)
+        return self._predicted(caller, target, lambda _: (signature, lambda _: inputs), outputs)
+
+    def build(
+        self,
+        target: Target,
+        inputs: Mapping[str, Any],
+        signature: str,
+        outputs: Sequence[str] | None,
+        timeout: float | None,
+    ) -> Steps[bytes]:
+        """The steps to a request that isn't sent; see `Client.build`."""
+        known = self._known.get(target)
+        if known is None:
+            known = yield from self._learned(self._caller(target, "", timeout), target)
+        return self._predict_request(target, known, lambda _: (signature, lambda _: inputs), outputs)
+
+    def rank(
+        self,
+        target: Target,
+        user: Mapping[str, Any],
+        candidates: Mapping[str, Any],
+        by: str | None,
+        timeout: float | None,
+    ) -> Steps[Ranking]:
+        """The steps of a ranking; see `Client.rank`."""
+
+        def choose(known: Known) -> tuple[str, Columns]:
+            if RANK_SIGNATURE in known.signatures:
+                return RANK_SIGNATURE, lambda spec: with_user(user, candidates, spec, tiled=False)
+            return DEFAULT_SIGNATURE, lambda spec: with_user(user, candidates, spec, tiled=True)
+
+        caller = self._caller(target, RANK_SIGNATURE, timeout)
+        scores = yield from self._predicted(caller, target, choose, None)
+        return _ranking(scores, by)
+
+    def metadata(self, target: Target, timeout: float | None) -> Steps[dict[str, SignatureSpec]]:
+        """The steps of GetModelMetadata; see `Client.metadata`."""
+        known = yield from self._learned(self._caller(target, "", timeout), target)
+        return dict(known.signatures)
+
+    def status(self, target: Target, timeout: float | None) -> Steps[dict[int, str]]:
+        """The steps of GetModelStatus; see `Client.status`."""
+        request = messages.GetModelStatusRequest()
+        target.write(request.model_spec)
+        data = yield from self._caller(target, "", timeout).call(messages.STATUS, request.SerializeToString())
+        response = _parsed(messages.GetModelStatusResponse(), data)
+        return {
+            told.version: messages.STATES.get(told.state, str(told.state))
+            for told in response.model_version_status
+        }
+
+    def _caller(self, target: Target, signature: str, timeout: float | None) -> Caller:
+        seconds = checked_timeout(self.timeout if timeout is None else timeout)
+        return Caller(target.model, signature, time.monotonic() + seconds, self.retry)
+
+    def _predicted(
+        self, caller: Caller, target: Target, choose: Choice, outputs: Sequence[str] | None
+    ) -> Steps[dict[str, Array]]:
+        """Asks by the signatures as last seen, and once more by fresh ones if those don't do: the
+        server may have loaded another version since."""
+        known = self._known.get(target)
+        if known is not None:
+            try:
+                request = self._predict_request(target, known, choose, outputs)
+                data = yield from caller.call(messages.PREDICT, request)
+                return self._scores(target, known, data)
+            except ServingError as error:
+                if error.code not in _REFUSALS:
+                    raise
+                fresh = yield from self._learned(caller, target)
+                if fresh == known:
+                    raise
+            except ValueError:
+                fresh = yield from self._learned(caller, target)
+        else:
+            fresh = yield from self._learned(caller, target)
+        request = self._predict_request(target, fresh, choose, outputs)
+        data = yield from caller.call(messages.PREDICT, request)
+        return self._scores(target, fresh, data)
+
+    def _learned(self, caller: Caller, target: Target) -> Steps[Known]:
+        """Asks for the signatures of a model, and remembers them."""
+        request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
+        target.write(request.model_spec)
+        data = yield from caller.call(messages.METADATA, request.SerializeToString())
+        response = _parsed(messages.GetModelMetadataResponse(), data)
+        told = _parsed(messages.SignatureDefMap(), response.metadata["signature_def"].value).signature_def
+        signatures = {name: signature_spec(told[name]) for name in sorted(told)}
+        known = self._known[target] = Known(response.model_spec.version.value, signatures)
+        return known
+
+    def _predict_request(
+        self, target: Target, known: Known, choose: Choice, outputs: Sequence[str] | None
+    ) -> bytes:
+        signature, inputs = choose(known)
+        if signature not in known.signatures:
+            names = ", ".join(known.signatures)
+            raise ValueError(
+                f"`signature` must be one of the model: {names}. Received: signature={signature!r}"
+            )
+        spec = known.signatures[signature]
+        request = messages.PredictRequest(output_filter=outputs or ())
+        target.write(request.model_spec)
+        request.model_spec.signature_name = signature
+        columns = as_columns(inputs(spec), spec, self.allow_nan)
+        return request_bytes(request, columns, self.typed_fields)
+
+    def _scores(self, target: Target, known: Known, data: bytes) -> dict[str, Array]:
+        response = _parsed(messages.PredictResponse(), data)
+        if response.model_spec.version.value != known.version:
+            self._known.pop(target, None)  # another version answered: look at it next time
+        return {name: _decoded(name, response.outputs[name]) for name in sorted(response.outputs)}
+
+
+# From the signature that is asked to the inputs it is to be sent; and what chooses the signature.
+Columns = Callable[[SignatureSpec], Mapping[str, Any]]
+Choice = Callable[[Known], tuple[str, Columns]]
+
+
+def _parsed(message: Any, data: bytes) -> Any:
+    try:
+        message.ParseFromString(data)
+    except messages.DecodeError as error:
+        text = "The answer is no message of TensorFlow Serving"
+        raise ServingError(grpc.StatusCode.INTERNAL, text) from error
+    return message
+
+
+def _decoded(name: str, proto: Any) -> Array:
+    try:
+        array = decode(proto)
+    except ValueError as error:
+        raise ServingError(grpc.StatusCode.INTERNAL, f"Output {name} is no tensor: {error}") from error
+    kind = BY_NUMBER[proto.dtype]
+    if array.size and not proto.tensor_content and not getattr(proto, kind.field):
+        # By the rules these would be zeros, which no server leaves out; a score must not be made up.
+        raise ServingError(grpc.StatusCode.INTERNAL, f"Output {name} came without its values")
+    return array
+
+
+def _ranking(outputs: dict[str, Array], by: str | None) -> Ranking:
+    """Puts candidates in order: as the model did, or else by the score that is named."""
+    scores = {name: output for name, output in outputs.items() if name != ORDER}
+    name = by or (FUSED if FUSED in scores else next(iter(scores)) if len(scores) == 1 else None)
+    if name not in scores:
+        raise ValueError(f"`by` must be an output of the model: {', '.join(scores)}. Received: by={by!r}")
+    fused = scores[name].ravel()
+    order = outputs[ORDER].ravel() if ORDER in outputs and by is None else np.argsort(-fused, kind="stable")
+    return Ranking(order.astype(np.int64, copy=False), scores, fused)

@@ -1,0 +1,1 @@
+"""Requests of many clients run together, by TensorFlow Serving's parameters."""

@@ -1,0 +1,181 @@
+"""Queues of batches, and the threads that work on them in turn."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from keras_smes_serving.protocol.errors import ServingError
+from keras_smes_serving.server.batching.options import BatchingOptions
+
+
+@dataclass
+class Piece:
+    """A request, or a part of one, that goes into a batch as a whole.
+
+    Args:
+        size: int. How many rows it has.
+        work: what the one who runs the batch knows it by.
+        enqueued: float, seconds. When it came, by `time.monotonic`. Defaults to now.
+
+    Example:
+
+    ```python
+    Piece(size=3, work=request)
+    ```
+    """
+
+    size: int
+    work: Any
+    enqueued: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class _Batch:
+    pieces: list[Piece] = field(default_factory=list)
+    size: int = 0
+    opened: float = field(default_factory=time.monotonic)
+
+
+class _Queue:
+    """The batches of one kind that wait for a thread; the last one is still open."""
+
+    def __init__(self, options: BatchingOptions, process: Callable[[list[Piece]], None]) -> None:
+        self.options = options
+        self.process = process
+        self.batches: deque[_Batch] = deque()
+
+    def room(self) -> int:
+        """How many more rows the open batch takes."""
+        return self.options.batch_size - self.batches[-1].size if self.batches else 0
+
+    def add(self, pieces: Sequence[Piece]) -> None:
+        self._check_capacity(sum(piece.size for piece in pieces))
+        for piece in pieces:
+            if not self.batches or piece.size > self.room():
+                self.batches.append(_Batch())
+            self.batches[-1].pieces.append(piece)
+            self.batches[-1].size += piece.size
+
+    def ready_at(self) -> float:
+        """When the first batch may run: at once if it is full, or has others behind it."""
+        first = self.batches[0]
+        if len(self.batches) > 1 or first.size >= self.options.batch_size:
+            return 0.0
+        return first.opened + self.options.timeout
+
+    def _check_capacity(self, size: int) -> None:
+        waiting, most = len(self.batches), self.options.max_enqueued_batches
+        full = "The batch scheduling queue to which this task was submitted is full; "
+        if self.options.splits:
+            capacity = (most - waiting) * self.options.batch_size + self.room()
+            if size > capacity:
+                text = (
+                    f"{full}task size is {size} but scheduling capacity is only {capacity} "
+                    f"(num_enqueued_batches={waiting}, max_enqueued_batches={most}, "
+                    f"open_batch_size={self.batches[-1].size if waiting else 0}, "
+                    f"max_execution_batch_size={self.options.batch_size})"
+                )
+                raise ServingError(grpc.StatusCode.UNAVAILABLE, text)
+        elif size > self.room() and waiting >= most:
+            text = f"{full}currently {waiting} batches enqueued and max_enqueued_batches is {most}"
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, text)
+
+
+class BatchScheduler:
+    """Threads that run batches of many queues, one queue after the other.
+
+    Args:
+        threads: int. How many batches run at a time.
+
+    Example:
+
+    ```python
+    scheduler = BatchScheduler(threads=2)
+    scheduler.submit("kind", options, process, lambda room: [Piece(3, request)])
+    scheduler.close()
+    ```
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._queues: OrderedDict[Hashable, _Queue] = OrderedDict()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batch_{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self,
+        key: Hashable,
+        options: BatchingOptions,
+        process: Callable[[list[Piece]], None],
+        pieces: Callable[[int], Sequence[Piece]],
+    ) -> None:
+        """Puts a request in line.
+
+        Args:
+            key: hashable. Only requests of the same key share a batch.
+            options: `BatchingOptions`. Of the key.
+            process: function of a list of `Piece`. Runs a batch, and raises nothing.
+            pieces: function of the rows that the open batch still takes, to the pieces of the
+                request.
+
+        Raises:
+            ServingError: UNAVAILABLE: the queue is full.
+        """
+        with self._changed:
+            # A queue lives for as long as something waits in it: clients choose the keys.
+            queue = self._queues.get(key) or _Queue(options, process)
+            queue.add(pieces(queue.room()))
+            self._queues[key] = queue
+            self._changed.notify()
+
+    def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
+        """Ends the threads, once nothing waits any more.
+
+        Args:
+            timeout: float, seconds. Batches that take longer aren't waited for. Defaults to no limit.
+        """
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        while (found := self._next()) is not None:
+            queue, batch = found
+            queue.process(batch.pieces)
+
+    def _next(self) -> tuple[_Queue, _Batch] | None:
+        """Waits for a batch to run; None once the scheduler is closed."""
+        with self._changed:
+            while True:
+                now, soonest = time.monotonic(), None
+                for key, queue in self._queues.items():
+                    ready = queue.ready_at()
+                    if ready <= now or self._closed:
+                        return self._taken(key, queue)
+                    soonest = ready if soonest is None else min(soonest, ready)
+                if self._closed:
+                    return None
+                self._changed.wait(None if soonest is None else soonest - now)
+
+    def _taken(self, key: Hashable, queue: _Queue) -> tuple[_Queue, _Batch]:
+        batch = queue.batches.popleft()
+        if queue.batches:
+            self._queues.move_to_end(key)  # the others come first next time
+        else:
+            del self._queues[key]
+        return queue, batch

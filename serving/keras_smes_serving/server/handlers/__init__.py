@@ -1,0 +1,1 @@
+"""Predict, Classify, Regress and MultiInference on one servable, whatever the transport."""

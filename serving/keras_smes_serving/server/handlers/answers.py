@@ -1,0 +1,211 @@
+"""A servable's answers to the requests of the API, whoever asks: gRPC, REST or a warm-up file.
+
+The answers name the signature, and neither model nor version: the servable doesn't know them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from keras_smes_serving.protocol.errors import ServingError, reject
+from keras_smes_serving.protocol.tensors import encode_content, encode_fields
+from keras_smes_serving.server.handlers import classification, regression
+from keras_smes_serving.server.handlers.examples import Task, serialized_examples
+from keras_smes_serving.server.messages import (
+    ClassificationRequest,
+    ClassificationResponse,
+    MultiInferenceRequest,
+    MultiInferenceResponse,
+    PredictRequest,
+    PredictResponse,
+    RegressionRequest,
+    RegressionResponse,
+)
+from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE, Servable
+
+
+def predict(
+    servable: Servable, request: PredictRequest, timeout: float | None = None, as_content: bool = False
+) -> PredictResponse:
+    """Answers Predict.
+
+    Args:
+        servable: `Servable`. The version asked.
+        request: `PredictRequest` message.
+        timeout: float, seconds. After which the run is cancelled. Defaults to never.
+        as_content: bool. Whether tensors come as blocks of bytes instead of typed fields.
+
+    Returns:
+        `PredictResponse` message.
+
+    Raises:
+        ServingError: With the code and the text of TensorFlow Serving.
+
+    Example:
+
+    ```python
+    predict(servable, request).outputs["click"].float_val
+    ```
+    """
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    outputs = servable.predict(name, request.inputs, request.output_filter, timeout)
+    response = PredictResponse()
+    response.model_spec.signature_name = name
+    encode = encode_content if as_content else encode_fields
+    for alias, value in outputs.items():
+        encode(value, response.outputs[alias])
+    return response
+
+
+def classify(
+    servable: Servable,
+    request: ClassificationRequest,
+    timeout: float | None = None,
+    check_method: bool = False,
+) -> ClassificationResponse:
+    """Answers Classify.
+
+    Args:
+        servable: `Servable`. The version asked.
+        request: `ClassificationRequest` message.
+        timeout: float, seconds. After which the run is cancelled. Defaults to never.
+        check_method: bool. Whether the signature's method name must say that it classifies.
+
+    Returns:
+        `ClassificationResponse` message.
+
+    Raises:
+        ServingError: With the code and the text of TensorFlow Serving.
+
+    Example:
+
+    ```python
+    classify(servable, request).result.classifications[0].classes[0].score
+    ```
+    """
+    name, signature = _signature(servable, request)
+    task = classification.classification_task(signature, check_method)
+    count, tensors = _run(servable, request, [task], timeout)
+    response = ClassificationResponse()
+    response.model_spec.signature_name = name
+    response.result.SetInParent()
+    classification.classification_result(task, tensors, count, response.result)
+    return response
+
+
+def regress(
+    servable: Servable,
+    request: RegressionRequest,
+    timeout: float | None = None,
+    check_method: bool = False,
+) -> RegressionResponse:
+    """Answers Regress.
+
+    Args:
+        servable: `Servable`. The version asked.
+        request: `RegressionRequest` message.
+        timeout: float, seconds. After which the run is cancelled. Defaults to never.
+        check_method: bool. Whether the signature's method name must say that it regresses.
+
+    Returns:
+        `RegressionResponse` message.
+
+    Raises:
+        ServingError: With the code and the text of TensorFlow Serving.
+
+    Example:
+
+    ```python
+    regress(servable, request).result.regressions[0].value
+    ```
+    """
+    name, signature = _signature(servable, request)
+    task = regression.regression_task(signature, check_method)
+    count, tensors = _run(servable, request, [task], timeout)
+    response = RegressionResponse()
+    response.model_spec.signature_name = name
+    response.result.SetInParent()
+    regression.regression_result(task, tensors, count, response.result)
+    return response
+
+
+def multi_inference(
+    servable: Servable, request: MultiInferenceRequest, timeout: float | None = None
+) -> MultiInferenceResponse:
+    """Answers MultiInference: several signatures over the same examples, in one run.
+
+    Args:
+        servable: `Servable`. The version asked.
+        request: `MultiInferenceRequest` message.
+        timeout: float, seconds. After which the run is cancelled. Defaults to never.
+
+    Returns:
+        `MultiInferenceResponse` message. Its results name model and signature.
+
+    Raises:
+        ServingError: With the code and the text of TensorFlow Serving.
+
+    Example:
+
+    ```python
+    multi_inference(servable, request).results[0].regression_result
+    ```
+    """
+    _check_tasks(servable, request)
+    tasks = [_inference_task(servable, task) for task in request.tasks]
+    count, tensors = _run(servable, request, tasks, timeout)
+    response = MultiInferenceResponse()
+    for asked, task in zip(request.tasks, tasks, strict=True):
+        result = response.results.add()
+        result.model_spec.name = asked.model_spec.name
+        result.model_spec.signature_name = asked.model_spec.signature_name or DEFAULT_SIGNATURE
+        if asked.method_name == classification.METHOD:
+            result.classification_result.SetInParent()
+            classification.classification_result(task, tensors, count, result.classification_result)
+        else:
+            result.regression_result.SetInParent()
+            regression.regression_result(task, tensors, count, result.regression_result)
+    return response
+
+
+def _signature(servable: Servable, request: Any) -> tuple[str, Any]:
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in servable.signatures:
+        reject(f"No signature was found with the name: {name}")
+    return name, servable.signatures[name]
+
+
+def _run(
+    servable: Servable, request: Any, tasks: list[Task], timeout: float | None
+) -> tuple[int, dict[str, Any]]:
+    """Runs all tasks at once; returns how many examples there were, and the tensors by name."""
+    examples = serialized_examples(request.input)
+    outputs = sorted({name for task in tasks for name in task.outputs.values()})
+    return len(examples), servable.run({task.fed: examples for task in tasks}, outputs, timeout)
+
+
+def _check_tasks(servable: Servable, request: MultiInferenceRequest) -> None:
+    seen: set[str] = set()
+    for task in request.tasks:
+        name = task.model_spec.signature_name or DEFAULT_SIGNATURE
+        if not task.model_spec.name:
+            reject("Found ModelSpec with an empty model name.")
+        if task.model_spec.name != request.tasks[0].model_spec.name:
+            reject("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+        if name in seen:
+            reject(f"Duplicate evaluation of signature: {name}")
+        if name not in servable.signatures:
+            reject(f"Requested signature not found in model graph: {name}")
+        seen.add(name)
+
+
+def _inference_task(servable: Servable, task: Any) -> Task:
+    signature = servable.signatures[task.model_spec.signature_name or DEFAULT_SIGNATURE]
+    if task.method_name == classification.METHOD:
+        return classification.classification_task(signature)
+    if task.method_name == regression.METHOD:
+        return regression.regression_task(signature)
+    text = f"Unsupported signature method_name: {task.method_name}"
+    raise ServingError(grpc.StatusCode.UNIMPLEMENTED, text)

@@ -1,0 +1,1 @@
+"""The REST port: HTTP, JSON and the page that Prometheus reads."""

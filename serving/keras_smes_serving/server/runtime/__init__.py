@@ -1,0 +1,1 @@
+"""SavedModels in TensorFlow's C++ runtime."""
