@@ -8,11 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from keras_smes.experiments.intervals import paired_difference
 from keras_smes.experiments.summary import MEAN_AUC
 from keras_smes.files import whole
 from keras_smes.viz import style
 
 Results = Mapping[str, Any]
+COLORS, MARKERS = 6, "os^D"  # from the seventh row on, colours come again with another marker
 
 
 def draw(results: Results, out: Path) -> list[Path]:
@@ -46,13 +48,16 @@ def quality(results: Results, ax: Axes) -> None:
 
 
 def quality_by_cost(results: Results, ax: Axes) -> None:
-    """Draws each row's mean AUC against its executed multiplications."""
-    for label, row in results["rows"].items():
-        ax.plot(
-            [row["cost"]["multiplications"]], [row["metrics"][MEAN_AUC]["mean"]], linestyle="", label=label
-        )
+    """Draws each row's mean AUC with its 95 % t interval over seeds, against its executed multiplications."""
+    for place, (label, row) in enumerate(results["rows"].items()):
+        cost, values = [row["cost"]["multiplications"]], row["metrics"][MEAN_AUC]["values"]
+        mean, low, high, _ = paired_difference(values, [0.0] * len(values))
+        marker = MARKERS[place // COLORS % len(MARKERS)]
+        (point,) = ax.plot(cost, [mean], linestyle="", marker=marker, label=label)
+        if low is not None and high is not None:
+            ax.vlines(cost, low, high, colors=[point.get_color()])
     ax.set_xscale("log")
-    style.label(ax, "Quality by cost", "multiplications a row, experts and routers", "mean AUC")
+    style.label(ax, "Quality by cost at serving", "multiply-adds per row, experts and routers", "mean AUC")
     style.legend_beside(ax)
 
 
