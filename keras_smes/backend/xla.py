@@ -11,13 +11,19 @@ def is_compiled() -> bool:
     return keras.backend.backend() != "tensorflow" or compiles_with_xla()
 
 
-def as_graph(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of tensors as one graph of TensorFlow's; with JAX, as it is."""
+def as_graph(function: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
+    """Returns a function of tensors as one graph of TensorFlow's; with JAX, as it is.
+
+    Args:
+        function: The function.
+        signature: The `tf.TensorSpec`s of its arguments, for one graph of all shapes. Defaults to `None`: a
+            graph is made of what comes.
+    """
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
 
-    graph: Callable[..., Any] = tf.function(function, reduce_retracing=True)
+    graph: Callable[..., Any] = tf.function(function, signature, reduce_retracing=True)
     return graph
 
 

@@ -1,6 +1,6 @@
 """A ranker's core and its routers, run over rows in one graph."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -39,7 +39,7 @@ class Scorer:
 
     def __init__(self, core: keras.Model, probe: RoutingProbe | None = None) -> None:
         self._core, self._probe = core, probe
-        self._step = as_graph(self._run)  # what the core and the routers have in common runs once
+        self._step: Callable[..., Any] | None = None
 
     def _run(self, features: Mapping[str, Any], counted: Mapping[str, Any]) -> Any:
         self._look(features, counted)
@@ -77,7 +77,8 @@ class Scorer:
                 self._look(*keras.tree.map_structure(np.asarray, batch))
             logits: dict[str, np.ndarray] = self._core.predict(batches, verbose=0)
             return logits
-        parts = [
-            keras.tree.map_structure(keras.ops.convert_to_numpy, self._step(*batch)) for batch in batches
-        ]
+        if self._step is None:  # one graph: what the core and the routers have in common runs once
+            self._step = as_graph(self._run, batches.element_spec)
+        step, to_numpy = self._step, keras.ops.convert_to_numpy
+        parts = [keras.tree.map_structure(to_numpy, step(*batch)) for batch in batches]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

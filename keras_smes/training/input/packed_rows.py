@@ -2,6 +2,7 @@
 
 import abc
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,9 @@ class RowsOnDisk(PackedRows):
             lambda: self._batches(seed, epoch, batch_size, first_step, piece),
             output_signature=tf.TensorSpec((None, self.packing.width), tf.int32),
         )
-        return made.map(self.packing.tensors).prefetch(AHEAD)
+        steps = math.ceil(self.num_rows / batch_size) - first_step
+        counted = made.apply(tf.data.experimental.assert_cardinality(steps))
+        return counted.map(self.packing.tensors).prefetch(AHEAD)
 
     def words(self, rows: range) -> np.ndarray:
         words = np.empty((len(rows), self.packing.width), WORD)
