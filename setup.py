@@ -6,7 +6,7 @@ HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
 CONFIG = ["pyyaml>=6"]  # schemas and experiments as YAML
-DATA = ["polars>=1.30", "scipy>=1.11", "filelock>=4", "typeguard>=4.3", *CONFIG]
+DATA = ["polars>=1.30", "scipy>=1.11", "filelock>=4", "cattrs>=24.1", *CONFIG]
 RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
 SERVING = ["keras_smes_serving[server]>=0.1"]  # the folder serving/: `pip install ./serving ".[serving]"`
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.18"]  # exports for ONNX Runtime and Triton

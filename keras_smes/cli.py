@@ -315,30 +315,41 @@ def _describe(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     from keras_smes.training import RunConfig, RunOptions, train_run
 
-    values = _run_values(arguments)
+    document = _document(arguments)
+    values = _run_values(arguments, document)
     dates = {name: getattr(arguments, name) for name in SPLIT}
     if stated := {name: value for name, value in dates.items() if value is not None}:
         values["split"] = stated  # as a whole: part of another way to cut would contradict it
     names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard", "data_service")
     options = RunOptions(**{name: getattr(arguments, name) for name in names})
     out, data_dir = arguments.out, arguments.data_dir
-    if arguments.start is not None:
-        from keras_smes.incremental import continue_run
+    with document.errors():
+        if arguments.start is not None:
+            from keras_smes.incremental import continue_run
 
-        metrics = continue_run(arguments.start, out, values, data_dir, arguments.from_date, options)
-    elif arguments.from_date is None:
-        metrics = train_run(RunConfig.from_dict(values), out, data_dir, options)
-    else:
-        raise ValueError(f"`--from-date` goes with `--from RUN`. Received: from_date={arguments.from_date}")
+            metrics = continue_run(arguments.start, out, values, data_dir, arguments.from_date, options)
+        elif arguments.from_date is None:
+            metrics = train_run(RunConfig.from_dict(values), out, data_dir, options)
+        else:
+            raise ValueError(f"`--from-date` goes with `--from RUN`. Received: {arguments.from_date}")
     print_metrics(metrics)
     print(f"\nThe run is in {arguments.out}.")
 
 
-def _run_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The values of `RunConfig` that a file and options state."""
-    from keras_smes.training.config import read_values
+def _document(arguments: argparse.Namespace) -> Any:
+    """What `--config` names; empty without."""
+    from keras_smes.configuration.document import Document
 
-    values = {} if arguments.config is None else read_values(arguments.config)
+    return (
+        Document("{}", "--config", is_json=True)
+        if arguments.config is None
+        else Document.read(arguments.config)
+    )
+
+
+def _run_values(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:
+    """The values of `RunConfig` that a file and options state."""
+    values = dict(document.values)
     chosen = {name: getattr(arguments, name) for name in ("data", "model", "seed")}
     values |= {name: value for name, value in chosen.items() if value is not None}
     training = values.get("training", {})
@@ -359,11 +370,14 @@ def _progressive(arguments: argparse.Namespace) -> int:
         raise ValueError(
             f"`--export-to` and `--gate` go together. Received: export_to={arguments.export_to}, gate={gate}"
         )
-    values = _run_values(arguments)
+    document = _document(arguments)
+    values = _run_values(arguments, document)
     if arguments.start is not None:
         values = successor_values(load_config(arguments.start), values)
+    with document.errors():
+        config = RunConfig.from_dict(values)
     results = validate_progressively(
-        RunConfig.from_dict(values),
+        config,
         arguments.out,
         Days(arguments.from_date, arguments.to_date),
         arguments.data_dir,

@@ -37,7 +37,7 @@ ROOMS = {
     "files": 0,
     "lazy": 0,
     "locks": 0,
-    "options": 0,
+    "configuration": 0,
     "moments": 0,
     "slots": 0,
 }

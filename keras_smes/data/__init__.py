@@ -31,6 +31,7 @@ try:
 except ImportError as error:
     raise ImportError('keras_smes.data needs polars: pip install "keras_smes[data]"') from error
 
+from keras_smes.configuration.structure import check_options
 from keras_smes.data.causality import check_causal
 from keras_smes.data.feature_tables import FeatureTable, FeatureTables, tables_as_of
 from keras_smes.data.history import with_histories
@@ -49,7 +50,6 @@ from keras_smes.data.stored import StoredInteractions, StoredSplit
 from keras_smes.data.stored_past import split_with_past, store_past
 from keras_smes.data.stored_schema import fit_schema
 from keras_smes.data.stream import Stream
-from keras_smes.options import check_options
 
 __all__ = [
     "DATASETS",

@@ -69,7 +69,7 @@ class SplitConfig:
     seed: int | None = None
     fold: int | None = None
     left_out: Sequence[int] = ()
-    test_files: Sequence[str] = ()
+    test_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in DATES:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_smes.checks import check_counts
+from keras_smes.configuration.document import ConfigError, Document
+from keras_smes.configuration.structure import check_typed, structure
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.distribution import DistributionConfig
-from keras_smes.options import check_typed
-from keras_smes.training.config import RunConfig, merged, read_values
+from keras_smes.training.config import RunConfig, merged
 
 SPLIT = tuple(field.name for field in dataclasses.fields(SplitConfig))
 
@@ -110,16 +111,10 @@ class Experiment:
     @classmethod
     def read(cls, path: str | Path) -> "Experiment":
         """Returns the experiment of a YAML or JSON file, named as the file; unknown keys are refused."""
-        values = {"name": Path(path).stem, **read_values(path)}
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - set(fields)):
-            raise ValueError(
-                f"An experiment's keys must be among {list(fields)}. Received: unknown={unknown}"
-            )
-        must = [name for name, field in fields.items() if _must(field)]
-        if missing := [name for name in must if name not in values]:
-            raise ValueError(f"An experiment must have {must}. Received: missing={missing}")
-        return cls(**values)
+        document = Document.read(path)
+        with document.errors():
+            experiment: Experiment = structure({"name": Path(path).stem, **document.values}, cls)
+            return experiment
 
     def _rows(self) -> list[tuple[str, dict[str, Any]]]:
         rows = {label: merged(self.common, own or {}) for label, own in self.models.items()}
@@ -142,8 +137,11 @@ class Experiment:
 def _config(label: str, values: Mapping[str, Any]) -> RunConfig:
     try:
         config = RunConfig.from_dict(values)
-    except ValueError as error:
-        raise ValueError(f"model {label!r}: {error}") from None
+    except ConfigError as error:
+        model, _, trial = label.partition("/")
+        above = (("trials", trial), ("models", model), ("common",), ())
+        keys = ((*place, *key) for key in error.keys for place in above)
+        raise ConfigError(f"model {label!r}: {error}", *keys) from None
     for name in ("validation", "select", "early_stopping"):
         if getattr(config.training, name) is not None:
             raise ValueError(
@@ -161,7 +159,3 @@ def _config(label: str, values: Mapping[str, Any]) -> RunConfig:
 def plain(values: Any) -> Any:
     """Returns values as JSON has them, dates as text."""
     return json.loads(json.dumps(values, default=str))
-
-
-def _must(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_smes.options import check_typed
+from keras_smes.configuration.document import Document
+from keras_smes.configuration.structure import structure
 from keras_smes.planning.arithmetic import (
     multiplications,
     request_multiplications,
@@ -22,7 +23,6 @@ from keras_smes.planning.traffic import (
     touched_rows,
 )
 from keras_smes.planning.workload import Workload
-from keras_smes.training.config import read_values
 from keras_smes.training.run_folder import load_config, load_metrics, load_schema
 
 GB = 1e9
@@ -135,23 +135,18 @@ def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
         return Workload.of_run(
             load_schema(path), load_config(path), len(load_metrics(path)["tasks"])
         ), Cluster()
-    values = read_values(path)
-    known = {"model": Workload, "cluster": Cluster}
-    if "model" not in values or set(values) - set(known):
-        raise ValueError(f"A plan holds `model` and `cluster`. Received: {sorted(values)}")
-    model, cluster = (_made(name, kind, values.get(name) or {}) for name, kind in known.items())
-    return model, cluster
+    document = Document.read(path)
+    with document.errors():
+        planned: _Planned = structure(document.values, _Planned)
+    return planned.model, planned.cluster or Cluster()
 
 
-def _made(name: str, kind: Any, values: Any) -> Any:
-    check_typed(name, values, Mapping[str, Any])
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    if unknown := sorted(set(values) - set(fields)):
-        raise ValueError(f"Keys must be among {list(fields)}. Received: unknown={unknown}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ValueError(f"A {kind.__name__} can't be made: {error}. Received: {sorted(values)}") from None
+@dataclasses.dataclass(frozen=True)
+class _Planned:
+    """What a file says."""
+
+    model: Workload
+    cluster: Cluster | None = None
 
 
 def to_text(plan: Plan) -> str:

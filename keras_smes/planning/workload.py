@@ -1,7 +1,7 @@
 """What a model is, as far as its size goes, whether its tables exist yet or not."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras_smes.checks import check_count, check_counts, check_picks, check_weight
@@ -81,8 +81,6 @@ class Workload:
     distinct: float = 1.0
 
     def __post_init__(self) -> None:
-        made = tuple(Lookup(**own) if isinstance(own, Mapping) else own for own in self.lookups)
-        object.__setattr__(self, "lookups", made)
         for field in ("tasks", "num_experts", "batch_size", "candidates"):
             check_count(field, getattr(self, field))
         check_counts("encoder_units", self.encoder_units)

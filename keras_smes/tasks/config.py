@@ -1,9 +1,9 @@
 """Tasks from what a user or a file says: names, tasks, plain values."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from keras_smes.configuration.kinds import made_of_kind
 from keras_smes.tasks.binary import BinaryTask
 from keras_smes.tasks.ordinal import OrdinalTask
 from keras_smes.tasks.regression import RegressionTask
@@ -48,22 +48,5 @@ def task_from_config(config: Mapping[str, Any]) -> Task:
     Raises:
         ValueError: The kind is unknown, the name is missing, or a key is none of the kind's fields.
     """
-    if not isinstance(config, Mapping):
-        raise ValueError(f"A task must be a mapping with `kind` and `name`. Received: {config!r}")
-    kind = config.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"A task's `kind` must be one of {sorted(KINDS)}. Received: kind={kind!r}")
-    fields = [field.name for field in dataclasses.fields(KINDS[kind])]
-    given = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in config.items()
-        if key != "kind"
-    }
-    unknown = sorted(set(given) - set(fields))
-    if unknown or "name" not in given:
-        raise ValueError(
-            f"A task of kind {kind!r} needs `name` and takes {fields}. "
-            f"Received: name={given.get('name')!r}, unknown={unknown}"
-        )
-    made: Task = KINDS[kind](**given)
+    made: Task = made_of_kind("task", config, KINDS)
     return made

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_smes.checks import check_counts, check_name, check_weight
+from keras_smes.configuration.kinds import config_of_kind
 
 Labels = Mapping[str, np.ndarray]
 Tensor = Any
@@ -135,9 +136,7 @@ class Task:
 
     def to_config(self) -> dict[str, Any]:
         """Returns the task as plain JSON values."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-        return {"kind": self.kind, **plain}
+        return config_of_kind(self)
 
     def _column(self, labels: Labels, column: str) -> np.ndarray:
         if column not in labels:

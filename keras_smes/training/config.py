@@ -2,9 +2,6 @@
 
 import dataclasses
 import datetime
-import json
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,10 @@ import keras
 from keras_smes.baselines import build_experts, model_options
 from keras_smes.baselines.registry import model_layer
 from keras_smes.checks import check_count, check_counts, check_weight
+from keras_smes.configuration.document import Document
+from keras_smes.configuration.structure import check_options, structure
 from keras_smes.data import SplitConfig, check_data_options
 from keras_smes.distribution import DistributionConfig
-from keras_smes.options import check_options, check_typed
 from keras_smes.training.choice import EarlyStopping, MetricOfTask
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
@@ -221,37 +219,21 @@ class RunConfig:
         Raises:
             ValueError: A key is unknown, or a value of another type, by its name.
         """
-        config: RunConfig = _from_dict(cls, values, "")
+        config: RunConfig = structure(values, cls)
         check_data_options(config.data, config.data_options)
         check_options("experts", config.experts, [model_layer(config.model)], ["num_tasks"])
         return config
 
     @classmethod
     def read(cls, path: str | Path) -> "RunConfig":
-        """Returns the configuration of a JSON or YAML file; see `read_values`."""
-        return cls.from_dict(read_values(path))
+        """Returns the configuration of a JSON or YAML file; an error names the line too."""
+        document = Document.read(path)
+        with document.errors():
+            return cls.from_dict(document.values)
 
     def build_experts(self, num_tasks: int) -> keras.layers.Layer:
         """Builds the layer of experts that the configuration names."""
         return build_experts(self.model, num_tasks, self.experts)
-
-
-def read_values(path: str | Path) -> dict[str, Any]:
-    """Reads a mapping from a JSON file, or from YAML if its name ends in `.yaml` or `.yml`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file isn't what its name says, or holds no mapping.
-        ImportError: YAML, and PyYAML isn't installed.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"A configuration must be a JSON or YAML file. Received: {path}")
-    text = path.read_text(encoding="utf-8")
-    values = _load_yaml(path, text) if path.suffix in (".yaml", ".yml") else _load_json(path, text)
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a mapping (a JSON object). Received: a {type(values).__name__}")
-    return values
 
 
 def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -273,49 +255,6 @@ def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str
         elif here != there or (key in one) != (key in other):
             differing.append(f"{prefix}{key}")
     return differing
-
-
-def _load_json(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} must be a JSON file. Received: {error}") from None
-
-
-def _load_yaml(path: Path, text: str) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise ImportError('YAML needs PyYAML: pip install "keras_smes[config]"') from error
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} must be a YAML file. Received: {error}") from None
-
-
-def _from_dict(cls: Any, values: Any, path: str) -> Any:
-    if not isinstance(values, Mapping):
-        name = path.removesuffix(".") or "config"
-        raise ValueError(f"`{name}` must be a mapping. Received: {name}={values!r}")
-    hints = typing.get_type_hints(cls)
-    if unknown := [f"{path}{key}" for key in values if key not in hints]:
-        raise ValueError(f"Configuration keys must be among {list(hints)}. Received: unknown={unknown}")
-    if missing := [f"{path}{f.name}" for f in dataclasses.fields(cls) if _must(f) and f.name not in values]:
-        raise ValueError(f"A configuration must have `{missing[0]}`. Received: {list(values)}")
-    return cls(**{key: _value(hints[key], value, f"{path}{key}.") for key, value in values.items()})
-
-
-def _value(hint: Any, value: Any, path: str) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    nested: Any = next((option for option in options if dataclasses.is_dataclass(option)), None)
-    if nested is not None and not isinstance(value, nested) and (value is not None or hint is nested):
-        return _from_dict(nested, value, path)
-    check_typed(path.removesuffix("."), value, hint)
-    return value
-
-
-def _must(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _plain(value: Any) -> Any:

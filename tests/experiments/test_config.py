@@ -105,7 +105,10 @@ def test_refusals(values, message):
     ("text", "message"),
     [
         ('{"question": "?", "data": "simulated", "models": {"a": {}}, "seeds": [0], "modles": 1}', "modles"),
-        ('{"question": "?", "data": "simulated", "models": {"a": {}}}', r"missing=\['seeds'\]"),
+        (
+            '{"question": "?", "data": "simulated", "models": {"a": {}}}',
+            "line 1: A configuration must have `seeds`",
+        ),
     ],
 )
 def test_unknown_and_missing_keys_of_a_file(tmp_path, text, message):

@@ -119,7 +119,7 @@ def entry(text):
         ("features: []", "not be empty"),
         ("features:\n  - number\n", "Received: 'number'"),
         ("features: number\n", "with a list `features`"),
-        ("[]\n", "with a list `features`"),
+        ("[]\n", "`source` must hold a mapping"),
         ("features: []\ntasks: []\n", r"unknown=\['tasks'\]"),
         ("features: [\n", "`source` must be YAML"),
         ("features: !!python/object/apply:os.getcwd []\n", "`source` must be YAML"),

@@ -238,8 +238,8 @@ def test_the_command_prints_a_table_or_json(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"cluster": {}}, "holds `model`"),
-        ({"model": {"lookups": [], "expert": 3}}, r"unknown=\['expert'\]"),
+        ({"cluster": {}}, "must have `model`"),
+        ({"model": {"lookups": [], "expert": 3}}, r"unknown=\['model.expert'\]"),
         ({"model": {}}, "lookups"),
         ({"model": {"lookups": [{"name": "id", "rows": 0, "dim": 8}]}}, "rows=0"),
         ({"model": {"lookups": [], "num_shared": 99}}, "num_shared"),

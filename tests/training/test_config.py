@@ -4,6 +4,7 @@ import pytest
 
 from keras_smes import SMES
 from keras_smes.baselines import MMoE
+from keras_smes.configuration.document import Document
 from keras_smes.training import (
     EarlyStopping,
     EncoderConfig,
@@ -13,7 +14,7 @@ from keras_smes.training import (
     TrainingConfig,
     ValidationConfig,
 )
-from keras_smes.training.config import differing_keys, read_values
+from keras_smes.training.config import differing_keys
 
 FULL = RunConfig(
     "simulated",
@@ -47,8 +48,8 @@ def test_config_is_read_from_a_file(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("run.json", "{data: 1}", "must be a JSON file"),
-        ("run.yaml", "a: [1", "must be a YAML file"),
+        ("run.json", "{data: 1}", "must be JSON"),
+        ("run.yaml", "a: [1", "must be YAML"),
         ("run.json", "[1]", "must hold a mapping"),
     ],
 )
@@ -56,7 +57,7 @@ def test_files_that_are_refused(tmp_path, name, text, message):
     pytest.importorskip("yaml")
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_values(tmp_path / name)
+        Document.read(tmp_path / name)
 
 
 def test_options_left_out_are_the_usual_ones():

@@ -1,13 +1,14 @@
 """What a team says of its log: where rows lie, what columns mean, what to predict and where to cut."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_smes.checks import check_count, check_number, check_positive
+from keras_smes.configuration.document import ConfigError, Document
+from keras_smes.configuration.structure import structure
 from keras_smes.data.column_types import check_time_zone
-from keras_smes.data.log.located import Document
 from keras_smes.data.roles import History, KeyGroup
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.features.config import feature_from_config
@@ -110,11 +111,11 @@ class Log:
         rates: Label columns whose rates are taken. Defaults to `None`, those of binary tasks.
         split: A `SplitConfig`, or its values. Defaults to none of them: the last fifth of the rows by time,
             in whole days.
+        memory: Bytes that the rows may take in memory; more are rejected. Defaults to `None`, any.
         request: Column of the request or session that a row was shown in, for metrics of the order within it.
             Defaults to `None`.
         skip_training: Column of 0 and 1, or booleans: where it is 1 a row is not trained on, but counts in
             statistics and histories, and as a validation or test row. Defaults to `None`.
-        memory: Bytes that the rows may take in memory; more are rejected. Defaults to `None`, any.
 
     Example:
 
@@ -149,6 +150,8 @@ class Log:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
+        if isinstance(self.features, str) and self.features != AUTO:
+            raise ValueError(f"`features` must be a list, or 'auto'. Received: features={self.features!r}")
         if isinstance(self.split, Mapping):
             object.__setattr__(self, "split", SplitConfig(**self.split))
         check_time_zone("time_zone", self.time_zone)
@@ -173,6 +176,8 @@ class Log:
         for role, column in named:
             if column is None or (role == "condition" and column in {task.name for task in self.tasks}):
                 continue
+            if not column:
+                raise ValueError(f"`{role}` must name a column. Received: {column!r}")
             kept = roles.setdefault(column, role)
             if kept != role and {kept, role} != {"label", "condition"}:
                 raise ValueError(f"A column must have one role. Received: {column!r} as {kept} and {role}")
@@ -186,135 +191,62 @@ class Log:
             FileNotFoundError: There is no such file.
             ValueError: Names the file, the line, the key and the value that is wrong.
         """
-        document = Document(path)
-        values = document.values
-        fields = [field.name for field in dataclasses.fields(cls) if field.name not in ("labels", "folder")]
-        for key in values:
-            if key not in fields:
-                with document.at(key):
-                    raise ValueError(f"A key must be among {fields}. Received: {key!r}")
-        for key in ("files", "tasks"):
-            if key not in values:
-                raise ValueError(f"{document.path} must have `files` and `tasks`. Received: no `{key}`")
-        parsed: dict[str, Any] = {"name": Path(path).stem, "folder": Path(path).parent}
-        for key, value in values.items():
-            parse: Callable[[Any], Any] = (lambda own: own) if key in _LISTED else _PARSERS.get(key, _text)
-            with document.at(key):
-                parsed[key] = parse(value)
-        for key, parse in _LISTED.items():
-            if key in values and values[key] != AUTO:
-                parsed[key] = _list(document, key, values[key], parse)
-        parsed["labels"] = tuple(
-            label for place, entry in enumerate(values["tasks"]) for label in _label(document, place, entry)
-        )
-        with document.at():
-            return cls(**parsed)
+        document = Document.read(path)
+        with document.errors():
+            if "tasks" not in document.values:
+                raise ConfigError("A configuration must have `files` and `tasks`. Received: no `tasks`")
+            if made := sorted({"labels", "folder"} & set(document.values)):
+                raise ConfigError(f"A log's YAML has no such key. Received: {made[0]!r}", (made[0],))
+            given = {key: own for key, own in document.values.items() if own is not None}
+            tasks = structure({"tasks": given.pop("tasks", [])}, _Declared, {_Task: _task}).tasks
+            given = {"name": Path(path).stem, "folder": Path(path).parent, **given}
+            given["tasks"] = tuple(own.task for own in tasks)
+            given["labels"] = tuple(own.label for own in tasks if own.label is not None)
+            if "memory" in given:
+                given["memory"] = _memory(given["memory"])
+            log: Log = structure(given, cls, {Feature: feature_from_config, TimeColumn: _time})
+            return log
 
 
-def _list(document: Document, key: str, values: Any, parse: Callable[[Any], Any]) -> tuple[Any, ...]:
-    with document.at(key):
-        if not isinstance(values, list):
-            raise ValueError(f"must be a list. Received: {values!r}")
-    parsed = []
-    for place, value in enumerate(values):
-        with document.at(key, place):
-            parsed.append(parse(value))
-    return tuple(parsed)
+class _Task(NamedTuple):
+    """A task as a YAML declares it: with its label, if that is made."""
+
+    task: Task
+    label: Label | None = None
 
 
-def _label(document: Document, place: int, entry: Any) -> list[Label]:
-    if not isinstance(entry, Mapping) or not set(entry) & set(LABEL_KEYS):
-        return []
-    with document.at("tasks", place):
-        given = {key: entry[key] for key in LABEL_KEYS if key in entry}
-        if "positive" in given:
-            given["positive"] = (
-                tuple(given["positive"]) if isinstance(given["positive"], list) else (given["positive"],)
-            )
-        return [Label(entry["name"], entry.get("label", entry["name"]), **given)]
+@dataclasses.dataclass(frozen=True)
+class _Declared:
+    tasks: tuple[_Task, ...]
 
 
-def _task(entry: Any) -> Task:
+def _task(entry: Any) -> _Task:
     if isinstance(entry, str):
-        return BinaryTask(entry)
+        return _Task(BinaryTask(entry))
     if not isinstance(entry, Mapping):
         raise ValueError(f"must be the name of a binary task, or a mapping. Received: {entry!r}")
     own = {key: value for key, value in entry.items() if key not in LABEL_KEYS}
-    if len(own) < len(entry):  # the label is made, and named after the task
-        own.pop("label", None)
-    return task_from_config({"kind": "binary", **own})
+    made = {key: entry[key] for key in LABEL_KEYS if key in entry}
+    if not made:
+        return _Task(task_from_config({"kind": "binary", **own}))
+    column = own.pop("label", own.get("name"))  # the label is made, and named after the task
+    task = task_from_config({"kind": "binary", **own})
+    positive = made.pop("positive", [])
+    values = tuple(positive) if isinstance(positive, list) else (positive,)
+    return _Task(task, Label(task.name, column, values, **made))
 
 
-def _made(kind: Any) -> Callable[[Any], Any]:
-    def parse(entry: Any) -> Any:
-        fields = [field.name for field in dataclasses.fields(kind)]
-        if not isinstance(entry, Mapping) or not set(entry) <= set(fields):
-            raise ValueError(f"must be a mapping of {fields}. Received: {entry!r}")
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
-        return kind(**given)
-
-    return parse
-
-
-def _table(entry: Any) -> Table:
-    if not isinstance(entry, Mapping) or set(entry) != {"files", "key"}:
-        raise ValueError(f"must be a mapping of `files` and `key`. Received: {entry!r}")
-    return Table(_texts(entry["files"]), _texts(entry["key"]))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"must be a text that is not empty. Received: {value!r}")
-    return value
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(_text(item) for item in (value if isinstance(value, list) else [value]))
-
-
-def _time(value: Any) -> TimeColumn:
-    if isinstance(value, str):
-        return TimeColumn(value)
-    made: TimeColumn = _made(TimeColumn)(value)
-    return made
-
-
-def _split(value: Any) -> SplitConfig:
-    split: SplitConfig = _made(SplitConfig)(value)
-    return dataclasses.replace(split, test_files=_texts(list(split.test_files)))
+def _time(value: Any) -> Any:
+    return TimeColumn(value) if isinstance(value, str) else structure(value, TimeColumn)
 
 
 def _memory(value: Any) -> int:
+    """Bytes, of a number or of text such as 2GB."""
     units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-    if isinstance(value, str) and value[-2:].upper() in units:
-        return int(float(value[:-2]) * units[value[-2:].upper()])
-    return check_count("memory", value)
-
-
-def _maybe(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else parse(value)
-
-
-_PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "files": _texts,
-    "user": _maybe(_text),
-    "time": _maybe(_time),
-    "date": _maybe(_text),
-    "weight": _maybe(_text),
-    "request": _maybe(_text),
-    "skip_training": _maybe(_text),
-    "unique": _texts,
-    "outcomes": _texts,
-    "ignore": _texts,
-    "half_life": _maybe(lambda value: check_positive("half_life", value)),
-    "rates": _maybe(_texts),
-    "split": _split,
-    "memory": _maybe(_memory),
-}
-_LISTED: Mapping[str, Callable[[Any], Any]] = {
-    "tasks": _task,
-    "features": feature_from_config,
-    "tables": _table,
-    "statistics": _made(KeyGroup),
-    "histories": _made(History),
-}
+    try:
+        if isinstance(value, str) and value[-2:].upper() in units:
+            return int(float(value[:-2]) * units[value[-2:].upper()])
+        return check_count("memory", value)
+    except ValueError:
+        message = f"`memory` must be bytes, or such as 2GB. Received: memory={value!r}"
+        raise ConfigError(message, ("memory",)) from None

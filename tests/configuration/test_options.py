@@ -9,8 +9,8 @@ pytest.importorskip("polars", reason='needs the extra "data"')
 pytest.importorskip("yaml", reason='needs the extra "config"')
 
 from keras_smes.cli import main
+from keras_smes.configuration.structure import check_typed
 from keras_smes.data import load
-from keras_smes.options import check_typed
 
 FLOATS = Mapping[str, Mapping[str, float]]
 
@@ -99,9 +99,9 @@ def test_data_sets_have_their_own_options():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: 5", "`model` must be Mapping"),
-        ("model: {experts: 5}", "unknown=['experts']"),
-        ("model: {lookups: []}\ncluster: [1]", "`cluster` must be Mapping"),
+        ("model: 5", "`model` must be a mapping"),
+        ("model: {experts: 5}", "line 1, `model.experts`: Configuration keys must be among"),
+        ("model: {lookups: []}\ncluster: [1]", "`cluster` must be a mapping"),
     ],
 )
 def test_a_wrong_plan_is_one_line_and_code_2(tmp_path, capsys, text, message):
