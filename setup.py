@@ -6,7 +6,16 @@ HERE = Path(__file__).parent
 VERSION = "0.1.0"
 
 CONFIG = ["pyyaml>=6"]  # schemas and experiments as YAML
-DATA = ["polars>=1.30", "scipy>=1.11", "filelock>=4", "cattrs>=24.1", *CONFIG]
+DATA = [
+    "polars>=1.30",
+    "duckdb>=1.3",  # statistics and histories, in memory and from disk
+    "ibis-framework>=10",  # the same expressions for DuckDB and Spark
+    "scipy>=1.11",
+    "filelock>=4",
+    "cattrs>=24.1",
+    *CONFIG,
+]
+SPARK = ["pyspark>=3.5", "ibis-framework[pyspark]>=10", *DATA]  # logs beyond one machine; needs Java
 RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
 SERVING = ["keras_smes_serving[server]>=0.1"]  # the folder serving/: `pip install ./serving ".[serving]"`
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.18"]  # exports for ONNX Runtime and Triton
@@ -28,6 +37,7 @@ TEST = [
     *CONFIG,
     *TFRS,
     *ONNX,
+    *SPARK,
     "nbclient>=0.10",  # runs the notebooks
     "ipykernel>=6",
 ]
@@ -60,6 +70,7 @@ setup(
     install_requires=["tensorflow>=2.18", "keras>=3.9", "numpy>=1.26"],
     extras_require={
         "data": DATA,
+        "spark": SPARK,
         "serving": SERVING,
         "onnx": ONNX,
         "viz": VIZ,

@@ -37,8 +37,8 @@ from keras_smes import SMES, build_ranker
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_made_up import write_made_up_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
-from keras_smes.data.statistics import split_with_statistics
-from keras_smes.data.stored_past import split_with_past
+from keras_smes.data.past.statistics import split_with_statistics
+from keras_smes.data.past.stored import split_with_past
 from keras_smes.data.stored_schema import fit_schema
 from keras_smes.data.stream import Stream
 from keras_smes.optimizers import FusedAdam, LazyAdam, SplitOptimizer

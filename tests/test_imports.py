@@ -11,8 +11,9 @@ ROOT = Path(__file__).parent.parent
 
 # What the extras of setup.py bring: none of it may be needed to import the library.
 EXTRAS = [
-    *("aiohttp", "grpc", "grpc_health", "keras_rs", "keras_smes_serving", "matplotlib"),
-    *("polars", "prometheus_client", "tensorflow_recommenders", "tensorflow_serving", "tf_keras", "yaml"),
+    *("aiohttp", "duckdb", "grpc", "grpc_health", "ibis", "keras_rs", "keras_smes_serving", "matplotlib"),
+    *("polars", "prometheus_client", "pyspark", "tensorflow_recommenders", "tensorflow_serving", "tf_keras"),
+    "yaml",
 ]
 
 

@@ -3,8 +3,8 @@
 `load` reads by name; `split` cuts by time; `with_statistics` and `with_histories` add what was known before
 each row's day; `check_causal` proves that features know no more; `tables_as_of` gives the same for serving.
 What is larger than memory is `StoredInteractions`, by `store_kuairand`, with `split_with_past`, `fit_schema`
-and `Stream` for the rest of the way. This package needs polars (`pip install "keras_smes[data]"`) and knows
-nothing of models.
+and `Stream` for the rest of the way. This package needs the extra `data`
+(`pip install "keras_smes[data]"`) and knows nothing of models.
 
 Example:
 
@@ -27,27 +27,31 @@ from pathlib import Path
 from typing import Any
 
 try:
+    import duckdb as _duckdb  # noqa: F401
+    import ibis as _ibis  # noqa: F401
     import polars as _polars  # noqa: F401
 except ImportError as error:
-    raise ImportError('keras_smes.data needs polars: pip install "keras_smes[data]"') from error
+    raise ImportError(
+        'keras_smes.data needs polars, DuckDB and Ibis: pip install "keras_smes[data]"'
+    ) from error
 
 from keras_smes.configuration.structure import check_options
-from keras_smes.data.causality import check_causal
-from keras_smes.data.feature_tables import FeatureTable, FeatureTables, tables_as_of
-from keras_smes.data.history import with_histories
 from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_made_up import write_made_up_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
 from keras_smes.data.log import Description, Label, Log, Table, TimeColumn, describe, draft, load_log
 from keras_smes.data.movielens import load_movielens_100k
+from keras_smes.data.past.causality import check_causal
+from keras_smes.data.past.feature_tables import FeatureTable, FeatureTables, tables_as_of
+from keras_smes.data.past.histories import with_histories
+from keras_smes.data.past.statistics import split_with_statistics, statistic_names, with_statistics
+from keras_smes.data.past.stored import split_with_past, store_past
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.simulated import oracle, simulate
 from keras_smes.data.split import Split, split
 from keras_smes.data.split_config import SplitConfig
-from keras_smes.data.statistics import split_with_statistics, statistic_names, with_statistics
 from keras_smes.data.stored import StoredInteractions, StoredSplit
-from keras_smes.data.stored_past import split_with_past, store_past
 from keras_smes.data.stored_schema import fit_schema
 from keras_smes.data.stream import Stream
 

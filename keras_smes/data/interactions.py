@@ -28,7 +28,7 @@ from keras_smes.data.column_types import (
     to_normal_form,
     to_numpy,
 )
-from keras_smes.data.leaks import OUTCOME, refuse_leaks
+from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import BinaryTask, Task, as_tasks

@@ -17,7 +17,7 @@ import polars as pl
 
 from keras_smes.checks import check_count
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.leaks import OUTCOME, refuse_leaks
+from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.tables import Column, check_unique, drop_duplicates, read_table
 from keras_smes.features.schema import Feature, FeatureSchema, IntegerCategory, Number, StringCategory

@@ -11,6 +11,7 @@ import polars as pl
 from keras_smes.checks import check_count, check_counts, check_weight
 from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.past.statistics import split_with_statistics
 from keras_smes.data.split import (
     TEST,
     Split,
@@ -20,7 +21,6 @@ from keras_smes.data.split import (
     last_training_day,
     split,
 )
-from keras_smes.data.statistics import split_with_statistics
 
 DATES = ("train_until", "test_from", "test_until")
 WAYS = (DATES[:2], ("test_days",), ("test_fraction",), ("test_files",))

@@ -10,11 +10,11 @@ import pytest
 
 from keras_smes.data import Interactions, split
 from keras_smes.data.column_types import as_day, as_times
-from keras_smes.data.history import with_histories
+from keras_smes.data.past.histories import with_histories
+from keras_smes.data.past.statistics import split_with_statistics, with_statistics
+from keras_smes.data.past.stored import split_with_past
 from keras_smes.data.roles import History, KeyGroup, SplitDates
-from keras_smes.data.statistics import split_with_statistics, with_statistics
 from keras_smes.data.stored import Part, StoredInteractions
-from keras_smes.data.stored_past import split_with_past
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, Number, StringCategory, Tags
 
 UTC = datetime.UTC

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from keras_smes.data import kuairand_store, stored_past, tables
+from keras_smes.data import kuairand_store, tables
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
-from keras_smes.data.statistics import split_with_statistics
+from keras_smes.data.past import stored as past
+from keras_smes.data.past.statistics import split_with_statistics
+from keras_smes.data.past.stored import split_with_past, store_past
 from keras_smes.data.stored import StoredInteractions
-from keras_smes.data.stored_past import split_with_past, store_past
 
 Write = Callable[..., Path]
 ROWS = 4000
@@ -29,7 +30,6 @@ def release(write_random_release: Write, tmp_path: Path) -> Path:
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cuts small logs as large ones are cut."""
     monkeypatch.setattr(kuairand_store, "CHUNK_ROWS", 1500)
-    monkeypatch.setattr(stored_past, "SHARE_ROWS", 1500)
     monkeypatch.setattr(tables, "_IDS_AT_A_TIME", 20)
 
 
@@ -81,7 +81,6 @@ def test_past_of_ids_that_are_no_features_is_that_in_memory(release: Path, tmp_p
 def test_real_rows_and_their_past_are_those_in_memory(
     kuairand_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_past, "SHARE_ROWS", 100_000)
     loaded = load_kuairand("pure", kuairand_folder, history=5)
     stored = store(kuairand_folder, tmp_path, history=5, part_rows=50_000)
     same(stored, loaded)
@@ -100,7 +99,7 @@ def test_parts_are_of_about_the_rows_asked_for(release: Path, tmp_path: Path) ->
 def test_files_are_made_once(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = store_past(store(release, tmp_path), verbose=0)
     monkeypatch.setattr(kuairand_store, "_convert", None)
-    monkeypatch.setattr(stored_past, "_write", None)
+    monkeypatch.setattr(past, "_write", lambda *_: pytest.fail("made again"))
     again = store_past(store(release, tmp_path), verbose=0)
     assert (again.folder, again.layers) == (first.folder, first.layers)
     assert store(release, tmp_path, tasks=["like"], history=2).folder == first.folder

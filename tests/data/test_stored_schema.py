@@ -7,8 +7,8 @@ import pytest
 
 from keras_smes.data import stored_schema
 from keras_smes.data.kuairand_store import store_kuairand
+from keras_smes.data.past.stored import split_with_past
 from keras_smes.data.stored import StoredInteractions
-from keras_smes.data.stored_past import split_with_past
 from keras_smes.data.stored_schema import fit_schema
 from keras_smes.features.schema import FeatureSchema, HashedString, Number
 from keras_smes.moments import RunningMoments

@@ -7,8 +7,8 @@ import pytest
 
 from keras_smes.data.kuairand_store import store_kuairand
 from keras_smes.data.packing import Packing
+from keras_smes.data.past.stored import split_with_past
 from keras_smes.data.stored import StoredInteractions
-from keras_smes.data.stored_past import split_with_past
 from keras_smes.data.stream import Stream
 
 Write = Callable[..., Path]

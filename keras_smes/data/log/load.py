@@ -10,11 +10,11 @@ import polars as pl
 
 from keras_smes.data.column_types import as_dates, as_times
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
 from keras_smes.data.log.files import FILE, days_of_digits, list_files, read_files
 from keras_smes.data.log.labels import with_labels, with_labels_if_known
+from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST, complete_dates, rows_of_fraction
 from keras_smes.data.split_config import DATES, SplitConfig

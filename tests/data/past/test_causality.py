@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_smes.data.causality import check_causal
-from keras_smes.data.history import with_histories
 from keras_smes.data.interactions import History, Interactions, KeyGroup
-from keras_smes.data.statistics import with_statistics
+from keras_smes.data.past.causality import check_causal
+from keras_smes.data.past.histories import with_histories
+from keras_smes.data.past.statistics import with_statistics
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, Number
 
 FIRST = datetime.date(1970, 1, 1)

@@ -37,3 +37,9 @@ def known_and_as_of(
         frozen = pl.min_horizontal(as_of, pl.lit(frozen_from))
         as_of = pl.when(pl.col(date) >= frozen_from).then(frozen).otherwise(as_of)
     return known.alias(KNOWN), as_of.alias(AS_OF)
+
+
+def days_of(rows: pl.DataFrame) -> int:
+    """Returns how many days of the calendar rows with `KNOWN` and `AS_OF` are of."""
+    days = pl.concat([rows[KNOWN], rows[AS_OF]]).to_physical()
+    return 1 if days.is_empty() else int(days.max()) - int(days.min()) + 1  # type: ignore[arg-type]

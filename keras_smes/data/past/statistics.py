@@ -1,6 +1,6 @@
 """Causal statistics: what was known of a user, a video, or both together before the day of a row.
 
-Which rows are before a day says `keras_smes.data.days`. The state is by the day in training and test
+Which rows are before a day says `keras_smes.data.past.days`. The state is by the day in training and test
 alike, so both see statistics of the same kind.
 """
 
@@ -9,19 +9,20 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
+from ibis.expr.types import Table
 
-from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
-from keras_smes.data.history import with_histories
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.past.days import AS_OF, KNOWN, days_of, known_and_as_of
+from keras_smes.data.past.engine import Build, compute
+from keras_smes.data.past.expressions import counts_before
+from keras_smes.data.past.histories import with_histories
 from keras_smes.data.roles import KeyGroup
 from keras_smes.data.split import Split, split
 from keras_smes.features.schema import Feature, FeatureSchema, Number
 
-# Columns that live only while statistics are computed.
-EVERYTHING = "__everything"
-_IMPRESSIONS, _IS_EVENT = "__impressions", "__is_event"
+# A column that lives only while statistics are computed.
+_IMPRESSIONS = "__impressions"
 
 # From key columns to what `count_past` counts of them.
 PastOf = Callable[[Sequence[str]], pl.DataFrame]
@@ -73,7 +74,7 @@ def with_statistics(
     frame = interactions.frame.with_columns(*known_and_as_of(interactions, frozen_from))
     half_life = interactions.half_life
     added = statistics_of_rows(
-        frame, keys, tasks, lambda columns: count_past(frame.lazy(), columns, tasks, half_life)
+        frame, keys, tasks, lambda columns: count_past(frame, columns, tasks, half_life)
     )
     frame = interactions.frame.with_columns(added)
     return dataclasses.replace(interactions, frame=frame, **_roles_with(interactions, keys, tasks))
@@ -144,75 +145,31 @@ def _side(interactions: Interactions, key: KeyGroup) -> str:
 
 
 def count_past(
-    rows: pl.LazyFrame, columns: Sequence[str], tasks: Sequence[str], half_life: float | None = None
+    rows: pl.DataFrame, columns: Sequence[str], tasks: Sequence[str], half_life: float | None = None
 ) -> pl.DataFrame:
     """Returns impressions and positives before each (key, `AS_OF`) that some row asks about.
 
     Args:
         rows: Rows with `KNOWN` and `AS_OF`, all that have the keys in question.
-        columns: The columns of the key; `[EVERYTHING]` counts all rows.
+        columns: The columns of the key; none counts all rows.
         tasks: The label columns.
         half_life: Days after which a row counts half. Defaults to `None`, it always counts whole.
 
     Returns:
         `columns`, `AS_OF`, and the counts.
     """
-    if tuple(columns) == (EVERYTHING,):
-        rows = rows.with_columns(pl.lit(0).alias(EVERYTHING))
-    totals = [_IMPRESSIONS, *tasks]
-    events = rows.group_by(*columns, pl.col(KNOWN).alias(AS_OF)).agg(
-        pl.len().cast(pl.Int64).alias(_IMPRESSIONS), (pl.col(tasks) == 1).sum().cast(pl.Int64)
-    )
-    nothing = [pl.lit(0, pl.Int64).alias(name) for name in totals]
-    questions = rows.select(*columns, AS_OF).unique().with_columns(nothing)
-    both = pl.concat(
-        [
-            events.with_columns(pl.lit(True).alias(_IS_EVENT)),
-            questions.with_columns(pl.lit(False).alias(_IS_EVENT)),
-        ]
-    )
-    # Rows may be many; what is left of them after the grouping are few.
-    both = both.collect(engine="streaming").lazy()
-    # A question sorts before the events of the same day: these are not yet known at the day's start.
-    both = both.sort(*columns, AS_OF, _IS_EVENT)
-    if half_life is None:
-        sums = both.with_columns(_sums_by_key(columns, totals))
-    else:
-        sums = _decayed_sums_by_key(both.collect(), columns, totals, half_life).lazy()
-    return sums.filter(~pl.col(_IS_EVENT)).select(*columns, AS_OF, *totals).collect()
+    needed = rows.select(*dict.fromkeys([*columns, *tasks, KNOWN, AS_OF]))
+    return compute(needed, counting(columns, tasks, half_life, days_of(rows)))
 
 
-def _begins(columns: Sequence[str]) -> pl.Expr:
-    """Whether a key begins at a row, of rows sorted by key."""
-    changes = [pl.col(name).ne_missing(pl.col(name).shift(1)) for name in columns]
-    return pl.any_horizontal(*changes, pl.int_range(pl.len()) == 0)
+def counting(columns: Sequence[str], tasks: Sequence[str], half_life: float | None, days: int) -> Build:
+    """Returns what counts impressions and positives, as `count_past` does, on any engine."""
 
+    def build(rows: Table) -> Table:
+        counted = {_IMPRESSIONS: None, **{_positives(task): rows[task] == 1 for task in tasks}}
+        return counts_before(rows, columns, counted, half_life, days)
 
-def _decayed_sums_by_key(
-    both: pl.DataFrame, columns: Sequence[str], totals: Sequence[str], half_life: float
-) -> pl.DataFrame:
-    """Running sums that begin anew at each key and halve every so many days, of rows sorted by key and day.
-
-    The n-th rows of all keys at once: the sum up to a row is what the one before it left, and the row.
-    """
-    begins = both.select(_begins(columns)).to_series().to_numpy()
-    # A question is asked at the end of the day before: what is known from then on counts whole.
-    days = (both[AS_OF].to_physical() - (~both[_IS_EVENT]).cast(pl.Int32)).to_numpy().astype(np.float64)
-    place = np.arange(len(begins)) - np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
-    sums = both.select(totals).to_numpy().astype(np.float64)
-    order = np.argsort(place, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(place[order])) + 1)[1:]:
-        left = 0.5 ** ((days[rows] - days[rows - 1]) / half_life)
-        sums[rows] += left[:, None] * sums[rows - 1]
-    return both.with_columns(pl.DataFrame(sums, schema=list(totals), orient="row"))
-
-
-def _sums_by_key(columns: Sequence[str], totals: Sequence[str]) -> list[pl.Expr]:
-    """Running sums that begin anew at each key, of rows sorted by key: several times faster than `over`."""
-    begins = _begins(columns)
-    running = {name: pl.col(name).cum_sum() for name in totals}
-    before = {name: pl.when(begins).then(running[name] - pl.col(name)).forward_fill() for name in totals}
-    return [(running[name] - before[name]).alias(name) for name in totals]
+    return build
 
 
 def statistics_of_rows(
@@ -230,7 +187,7 @@ def statistics_of_rows(
     Returns:
         The columns of `statistic_names`, row by row.
     """
-    frame = _add_priors(frame.with_columns(pl.lit(0).alias(EVERYTHING)), tasks, past_of)
+    frame = _add_priors(frame, tasks, past_of)
     for key in keys:
         frame = _add_rates(frame, key, tasks, past_of)
     return frame.select(name for key in keys for name in statistic_names(key, tasks))
@@ -239,13 +196,14 @@ def statistics_of_rows(
 def _with_past(
     frame: pl.DataFrame, columns: Sequence[str], tasks: Sequence[str], past_of: PastOf
 ) -> pl.DataFrame:
-    past = past_of(columns).rename({task: _positives(task) for task in tasks})
-    frame = frame.join(past, on=[*columns, AS_OF], how="left", nulls_equal=True, maintain_order="left")
+    frame = frame.join(
+        past_of(columns), on=[*columns, AS_OF], how="left", nulls_equal=True, maintain_order="left"
+    )
     return frame.with_columns(pl.col(_IMPRESSIONS, *map(_positives, tasks)).fill_null(0))
 
 
 def _add_priors(frame: pl.DataFrame, tasks: Sequence[str], past_of: PastOf) -> pl.DataFrame:
-    frame = _with_past(frame, [EVERYTHING], tasks, past_of)
+    frame = _with_past(frame, (), tasks, past_of)
     rates = [
         pl.when(pl.col(_IMPRESSIONS) > 0)
         .then((pl.col(_positives(task)) + 0.5) / (pl.col(_IMPRESSIONS) + 1))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_smes.data.history import with_histories
 from keras_smes.data.interactions import History, Interactions
-from keras_smes.data.statistics import split_with_statistics
+from keras_smes.data.past.histories import with_histories
+from keras_smes.data.past.statistics import split_with_statistics
 from keras_smes.features.schema import FeatureSchema, HashedString, IntegerCategory, Number, Sequence
 
 DAY_MS = 86_400_000

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_smes.data import Interactions, KeyGroup, split
-from keras_smes.data.causality import check_causal
-from keras_smes.data.statistics import split_with_statistics, statistic_names, with_statistics
+from keras_smes.data.past.causality import check_causal
+from keras_smes.data.past.statistics import split_with_statistics, statistic_names, with_statistics
 from keras_smes.features.schema import FeatureSchema, IntegerCategory
 
 DAY_MS = 86_400_000

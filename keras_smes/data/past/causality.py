@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from keras_smes.checks import check_count
-from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.past.days import AS_OF, KNOWN, known_and_as_of
 
 Build = Callable[[Interactions], Interactions]
 

@@ -25,7 +25,7 @@ from keras_smes.data import (
     with_statistics,
     write_made_up_kuairand,
 )
-from keras_smes.data.days import AS_OF, known_and_as_of
+from keras_smes.data.past.days import AS_OF, known_and_as_of
 from keras_smes.features.schema import FeatureSchema, IntegerCategory
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from keras_smes.data.cache import fingerprints
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.past.statistics import with_statistics
+from keras_smes.data.past.stored import store_past
 from keras_smes.data.roles import KeyGroup
-from keras_smes.data.statistics import with_statistics
 from keras_smes.data.stored import Part, StoredInteractions
-from keras_smes.data.stored_past import store_past
 from keras_smes.data.stream import Stream
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, StringCategory
 

@@ -16,18 +16,17 @@ from typing import Any
 import polars as pl
 
 from keras_smes.data.column_types import as_day
-from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
-from keras_smes.data.history import latest_items
 from keras_smes.data.interactions import Interactions, date_range
-from keras_smes.data.roles import KeyGroup
-from keras_smes.data.statistics import (
-    EVERYTHING,
+from keras_smes.data.past.days import AS_OF, KNOWN, known_and_as_of
+from keras_smes.data.past.histories import latest_items
+from keras_smes.data.past.statistics import (
     PastOf,
     chosen,
     count_past,
     statistic_names,
     statistics_of_rows,
 )
+from keras_smes.data.roles import KeyGroup
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -177,7 +176,7 @@ def tables_as_of(interactions: Interactions, as_of: datetime.date) -> FeatureTab
 
     @cache
     def past(columns: tuple[str, ...]) -> pl.DataFrame:
-        return count_past(known.lazy(), columns, tasks, interactions.half_life)
+        return count_past(known, columns, tasks, interactions.half_life)
 
     tables = [_statistics(keys, key, tasks, past) for key in keys]
     tables += _histories(interactions, known)
@@ -200,7 +199,7 @@ def _known(interactions: Interactions, as_of: datetime.date) -> pl.DataFrame:
 def _statistics(keys: Sequence[KeyGroup], key: KeyGroup, tasks: Sequence[str], past: Any) -> FeatureTable:
     chain = list(_chain(keys, key))
     counted: PastOf = lambda columns: past(tuple(columns))  # noqa: E731
-    asked = counted(key.columns).select(*key.columns, AS_OF)
+    asked = counted(key.columns).select(*key.columns, AS_OF).sort(key.columns)
     names = statistic_names(key, tasks)
     found = statistics_of_rows(asked, chain, tasks, counted).select(names)
     alone = dataclasses.replace(key, towards=None)
@@ -208,7 +207,7 @@ def _statistics(keys: Sequence[KeyGroup], key: KeyGroup, tasks: Sequence[str], p
         pl.lit(None).cast(asked.schema[name]).alias(name) for name in key.columns
     )
     default = statistics_of_rows(
-        unknown, [alone], tasks, lambda columns: counted(columns)[: None if EVERYTHING in columns else 0]
+        unknown, [alone], tasks, lambda columns: counted(columns)[: 0 if columns else None]
     )
     rows = pl.concat([asked.drop(AS_OF), found], how="horizontal")
     return FeatureTable(key.name, tuple(key.columns), rows, default.row(0, named=True), key.towards)
@@ -230,7 +229,7 @@ def _chain(keys: Sequence[KeyGroup], key: KeyGroup) -> Iterator[KeyGroup]:
 
 def _histories(interactions: Interactions, known: pl.DataFrame) -> Iterator[FeatureTable]:
     for history in interactions.histories:
-        rows = latest_items(known.lazy(), interactions, history).drop(AS_OF)
+        rows = latest_items(known, interactions, history).drop(AS_OF).sort(interactions.column("user"))
         yield FeatureTable(history.name, (interactions.column("user"),), rows, {history.name: []})
 
 

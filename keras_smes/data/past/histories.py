@@ -1,22 +1,22 @@
 """Behaviour sequences: the last items that a user liked to watch before the day of a row.
 
-Which rows are before a day says `keras_smes.data.days`, as for the statistics.
+Which rows are before a day says `keras_smes.data.past.days`, as for the statistics.
 """
 
 import dataclasses
 import datetime
+from functools import partial
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from keras_smes.data.days import AS_OF, KNOWN, known_and_as_of
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.past.days import AS_OF, KNOWN, known_and_as_of
+from keras_smes.data.past.engine import Build, compute
+from keras_smes.data.past.expressions import PLACE, latest_before
 from keras_smes.data.roles import History
 from keras_smes.features.categories import Category
 from keras_smes.features.schema import FeatureSchema, Sequence
-
-_USER_CODE = "__user_code"
 
 
 def with_histories(interactions: Interactions, frozen_from: datetime.date | None = None) -> Interactions:
@@ -47,7 +47,7 @@ def with_histories(interactions: Interactions, frozen_from: datetime.date | None
     roles = _roles_with(interactions)
     frame = interactions.frame.with_columns(*known_and_as_of(interactions, frozen_from))
     for history in interactions.histories:
-        latest = latest_items(frame.lazy(), interactions, history)
+        latest = latest_items(frame, interactions, history)
         frame = join_items(frame, latest, interactions, history)
     return dataclasses.replace(interactions, frame=frame.drop(KNOWN, AS_OF), **roles)
 
@@ -84,49 +84,33 @@ def _with_sequence(schema: FeatureSchema, history: History) -> FeatureSchema:
     return FeatureSchema((*shared, sequence))
 
 
-def latest_items(rows: pl.LazyFrame, interactions: Interactions, history: History) -> pl.DataFrame:
+def latest_items(rows: pl.DataFrame, interactions: Interactions, history: History) -> pl.DataFrame:
     """Returns the latest items before each (user, `AS_OF`) that some row asks about.
 
     Args:
-        rows: Rows with `KNOWN` and `AS_OF`, all that the users in question have.
+        rows: Rows with `KNOWN` and `AS_OF`, all that the users in question have, in order of time.
         interactions: Whose roles of columns count; its rows don't.
         history: What to list.
 
     Returns:
         The column of the user, `AS_OF`, and `history.name`; pairs without any item are left out.
     """
-    user, time = interactions.column("user"), interactions.column("time")
-    rows = rows.filter(pl.col(user).is_not_null())
-    positive = rows.filter(pl.col(history.label) == 1, pl.col(history.item).is_not_null())
-    events = positive.select(user, KNOWN, time, history.item).collect(engine="streaming")
-    asked = rows.select(user, AS_OF).unique().collect(engine="streaming")
-    codes = asked.select(pl.col(user).unique(maintain_order=True)).with_row_index(_USER_CODE)
-    events = events.join(codes, on=user, maintain_order="left")
-    events = events.sort(_USER_CODE, KNOWN, time, maintain_order=True)
-    asked = asked.join(codes, on=user, maintain_order="left")
-    first, stop = _bounds(events, asked)
-    first = np.maximum(first, stop - history.length)
-    lengths = stop - first
-    # The positions of all lists, one after another.
-    positions = np.repeat(stop - np.cumsum(lengths), lengths) + np.arange(lengths.sum())
-    lists = pl.DataFrame(
-        {"row": np.repeat(np.arange(len(lengths)), lengths), history.name: events[history.item][positions]}
+    user = interactions.column("user")
+    needed = rows.select(*dict.fromkeys([user, history.item, history.label, KNOWN, AS_OF]))
+    found = compute(needed.with_row_index(PLACE), listing(user, history))
+    return found.cast({history.name: pl.List(rows.schema[history.item])})
+
+
+def listing(user: str, history: History) -> Build:
+    """Returns what lists items, as `latest_items` does, on any engine."""
+    return partial(
+        latest_before,
+        user=user,
+        item=history.item,
+        label=history.label,
+        length=history.length,
+        name=history.name,
     )
-    lists = lists.group_by("row", maintain_order=True).agg(history.name)
-    return asked[lists["row"]].select(user, AS_OF).with_columns(lists[history.name])
-
-
-def _bounds(events: pl.DataFrame, asked: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Returns where, among sorted events, each asking user's begin, and where they are too late."""
-    days = 2**32  # more than a Date has
-    known = events[_USER_CODE].cast(pl.Int64).to_numpy() * days + _day_numbers(events[KNOWN])
-    user = asked[_USER_CODE].cast(pl.Int64).to_numpy() * days
-    first = np.searchsorted(known, user, side="left")
-    return first, np.searchsorted(known, user + _day_numbers(asked[AS_OF]), side="left")
-
-
-def _day_numbers(dates: pl.Series) -> np.ndarray:
-    return dates.to_physical().cast(pl.Int64).to_numpy() + 2**31
 
 
 def join_items(

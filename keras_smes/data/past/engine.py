@@ -1,0 +1,110 @@
+"""Engines that evaluate expressions over rows: DuckDB, in memory or from files larger than memory.
+
+Ibis only compiles the expressions to SQL; the engine's own client runs it. Whatever else reads and writes
+Parquet and has a dialect there, as `keras_smes.data.past.spark`, is an engine too.
+"""
+
+import dataclasses
+import glob
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import ibis
+import polars as pl
+from ibis.expr.types import Table
+
+# From the rows to what is wanted of them.
+Build = Callable[[Table], Table]
+ROWS = "past_rows"
+_ROW_GROUP = 100_000
+
+
+class Engine(Protocol):
+    """Evaluates an expression over files."""
+
+    def write(self, rows: Path, build: Build, out: Path) -> None:
+        """Writes what an expression makes of rows.
+
+        Args:
+            rows: Folder of the rows, Parquet files.
+            build: From the table of the rows to the table of the result.
+            out: Folder of the result, which isn't there yet; gets Parquet files.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class DuckDB:
+    """DuckDB within this process, which keeps on disk what is beyond its memory.
+
+    Args:
+        memory: Bytes that it may take. Defaults to `None`, a quarter of the machine's.
+    """
+
+    memory: int | None = None
+
+    def write(self, rows: Path, build: Build, out: Path) -> None:
+        """As for `Engine`; beside `out` is a folder of what doesn't fit into memory meanwhile."""
+        files = str(rows / "*.parquet")
+        query = sql(build, pl.scan_parquet(files).collect_schema(), "duckdb")
+        out.mkdir(parents=True)
+        with duckdb.connect(config=self._config(out.parent / "spill")) as connection:
+            connection.read_parquet(f"{glob.escape(str(rows))}/*.parquet").create_view(ROWS)
+            connection.sql(query).write_parquet(str(out / "0.parquet"), row_group_size=_ROW_GROUP)
+
+    def _config(self, spill: Path) -> dict[str, Any]:
+        memory = machine_memory() // 4 if self.memory is None else self.memory
+        return {
+            "memory_limit": f"{memory}B",
+            "temp_directory": str(spill),
+            "preserve_insertion_order": False,
+        }
+
+
+def compute(rows: pl.DataFrame, build: Build) -> pl.DataFrame:
+    """Returns what an expression makes of rows in memory, in no order; columns keep their types.
+
+    Args:
+        rows: The rows, with the columns that the expression needs.
+        build: From the table of the rows to the table of the result.
+    """
+    known = plain(rows)
+    with duckdb.connect() as connection:
+        connection.register(ROWS, _Stream(known))
+        found = pl.DataFrame(connection.sql(sql(build, known.schema, "duckdb")))
+    return found.with_columns(
+        pl.lit(None).alias(name) if rows.schema[name] == pl.Null else pl.col(name).cast(rows.schema[name])
+        for name in found.columns
+        if name in rows.columns
+    )
+
+
+def sql(build: Build, schema: pl.Schema, dialect: str) -> str:
+    """Returns the query over a table `ROWS` with the columns of `schema`."""
+    return str(ibis.to_sql(build(ibis.table(ibis.Schema.from_polars(schema), name=ROWS)), dialect=dialect))
+
+
+def plain(rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns rows with columns of types that every engine has, in which equal values stay equal."""
+    kinds = {pl.Categorical: pl.String, pl.Enum: pl.String, pl.Null: pl.Boolean, pl.Int128: pl.String}
+    kinds[pl.Duration] = pl.Int64
+    return rows.cast(
+        {name: kinds[dtype.base_type()] for name, dtype in rows.schema.items() if dtype.base_type() in kinds}
+    )
+
+
+def machine_memory() -> int:
+    """Returns how many bytes of memory the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class _Stream:
+    """Rows as what DuckDB reads without pyarrow: it takes that for a frame of polars."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self._rows = rows
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._rows.__arrow_c_stream__(requested_schema)
