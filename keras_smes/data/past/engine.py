@@ -8,6 +8,7 @@ import dataclasses
 import glob
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ import ibis
 import polars as pl
 from ibis.expr.types import Table
 
-# From the rows to what is wanted of them.
+# From the rows to what is wanted of them; equal ones compile to one query.
 Build = Callable[[Table], Table]
 ROWS = "past_rows"
 _ROW_GROUP = 100_000
@@ -83,7 +84,13 @@ def compute(rows: pl.DataFrame, build: Build) -> pl.DataFrame:
 
 def sql(build: Build, schema: pl.Schema, dialect: str) -> str:
     """Returns the query over a table `ROWS` with the columns of `schema`."""
-    return str(ibis.to_sql(build(ibis.table(ibis.Schema.from_polars(schema), name=ROWS)), dialect=dialect))
+    return _sql(build, tuple(schema.items()), dialect)
+
+
+@lru_cache(maxsize=256)  # of a few rows, compiling takes longer than running
+def _sql(build: Build, columns: tuple[tuple[str, pl.DataType], ...], dialect: str) -> str:
+    rows = ibis.table(ibis.Schema.from_polars(pl.Schema(columns)), name=ROWS)
+    return str(ibis.to_sql(build(rows), dialect=dialect))
 
 
 def plain(rows: pl.DataFrame) -> pl.DataFrame:

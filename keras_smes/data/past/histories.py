@@ -5,14 +5,14 @@ Which rows are before a day says `keras_smes.data.past.days`, as for the statist
 
 import dataclasses
 import datetime
-from functools import partial
 from typing import Any
 
 import polars as pl
+from ibis.expr.types import Table
 
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.days import AS_OF, KNOWN, known_and_as_of
-from keras_smes.data.past.engine import Build, compute
+from keras_smes.data.past.engine import compute
 from keras_smes.data.past.expressions import PLACE, latest_before
 from keras_smes.data.roles import History
 from keras_smes.features.categories import Category
@@ -97,20 +97,20 @@ def latest_items(rows: pl.DataFrame, interactions: Interactions, history: Histor
     """
     user = interactions.column("user")
     needed = rows.select(*dict.fromkeys([user, history.item, history.label, KNOWN, AS_OF]))
-    found = compute(needed.with_row_index(PLACE), listing(user, history))
+    found = compute(needed.with_row_index(PLACE), Listing(user, history))
     return found.cast({history.name: pl.List(rows.schema[history.item])})
 
 
-def listing(user: str, history: History) -> Build:
-    """Returns what lists items, as `latest_items` does, on any engine."""
-    return partial(
-        latest_before,
-        user=user,
-        item=history.item,
-        label=history.label,
-        length=history.length,
-        name=history.name,
-    )
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """From rows to the latest items before each (user, `AS_OF`), on any engine: see `latest_items`."""
+
+    user: str
+    history: History
+
+    def __call__(self, rows: Table) -> Table:
+        own = self.history
+        return latest_before(rows, self.user, own.item, own.label, own.length, own.name)
 
 
 def join_items(

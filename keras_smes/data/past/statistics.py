@@ -14,7 +14,7 @@ from ibis.expr.types import Table
 
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.days import AS_OF, KNOWN, days_of, known_and_as_of
-from keras_smes.data.past.engine import Build, compute
+from keras_smes.data.past.engine import compute
 from keras_smes.data.past.expressions import counts_before
 from keras_smes.data.past.histories import with_histories
 from keras_smes.data.roles import KeyGroup
@@ -159,17 +159,22 @@ def count_past(
         `columns`, `AS_OF`, and the counts.
     """
     needed = rows.select(*dict.fromkeys([*columns, *tasks, KNOWN, AS_OF]))
-    return compute(needed, counting(columns, tasks, half_life, days_of(rows)))
+    days = 1 if half_life is None else days_of(rows)
+    return compute(needed, Counting(tuple(columns), tuple(tasks), half_life, days))
 
 
-def counting(columns: Sequence[str], tasks: Sequence[str], half_life: float | None, days: int) -> Build:
-    """Returns what counts impressions and positives, as `count_past` does, on any engine."""
+@dataclasses.dataclass(frozen=True)
+class Counting:
+    """From rows to impressions and positives before each (key, `AS_OF`), on any engine: see `count_past`."""
 
-    def build(rows: Table) -> Table:
-        counted = {_IMPRESSIONS: None, **{_positives(task): rows[task] == 1 for task in tasks}}
-        return counts_before(rows, columns, counted, half_life, days)
+    columns: tuple[str, ...]
+    tasks: tuple[str, ...]
+    half_life: float | None
+    days: int
 
-    return build
+    def __call__(self, rows: Table) -> Table:
+        counted = {_IMPRESSIONS: None, **{_positives(task): rows[task] == 1 for task in self.tasks}}
+        return counts_before(rows, self.columns, counted, self.half_life, self.days)
 
 
 def statistics_of_rows(

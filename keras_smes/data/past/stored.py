@@ -21,8 +21,8 @@ from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.days import AS_OF, KNOWN, days_of, known_and_as_of
 from keras_smes.data.past.engine import Build, DuckDB, Engine, plain
 from keras_smes.data.past.expressions import PLACE
-from keras_smes.data.past.histories import join_items, listing, with_histories
-from keras_smes.data.past.statistics import chosen, counting, statistics_of_rows, with_statistics
+from keras_smes.data.past.histories import Listing, join_items, with_histories
+from keras_smes.data.past.statistics import Counting, chosen, statistics_of_rows, with_statistics
 from keras_smes.data.progress import track
 from keras_smes.data.roles import History
 from keras_smes.data.stored import Part, StoredInteractions, StoredSplit
@@ -176,7 +176,7 @@ def _counts(roles: Interactions, days: int, scratch: Path) -> dict[tuple[str, ..
     columns = dict.fromkeys([(), *(tuple(key.columns) for key in roles.statistics)])
     return {
         names: _Table(
-            scratch / f"counts-{place}", names, counting(names, roles.event_columns, roles.half_life, days)
+            scratch / f"counts-{place}", names, Counting(names, roles.event_columns, roles.half_life, days)
         )
         for place, names in enumerate(columns)
     }
@@ -185,7 +185,7 @@ def _counts(roles: Interactions, days: int, scratch: Path) -> dict[tuple[str, ..
 def _lists(roles: Interactions, scratch: Path) -> dict[History, _Table]:
     return {
         history: _Table(
-            scratch / f"list-{place}", (roles.column("user"),), listing(roles.column("user"), history)
+            scratch / f"list-{place}", (roles.column("user"),), Listing(roles.column("user"), history)
         )
         for place, history in enumerate(roles.histories)
     }
