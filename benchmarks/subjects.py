@@ -1,6 +1,7 @@
 """What is timed: a layer's forward pass and its gradients, compiled as each backend does it."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,14 +39,15 @@ class Case:
         return sum((i + 1) * o for i, o in itertools.pairwise(widths))
 
 
-def build_layer(case: Case, routing: str) -> tuple[SMES, Tensor]:
+def build_layer(case: Case, routing: str, policy: str = "float32") -> tuple[SMES, Tensor]:
     """Builds a layer and a batch whose routing is `"uniform"`, or `"skewed"` as trained routers are.
 
     Skewed: h has a constant in front, through which routers favour experts by a power law, so that the
     busiest expert gets several times the mean and the least busy next to nothing.
     """
     rng = np.random.default_rng(0)
-    smes = SMES(case.tasks, case.experts, case.num_shared, case.num_private, case.units, balance_weight=0.0)
+    picks = (case.num_shared, case.num_private)
+    smes = SMES(case.tasks, case.experts, *picks, case.units, balance_weight=0.0, dtype=policy)
     smes.build((None, case.width))
     inputs = rng.normal(size=(case.batch, case.width)).astype("float32")
     kernel = rng.normal(size=(case.width, case.tasks, case.experts)) / np.sqrt(case.width)
@@ -83,8 +85,8 @@ def compile_forward(
     if keras.backend.backend() == "jax":
         import jax
 
-        compiled = jax.jit(lambda weights, *args: _with_weights(layer, weights, call, args))
-        return lambda: compiled([w.value for w in layer.trainable_variables], *arguments)
+        function = jax.jit(lambda weights, *args: _with_weights(layer, weights, call, args))
+        return _jax_program(function, [w.value for w in layer.trainable_variables], *arguments)
     return _tensorflow_function(call, arguments, jit)
 
 
@@ -98,8 +100,9 @@ def compile_train(
         def loss(weights: list[Tensor], floats: list[Tensor], args: Sequence[Any]) -> Tensor:
             return _with_weights(layer, weights, call, _replace_floats(args, floats)).sum()
 
-        compiled = jax.jit(jax.grad(loss, argnums=(0, 1)))
-        return lambda: compiled([w.value for w in layer.trainable_variables], _floats(arguments), arguments)
+        function = jax.jit(jax.grad(loss, argnums=(0, 1)))
+        weights = [w.value for w in layer.trainable_variables]
+        return _jax_program(function, weights, _floats(arguments), arguments)
     import tensorflow as tf
 
     def gradients(*args: Any) -> Any:
@@ -110,6 +113,16 @@ def compile_train(
         return tape.gradient(output, watched)  # none of what this way of execution doesn't read
 
     return _tensorflow_function(gradients, arguments, jit)
+
+
+def compiled_text(function: Callable[[], Any]) -> str:
+    """Returns the program of XLA that `compile_forward` or `compile_train` made with JAX, elsewhere `""`."""
+    program = getattr(function, "func", None)
+    return str(program.as_text()) if hasattr(program, "as_text") else ""
+
+
+def _jax_program(function: Any, *arguments: Any) -> Callable[[], Any]:
+    return functools.partial(function.lower(*arguments).compile(), *arguments)
 
 
 def _tensorflow_function(call: Callable[..., Any], arguments: Sequence[Any], jit: bool) -> Callable[[], Any]:
@@ -144,10 +157,10 @@ def _with_weights(layer: Any, weights: Sequence[Tensor], call: Callable[..., Ten
 class PlainPair:
     """The ideal: one expert-sized MLP over as many rows as there are pairs. No routing, no packing."""
 
-    def __init__(self, case: Case, pairs: int) -> None:
+    def __init__(self, case: Case, pairs: int, policy: str = "float32") -> None:
         self.layer = keras.Sequential(
             [
-                keras.layers.Dense(u, activation="relu" if u is not case.units[-1] else None)
+                keras.layers.Dense(u, activation="relu" if u is not case.units[-1] else None, dtype=policy)
                 for u in case.units
             ]
         )

@@ -55,8 +55,7 @@ def slot_gates(logits_bte: Tensor, shared_bk: Tensor, private_btk: Tensor, execu
         shares_kbt = ops.exp(logits_kbt - highest_bt)
         gates_kbt = shares_kbt / ops.sum(shares_kbt, axis=0)
 
-        def gradient(*cotangents: Tensor, upstream: Tensor = None) -> Tensor:
-            cotangent_btm = cotangents[0] if cotangents else upstream
+        def gradient(cotangent_btm: Tensor) -> Tensor:
             cotangent_kbt = ops.stack([ops.sum(cotangent_btm * place, axis=-1) for place in in_slot_k])
             weighed_kbt = gates_kbt * cotangent_kbt
             gradient_kbt = weighed_kbt - gates_kbt * ops.sum(weighed_kbt, axis=0)

@@ -36,8 +36,8 @@ class NaiveSparse(TaskBalancedSMES):
         normalize_experts: Boolean, whether expert outputs are scaled to a root mean square of 1.
             Defaults to `False`.
         balance_weight: Number of at least 0, the factor of the tasks' balance loss. Defaults to `0.1`.
-        execution: `"auto"`, `"dense"`, `"grouped"` or `"blocks"`; see `ExpertPool`. Defaults to
-            `"auto"`.
+        execution: `"auto"`, or `"dense"`, `"grouped"`, `"blocks"`, `"tiles"` or `"ragged"`; see
+            `ExpertPool`. Defaults to `"auto"`.
         router_initializer: Initializer of each task's router. Defaults to `"glorot_uniform"`.
         kernel_initializer: Initializer of each expert's kernels. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the experts' biases. Defaults to `"zeros"`.

@@ -3,12 +3,14 @@
 import importlib
 from typing import Any
 
+import keras
+
 from keras_smes.backend.xla import is_compiled
 from keras_smes.execution.experts import Choice, Experts
 
 Tensor = Any
 
-EXECUTIONS = ("auto", "dense", "grouped", "blocks")
+EXECUTIONS = ("auto", "dense", "grouped", "blocks", "tiles", "ragged")
 UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
 READING = 10  # rows for which a weight is multiplied in the time that reading it from memory takes
 EXPERT_OVERHEAD = 160_000  # multiplications in the time that `grouped` takes to handle one expert
@@ -47,6 +49,8 @@ def choose(
         with gradients:  "blocks"  if E >= 8 * M, or E >= 2 * M and saved >= 2.2e6
     otherwise "dense"
     ```
+
+    No GPU was timed yet: there the rule is the same, and `"tiles"` and `"ragged"` run by name alone.
 
     Args:
         num_experts: E.
@@ -96,6 +100,8 @@ def run(
         )
     if execution == "grouped" and is_compiled():
         raise ValueError("`execution='grouped'` needs TensorFlow without XLA: use 'blocks', or 'auto'.")
+    if execution == "ragged" and keras.backend.backend() != "jax":
+        raise ValueError("`execution='ragged'` needs the JAX backend of Keras: use 'tiles', or 'auto'.")
     # Imported on use: `grouped` needs TensorFlow, and a JAX machine may have none.
     way = importlib.import_module(f"keras_smes.execution.{execution}")
     return way.run(inputs_bd, choice, experts)

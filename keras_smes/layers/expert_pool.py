@@ -35,7 +35,8 @@ class ExpertPool(keras.layers.Layer):
         normalize: Boolean, whether an expert's output is scaled to a root mean square of 1, so that
             no expert outweighs others by its norm. Defaults to `False`.
         execution: `"auto"`, or the name of a way of execution: `"dense"`, `"grouped"` (TensorFlow
-            graphs) or `"blocks"` (XLA). All give the same result. Defaults to `"auto"`.
+            graphs), `"blocks"` (XLA), `"tiles"` (XLA on GPUs) or `"ragged"` (JAX). All give the same
+            result. Defaults to `"auto"`.
         kernel_initializer: Initializer of each expert's kernels; no two experts get the same
             values, whatever the seed. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the biases. Defaults to `"zeros"`.

@@ -142,7 +142,7 @@ class SharedSubsetRouter(keras.layers.Layer):
         h_bd = ops.cast(inputs, "float32")
         if self.projection is not None:
             h_bd = ops.matmul(h_bd, self.projection)
-        # Flat, as one product: an einsum takes another route through TensorFlow, and twice the time.
+        # Flat, as one plain product for the routers of all tasks.
         routers_de = ops.reshape(self.kernel, (-1, self.num_tasks * self.num_experts))
         logits_bte = ops.reshape(ops.matmul(h_bd, routers_de), (-1, self.num_tasks, self.num_experts))
         probabilities_bte = ops.softmax(logits_bte, axis=-1)

@@ -52,8 +52,8 @@ class SMES(keras.layers.Layer):
         balance_weight: Number of at least 0, the factor of the balance loss. Defaults to `0.1`.
         task_weights: List of T numbers of at least 0, the tasks' say in the joint choice. Defaults
             to `None`, equal.
-        execution: `"auto"`, `"dense"`, `"grouped"` or `"blocks"`; see `ExpertPool`. Defaults to
-            `"auto"`.
+        execution: `"auto"`, or `"dense"`, `"grouped"`, `"blocks"`, `"tiles"` or `"ragged"`; see
+            `ExpertPool`. Defaults to `"auto"`.
         router_initializer: Initializer of each task's router. Defaults to `"glorot_uniform"`.
         kernel_initializer: Initializer of each expert's kernels. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the experts' biases. Defaults to `"zeros"`.

@@ -303,7 +303,8 @@ def test_a_persistent_tape_differentiates_twice(way, jit_compile):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_tape_may_surround_another(jit_compile):
+@pytest.mark.parametrize("way", ["blocks", "tiles"])
+def test_a_tape_may_surround_another(way, jit_compile):
     """What the outer one has recorded of the inner one's gradient is no obstacle to its own."""
     import tensorflow as tf
 
@@ -321,7 +322,7 @@ def test_a_tape_may_surround_another(jit_compile):
         return own, outer.gradient(loss, [h, *kernels])
 
     given = to_tensors((h, *weights))
-    found, expected = (keras.tree.flatten(both(*given, way)) for way in ("blocks", "dense"))
+    found, expected = (keras.tree.flatten(both(*given, name)) for name in (way, "dense"))
     for one, other in zip(found, expected, strict=True):
         assert_close(to_numpy(one), to_numpy(other))
 
@@ -405,6 +406,12 @@ def test_grouped_is_refused_where_xla_compiles():
         refused = lambda: execution.run("grouped", *few())  # noqa: E731
     with pytest.raises(ValueError, match="without XLA"):
         refused()
+
+
+@pytest.mark.tensorflow
+def test_ragged_is_rejected_where_there_is_no_jax():
+    with pytest.raises(ValueError, match="needs the JAX backend"):
+        execution.run("ragged", *few())
 
 
 def few():

@@ -27,6 +27,8 @@ WAYS = {
     "dense": Way(BOTH, xla=True, serves=True, packs=False),
     "grouped": Way(("tensorflow",), xla=False, serves=True, packs=True),
     "blocks": Way(BOTH, xla=True, serves=False, packs=False),
+    "tiles": Way(BOTH, xla=True, serves=True, packs=False),
+    "ragged": Way(("jax",), xla=True, serves=False, packs=False),
 }
 
 
