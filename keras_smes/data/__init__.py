@@ -2,8 +2,8 @@
 
 `load` reads by name; `split` cuts by time; `with_statistics` and `with_histories` add what was known before
 each row's day; `check_causal` proves that features know no more; `tables_as_of` gives the same for serving.
-What is larger than memory is `StoredInteractions`, by `store_kuairand`, with `split_with_past`, `fit_schema`
-and `Stream` for the rest of the way. This package needs the extra `data`
+What is larger than memory is `StoredInteractions`, by `store_log` or `store_kuairand`; `split_with_past`,
+`fit_schema` and `Stream` are the rest of the way. This package needs the extra `data`
 (`pip install "keras_smes[data]"`) and knows nothing of models.
 
 Example:
@@ -40,7 +40,17 @@ from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_made_up import write_made_up_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
-from keras_smes.data.log import Description, Label, Log, Table, TimeColumn, describe, draft, load_log
+from keras_smes.data.log import (
+    Description,
+    Label,
+    Log,
+    Table,
+    TimeColumn,
+    describe,
+    draft,
+    load_log,
+    store_log,
+)
 from keras_smes.data.movielens import load_movielens_100k
 from keras_smes.data.past.causality import check_causal
 from keras_smes.data.past.feature_tables import FeatureTable, FeatureTables, tables_as_of
@@ -90,6 +100,7 @@ __all__ = [
     "split_with_statistics",
     "statistic_names",
     "store_kuairand",
+    "store_log",
     "store_past",
     "tables_as_of",
     "with_histories",

@@ -76,7 +76,7 @@ def split(
     return _split_by_fraction(interactions, 0.2 if test_fraction is None else test_fraction)
 
 
-def hashed_fractions(rows: int, seed: int = 0) -> np.ndarray:
+def hashed_fractions(rows: int, seed: int = 0, first: int = 0) -> np.ndarray:
     """Returns a number in [0, 1) for each row, float64 `[rows]`: a hash of its place and the seed.
 
     SplitMix64, so that a row stays in its part whatever the versions of libraries are, and others may follow.
@@ -84,10 +84,13 @@ def hashed_fractions(rows: int, seed: int = 0) -> np.ndarray:
     Args:
         rows: How many.
         seed: Of the hash. Defaults to `0`.
+        first: Place of the first of them. Defaults to `0`.
     """
     with np.errstate(over="ignore"):
         step = np.uint64(0x9E3779B97F4A7C15)
-        state_n = (np.arange(1, rows + 1, dtype=np.uint64) + np.uint64(seed) * np.uint64(2**32)) * step
+        state_n = (
+            np.arange(first + 1, first + rows + 1, dtype=np.uint64) + np.uint64(seed) * np.uint64(2**32)
+        ) * step
         state_n = (state_n ^ (state_n >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state_n = (state_n ^ (state_n >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         state_n ^= state_n >> np.uint64(31)

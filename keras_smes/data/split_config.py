@@ -150,9 +150,14 @@ class SplitConfig:
             return given if is_cut else {"train_until": last_training_day(days, self.test_fraction)}
         return {key: value for key, value in given.items() if key in DATES}
 
-    def hashed_tests(self, rows: int) -> pl.Series:
-        """Returns which rows test by a hash of their place: bool `[rows]`, null where they are left out."""
-        folds_n = np.floor(hashed_fractions(rows, self.seed or 0) / (self.test_fraction or 1.0))
+    def hashed_tests(self, rows: int, first: int = 0) -> pl.Series:
+        """Returns which rows test by a hash of their place: bool `[rows]`, null where they are left out.
+
+        Args:
+            rows: How many.
+            first: Place of the first of them. Defaults to `0`.
+        """
+        folds_n = np.floor(hashed_fractions(rows, self.seed or 0, first) / (self.test_fraction or 1.0))
         tests = pl.Series(TEST, folds_n == (self.fold or 0))
         return tests.set(pl.Series(np.isin(folds_n, self.left_out)), None)
 

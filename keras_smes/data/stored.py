@@ -31,16 +31,16 @@ class Part:
 
     Args:
         name: Its name, the same in every layer.
-        rows: How many rows have each date.
+        rows: How many rows have each date; by `None` how many there are, where rows have no dates.
     """
 
     name: str
-    rows: Mapping[datetime.date, int]
+    rows: Mapping[datetime.date | None, int]
 
     def __post_init__(self) -> None:
-        days: dict[datetime.date, int] = {}
+        days: dict[datetime.date | None, int] = {}
         for moment, count in self.rows.items():
-            day = as_day("rows", moment)
+            day = None if moment is None else as_day("rows", moment)
             days[day] = days.get(day, 0) + count
         object.__setattr__(self, "rows", days)
 
@@ -49,12 +49,14 @@ class Part:
 
     def to_config(self) -> dict[str, Any]:
         """Returns the part as JSON values."""
-        return {"name": self.name, "rows": {day.isoformat(): count for day, count in self.rows.items()}}
+        days = {"" if day is None else day.isoformat(): count for day, count in self.rows.items()}
+        return {"name": self.name, "rows": days}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Part":
         """Returns the part that `to_config` wrote."""
-        days = {datetime.date.fromisoformat(day): count for day, count in config["rows"].items()}
+        dated = {day: datetime.date.fromisoformat(day) for day in config["rows"] if day}
+        days = {dated.get(day): count for day, count in config["rows"].items()}
         return cls(config["name"], days)
 
 
@@ -71,6 +73,8 @@ class StoredInteractions:
         first: First date whose rows count. Defaults to `None`, the first there is.
         last: Last date whose rows count. Defaults to `None`, the last there is.
         is_training: Whether rows that training skips are left out. Defaults to `False`.
+        is_test: Which value of the column of test rows counts. Defaults to `None`, any.
+        memory: Bytes that statistics and histories may take. Defaults to `None`, a quarter of the machine's.
     """
 
     roles: Interactions
@@ -81,6 +85,8 @@ class StoredInteractions:
     first: datetime.date | None = None
     last: datetime.date | None = None
     is_training: bool = False
+    is_test: bool | None = None
+    memory: int | None = None
 
     @property
     def name(self) -> str:
@@ -130,13 +136,7 @@ class StoredInteractions:
         """
         if self.roles.skip_training is None or self.is_training:
             return self
-        chosen = dataclasses.replace(self, is_training=True)
-        date = self.roles.column("date")
-        counted = []
-        for part in self.parts:
-            days = chosen.scan([part], [date]).group_by(date).len().collect()
-            counted.append(Part(part.name, dict(days.rows())))
-        chosen = dataclasses.replace(chosen, parts=tuple(part for part in counted if len(part)))
+        chosen = dataclasses.replace(self, is_training=True)._counted()
         if not chosen.parts:
             raise ValueError(
                 f"`skip_training` must leave rows to train on. Received: {self.roles.skip_training!r} is 1 "
@@ -144,13 +144,23 @@ class StoredInteractions:
             )
         return chosen
 
+    def _counted(self) -> "StoredInteractions":
+        """Returns the same rows, of parts that say how many count, those without any left out."""
+        date = self.roles.date
+        counted = []
+        for part in self.parts:
+            rows = self.scan([part], [date or self.roles.frame.columns[0]])
+            days = pl.lit(None).alias("day") if date is None else pl.col(date).alias("day")
+            counted.append(Part(part.name, dict(rows.group_by(days).len().collect().rows())))
+        return dataclasses.replace(self, parts=tuple(part for part in counted if len(part)))
+
     def weights(self) -> np.ndarray:
         """Returns the weight of each row in losses, float32 `[N]`."""
         return weights_of(self._columns([self.roles.weight]), self.roles.weight)
 
     def _columns(self, names: Sequence[str | None]) -> pl.DataFrame:
         """All rows, of which some columns are read; without any, those of the days."""
-        known = [name for name in names if name is not None] or [self.roles.column("date")]
+        known = [name for name in names if name is not None] or [self.roles.frame.columns[0]]
         with self.naming(self.parts):
             return self.scan(columns=known).collect()
 
@@ -158,7 +168,9 @@ class StoredInteractions:
         """Returns how many rows of a part count."""
         return sum(count for day, count in part.rows.items() if self._counts(day))
 
-    def _counts(self, day: datetime.date) -> bool:
+    def _counts(self, day: datetime.date | None) -> bool:
+        if day is None:
+            return True
         return (self.first is None or day >= self.first) and (self.last is None or day <= self.last)
 
     def scan(self, parts: Iterable[Part] | None = None, columns: Sequence[str] | None = None) -> pl.LazyFrame:
@@ -172,12 +184,16 @@ class StoredInteractions:
         layers = [pl.scan_parquet([self.folder / layer / name for name in names]) for layer in self.layers]
         rows = layers[0] if len(layers) == 1 else pl.concat(layers, how="horizontal")
         rows = scan_in_normal_form(rows, self.roles.conversions())
-        date = pl.col(self.roles.column("date"))
         # A row without a date is no row of other days: whoever reads it stops.
         if self.first is not None:
+            date = pl.col(self.roles.column("date"))
             rows = rows.filter((date >= self.first) | date.is_null())
         if self.last is not None:
+            date = pl.col(self.roles.column("date"))
             rows = rows.filter((date <= self.last) | date.is_null())
+        if self.is_test is not None:
+            assert self.roles.test_column is not None
+            rows = rows.filter(pl.col(self.roles.test_column) == self.is_test)
         if self.is_training:
             assert self.roles.skip_training is not None
             rows = rows.filter(~pl.col(self.roles.skip_training).cast(pl.Boolean))
@@ -219,11 +235,12 @@ class StoredInteractions:
             "columns": self.roles.frame.columns,
             "dates": [str(self.first), str(self.last)],
             "training": self.roles.skip_training if self.is_training else None,
+            "test": [self.roles.test_column, self.is_test],
         }
 
     def dates(self) -> tuple[datetime.date, datetime.date]:
         """Returns the first and the last date present."""
-        days = [day for part in self.parts for day in part.rows if self._counts(day)]
+        days = [day for part in self.parts for day in part.rows if day is not None and self._counts(day)]
         if not days:
             raise ValueError(f"`interactions` must have rows. Received: {self.name} without any")
         return min(days), max(days)
@@ -254,13 +271,16 @@ class StoredInteractions:
         test_from: datetime.date | None = None,
         test_until: datetime.date | None = None,
     ) -> "StoredSplit":
-        """Cuts by dates, as `keras_smes.data.split` does; without any, by the data set's own.
+        """Cuts by dates, as `keras_smes.data.split` does; without any, as the data set says.
 
         Raises:
             ValueError: If a part would be empty, the parts would overlap, or there are no dates to go by.
         """
-        dates = self.split_dates
-        if dates is None or any((train_until, test_from, test_until)):
+        dates, dated = self.split_dates, any((train_until, test_from, test_until))
+        if dates is None and not dated and self.roles.test_column is not None:
+            parts = [dataclasses.replace(self, is_test=value)._counted() for value in (False, True)]
+            return StoredSplit(*parts)
+        if dates is None or dated:
             dates = complete_dates(train_until, test_from, test_until)
         whole = dataclasses.replace(self, split_dates=None)
         train = whole.between(None, dates.train_until)
@@ -280,6 +300,6 @@ class StoredSplit:
     test: StoredInteractions
 
     @property
-    def frozen_from(self) -> datetime.date:
-        """The date of the first test row: there what is known has to be frozen."""
-        return self.test.dates()[0]
+    def frozen_from(self) -> datetime.date | None:
+        """The date of the first test row, where what is known has to be frozen; `None` without dates."""
+        return None if self.test.roles.date is None else self.test.dates()[0]

@@ -2,14 +2,16 @@
 
 `Log.read` reads the declaration, `load_log` the rows that it declares, as `Interactions`. In order:
 `declaration` says what there is, `located` reads YAML and knows the line of each key, `files` reads Parquet
-and CSV, `labels` makes label columns, `auto` chooses features, `load` is the whole way. For files
-without a declaration, `describe` looks at them and `draft` writes a first declaration.
+and CSV, `text` types text, `labels` makes label columns, `auto` chooses features, `load` is the whole way in
+memory and `store` on disk. For files without a declaration, `describe` looks at them and `draft` writes a
+first declaration.
 """
 
 from keras_smes.data.log.declaration import Label, Log, Table, TimeColumn
 from keras_smes.data.log.describe import Description, describe
 from keras_smes.data.log.draft import draft
 from keras_smes.data.log.load import load_log, load_to_score
+from keras_smes.data.log.store import store_log
 
 __all__ = [
     "Description",
@@ -21,4 +23,5 @@ __all__ = [
     "draft",
     "load_log",
     "load_to_score",
+    "store_log",
 ]

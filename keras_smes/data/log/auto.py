@@ -18,7 +18,7 @@ MIN_COUNT = 5
 LONGEST = 50
 
 
-def choose_features(train: pl.DataFrame, columns: Iterable[str]) -> list[Feature]:
+def choose_features(columns: Iterable[pl.Series]) -> list[Feature]:
     """Returns a feature for each column that can be one.
 
     Text, booleans, integers of up to 100 values and ids (named `id` or `..._id`) become categories, other
@@ -26,10 +26,9 @@ def choose_features(train: pl.DataFrame, columns: Iterable[str]) -> list[Feature
     constant or empty in the training rows, dates and timestamps become none.
 
     Args:
-        train: The training rows.
-        columns: Columns without a role.
+        columns: Columns without a role, of the training rows; one after another is in memory.
     """
-    features = [_feature(train[name]) for name in columns]
+    features = [_feature(values) for values in columns]
     return [feature for feature in features if feature is not None]
 
 

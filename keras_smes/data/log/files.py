@@ -4,18 +4,18 @@ Types are those of all files together. Text is read as it stands and typed at th
 column, so that no file decides for another: codes with leading zeros stay text, and ids keep each digit.
 """
 
+import contextlib
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
+from keras_smes.data.log.text import forms_of_text
 from keras_smes.data.tables import explain_malformed
 
 PARQUET, COMMA, TAB = (".parquet", ".pq"), (".csv",), (".tsv", ".tab")
 PACKED = (".gz", ".zst", ".zstd")
-_INTEGER = r"^-?(0|[1-9][0-9]*)$"
 _FIRST_INEXACT = 2**53
 # Column of the place of a row's file among those that were read.
 FILE = "__file"
@@ -55,11 +55,22 @@ def read_files(files: Sequence[Path], limit: int | None = None) -> pl.DataFrame:
         ValueError: A file can't be read, or its columns are not those of the first, or a column has a type
             that can't be one with that of other files; names file, column and row where there is one.
     """
-    parts = [_read(file, limit) for file in files]
-    frame = _typed(_stacked(parts, files))
-    rows = [part.height for part in parts]
-    places = pl.Series(FILE, np.repeat(np.arange(len(files)), rows), pl.UInt32)
-    return frame.with_columns(places)
+    return pl.concat(pl.collect_all(_of_one_type([_read(file, limit).lazy() for file in files], files)))
+
+
+def scan_files(files: Sequence[Path], scratch: Path) -> list[pl.LazyFrame]:
+    """Returns the rows of each file as `read_files` does, not yet read, for files larger than memory.
+
+    Args:
+        files: As for `read_files`.
+        scratch: Folder where text is kept as Parquet while the rows are needed.
+
+    Raises:
+        ValueError: As for `read_files`.
+    """
+    return _of_one_type(
+        [_scan(file, scratch / f"{place}.parquet") for place, file in enumerate(files)], files
+    )
 
 
 def _kind(file: Path) -> str | None:
@@ -71,6 +82,28 @@ def _kind(file: Path) -> str | None:
 
 
 def _read(file: Path, limit: int | None) -> pl.DataFrame:
+    kind = _checked_kind(file)
+    with _explaining(file, kind):
+        if kind == "parquet":
+            frame = pl.read_parquet(file, n_rows=limit, hive_partitioning=False)
+        else:
+            frame = pl.read_csv(file, separator=kind, n_rows=limit, infer_schema=False)
+    return frame.with_columns(_of_folders(file, frame.columns))
+
+
+def _scan(file: Path, copy: Path) -> pl.LazyFrame:
+    kind = _checked_kind(file)
+    with _explaining(file, kind):
+        if kind == "parquet":
+            rows = pl.scan_parquet(file, hive_partitioning=False)
+        else:
+            pl.scan_csv(file, separator=kind, infer_schema=False).sink_parquet(copy, compression="lz4")
+            rows = pl.scan_parquet(copy)
+        columns = rows.collect_schema().names()
+    return rows.with_columns(_of_folders(file, columns))
+
+
+def _checked_kind(file: Path) -> str:
     kind = _kind(file)
     if kind is None:
         endings = [*PARQUET, *COMMA, *TAB]
@@ -79,58 +112,72 @@ def _read(file: Path, limit: int | None) -> pl.DataFrame:
         )
     if file.stat().st_size == 0:
         raise ValueError(f"A file of a log must not be empty. Received: {file} of 0 bytes")
+    return kind
+
+
+@contextlib.contextmanager
+def _explaining(file: Path, kind: str) -> Iterator[None]:
+    """Names the file that can't be read, and the row where it is text."""
     try:
-        if kind == "parquet":
-            frame = pl.read_parquet(file, n_rows=limit, hive_partitioning=False)
-        else:
-            frame = pl.read_csv(file, separator=kind, n_rows=limit, infer_schema=False)
+        yield
     except (pl.exceptions.PolarsError, OSError) as error:
         if kind != "parquet" and not file.name.lower().endswith(PACKED):
             explain_malformed(file, kind, '"', error)
         raise ValueError(f"{file} can't be read: {error}") from error
-    return frame.with_columns(pl.lit(value).alias(name) for name, value in _of_folders(file, frame.columns))
 
 
-def _of_folders(file: Path, columns: Iterable[str]) -> list[tuple[str, str]]:
+def _of_folders(file: Path, columns: Iterable[str]) -> list[pl.Expr]:
     """The columns that folders say, as `dt=2026-11-01`, but for those that the file itself has."""
     pairs = [part.split("=", 1) for part in file.parts[:-1] if "=" in part]
-    return [(name, value) for name, value in pairs if name and name not in columns]
+    return [pl.lit(value).alias(name) for name, value in pairs if name and name not in columns]
 
 
-def _stacked(parts: Sequence[pl.DataFrame], files: Sequence[Path]) -> pl.DataFrame:
-    first = parts[0]
+def _of_one_type(parts: Sequence[pl.LazyFrame], files: Sequence[Path]) -> list[pl.LazyFrame]:
+    """Returns the rows of each file with `FILE`, columns in the order of the first and of one type each."""
+    names = parts[0].collect_schema().names()
     for file, part in zip(files, parts, strict=True):
-        if differing := sorted(set(part.columns) ^ set(first.columns)):
+        if differing := sorted(set(part.collect_schema()) ^ set(names)):
             raise ValueError(f"{file} must have the columns of {files[0]}. Received: differing={differing}")
-    for name in first.columns:
+    for name in names:
         _check_types(name, parts, files)
-    return pl.concat([part.select(first.columns) for part in parts], how="vertical_relaxed")
-
-
-def _check_types(name: str, parts: Sequence[pl.DataFrame], files: Sequence[Path]) -> None:
-    """Stops where types of a column can't be one, or only by losing digits."""
-    known = [
-        (file, part[name]) for file, part in zip(files, parts, strict=True) if part[name].dtype != pl.Null
+    stacked = pl.concat([part.select(names) for part in parts], how="vertical_relaxed")
+    types = stacked.collect_schema()
+    casts = [pl.col(name).cast(dtype) for name, dtype in types.items()]
+    forms = forms_of_text(stacked, [name for name, dtype in types.items() if dtype == pl.String])
+    return [
+        part.select(casts).with_columns(*forms, pl.lit(place, pl.UInt32).alias(FILE))
+        for place, part in enumerate(parts)
     ]
-    if not known:
-        return
-    (usual, values), *others = known
-    for file, own in others:
-        same = own.dtype == values.dtype or (own.dtype.is_numeric() and values.dtype.is_numeric())
-        if not same:
+
+
+def _check_types(name: str, parts: Sequence[pl.LazyFrame], files: Sequence[Path]) -> None:
+    """Stops where types of a column can't be one, or only by losing digits."""
+    types = [part.collect_schema()[name] for part in parts]
+    known = [(place, dtype) for place, dtype in enumerate(types) if dtype != pl.Null]
+    for place, dtype in known:
+        first, usual = known[0]
+        if dtype != usual and not (dtype.is_numeric() and usual.is_numeric()):
+            values = parts[place].select(pl.col(name).drop_nulls().head(1)).collect()[name]
             raise ValueError(
-                f"{file}, column {name!r}: must be {values.dtype}, as in {usual}. Received: {own.dtype}, "
-                f"such as {own.drop_nulls().head(1).to_list()}"
+                f"{files[place]}, column {name!r}: must be {usual}, as in {files[first]}. "
+                f"Received: {dtype}, such as {values.to_list()}"
             )
-    if any(own.dtype.is_float() for _, own in known):
-        for file, own in known:
-            large = own.dtype.is_integer() and own.cast(pl.Int128).abs() >= _FIRST_INEXACT
-            if isinstance(large, pl.Series) and large.any():
-                row = int(large.arg_max() or 0)
-                raise ValueError(
-                    f"{file}, column {name!r}, row {row}: must be within 2**53, as other files have floats. "
-                    f"Received: {own[row]}"
-                )
+    if any(dtype.is_float() for _, dtype in known):
+        for place, dtype in known:
+            if dtype.is_integer():
+                _check_exact(name, parts[place], files[place])
+
+
+def _check_exact(name: str, part: pl.LazyFrame, file: Path) -> None:
+    value = pl.col(name)
+    large = part.select(pl.int_range(pl.len()).alias("row"), value).filter(
+        value.cast(pl.Int128).abs() >= _FIRST_INEXACT
+    )
+    for row, received in large.head(1).collect().rows():
+        raise ValueError(
+            f"{file}, column {name!r}, row {row}: must be within 2**53, as other files have floats. "
+            f"Received: {received}"
+        )
 
 
 def days_of_digits(values: pl.Series) -> pl.Series | None:
@@ -140,41 +187,3 @@ def days_of_digits(values: pl.Series) -> pl.Series | None:
     days = values.cast(pl.String).str.to_date("%Y%m%d", strict=False)
     known = values.is_between(19_000_101, 99_991_231).fill_null(True).all()
     return days if known and days.null_count() == values.null_count() else None
-
-
-def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Gives columns of text the type that all of their values have."""
-    text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
-    return frame.with_columns(_of_text(frame[name]) for name in text)
-
-
-def _of_text(values: pl.Series) -> pl.Series:
-    values = values.set(values == "", None) if (values == "").any() else values
-    known = values.drop_nulls()
-    if known.is_empty():
-        return values
-    if known.str.contains(_INTEGER).all():  # beyond 64 bits they stay text: a float would merge neighbours
-        whole = (values.cast(dtype, strict=False) for dtype in (pl.Int64, pl.UInt64))
-        return next((own for own in whole if own.null_count() == values.null_count()), values)
-    if known.str.contains(r"^(?i)(true|false)$").all():
-        return values.str.to_lowercase() == "true"
-    if not known.str.contains(r"^-?0[0-9]").any():
-        numbers = values.cast(pl.Float64, strict=False)
-        if numbers.null_count() == values.null_count():
-            return numbers
-    return _of_moments(values, known)
-
-
-def _of_moments(values: pl.Series, known: pl.Series) -> pl.Series:
-    """Days and timestamps in the forms of ISO 8601; other text stays text."""
-    if known.str.contains(r"^\d{4}-\d{2}-\d{2}$").all():
-        days = values.str.to_date("%Y-%m-%d", strict=False)
-        return days if days.null_count() == values.null_count() else values
-    if not known.str.contains(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}").all():
-        return values
-    zoned = known.str.contains(r"(Z|[+-]\d{2}:?\d{2})$")
-    if zoned.any() and not zoned.all():
-        return values
-    plain = values.str.replace(" ", "T", literal=True)
-    moments = plain.str.to_datetime(time_unit="us", time_zone="UTC" if zoned.all() else None, strict=False)
-    return moments if moments.null_count() == values.null_count() else values

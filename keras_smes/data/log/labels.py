@@ -7,13 +7,18 @@ import polars as pl
 from keras_smes.data.log.declaration import Label, Log
 
 
-def with_labels(frame: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
+def with_labels(frame: pl.DataFrame, labels: Sequence[Label], all_values: bool = True) -> pl.DataFrame:
     """Returns rows with a column named after each label's task, null where the label is unknown.
+
+    Args:
+        frame: The rows.
+        labels: How labels are made.
+        all_values: Whether these are all rows, with each of the values that are positive. Defaults to `True`.
 
     Raises:
         ValueError: A column is missing, has no such values, or the task has the name of another column.
     """
-    return frame.with_columns([_made(frame, label) for label in labels])
+    return frame.with_columns([_made(frame, label, all_values) for label in labels])
 
 
 def with_labels_if_known(frame: pl.DataFrame, log: Log) -> pl.DataFrame:

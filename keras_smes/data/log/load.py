@@ -2,9 +2,10 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -48,16 +49,15 @@ def load_log(log: Log) -> Interactions:
     >>> len(rows), rows.schema.names
     (18, ['colour'])
     """
-    if log.request is not None and find_spec("keras_rs") is None:
-        raise ImportError("`request` is for NDCG, which needs keras-rs: pip install 'keras_smes[ranking]'")
+    check_request(log)
     frame, counts = _read_rows(log)
     frame = with_labels(frame, log.labels)
-    frame = _with_time(frame, log)
-    _check_columns(frame, log)
+    frame = _in_order(with_time(frame, log))
+    check_columns(frame, log)
     frame, dates = _with_split(frame, log)
     _check_memory(frame, log)
     schema = _schema(frame, log, dates)
-    return _interactions(log, frame.drop(log.ignore, strict=False), schema, counts, dates)
+    return interactions_of(log, frame.drop(log.ignore, strict=False), schema, counts, dates)
 
 
 def load_to_score(log: Log, schema: FeatureSchema) -> Interactions:
@@ -76,16 +76,16 @@ def load_to_score(log: Log, schema: FeatureSchema) -> Interactions:
         ValueError: As for `load_log`.
     """
     frame, counts = _read_rows(log)
-    frame = _with_time(with_labels_if_known(frame, log), log)
-    _check_there(frame, "user", [log.user] if log.user else [])
+    frame = _in_order(with_time(with_labels_if_known(frame, log), log))
+    check_there(frame, "user", [log.user] if log.user else [])
     frame, dates = _with_split(frame, log)
     _check_memory(frame, log)
     unmeasured = dataclasses.replace(log, weight=None, request=None, skip_training=None)
     there = FeatureSchema(tuple(feature for feature in schema.features if feature.name in frame.columns))
-    return _interactions(unmeasured, frame, there, counts, dates)
+    return interactions_of(unmeasured, frame, there, counts, dates)
 
 
-def _interactions(
+def interactions_of(
     log: Log,
     frame: pl.DataFrame,
     schema: FeatureSchema,
@@ -121,18 +121,23 @@ def _read_rows(log: Log) -> tuple[pl.DataFrame, dict[str, int]]:
     if test_files:
         frame = frame.with_columns((pl.col(FILE) >= len(files)).alias(TEST))
     if frame.is_empty():
-        raise ValueError(f"A log must have rows. Received: none in {len(files)} files, the first {files[0]}")
+        raise no_rows(files)
     counts = {"rows_read": frame.height}
     frame = frame.drop(FILE)
     if log.unique:
-        _check_there(frame, "unique", log.unique)
+        check_there(frame, "unique", log.unique)
         frame, counts["duplicates"] = drop_duplicates(frame, log.unique)
     for table in log.tables:
-        frame, counts[f"without_{_name_of(table)}"] = _joined(frame, table, log.folder)
+        frame, counts[f"without_{table_name(table)}"] = _joined(frame, table, log.folder)
     return frame, counts
 
 
-def _name_of(table: Table) -> str:
+def no_rows(files: Sequence[Path]) -> ValueError:
+    """Returns the error of a log without rows."""
+    return ValueError(f"A log must have rows. Received: none in {len(files)} files, the first {files[0]}")
+
+
+def table_name(table: Table) -> str:
     return Path(table.files[0]).name.split(".")[0]
 
 
@@ -140,36 +145,46 @@ def _joined(frame: pl.DataFrame, table: Table, folder: Path) -> tuple[pl.DataFra
     """Returns rows with the columns of a side table, and how many rows have no entry in it."""
     entries = read_files(list_files(table.files, folder)).drop(FILE)
     key = list(table.key)
-    for where, columns in (("rows", frame.columns), (f"table {table.files[0]}", entries.columns)):
-        if missing := sorted(set(key) - set(columns)):
-            raise ValueError(
-                f"`key` must be columns of rows and table. Received: {missing} not in the {where}"
-            )
-    if repeated := sorted((set(entries.columns) & set(frame.columns)) - set(key)):
-        raise ValueError(
-            f"Table {table.files[0]} must have other columns than the rows. Received: {repeated}"
-        )
+    check_table(table, frame.schema, entries.schema)
     doubled = entries.filter(~pl.struct(key).is_first_distinct())
     if doubled.height:
-        raise ValueError(
-            f"Table {table.files[0]} must have each key {key} once. "
-            f"Received: {doubled.select(key).row(0)} again"
-        )
-    for name in key:
-        if frame[name].dtype.is_numeric() != entries[name].dtype.is_numeric():
-            raise ValueError(
-                f"`key` {name!r} must have one type. Received: {frame[name].dtype} in the rows, "
-                f"{entries[name].dtype} in {table.files[0]}"
-            )
+        raise repeated_key(table, doubled.select(key).row(0))
     there = entries.select(key).with_columns(pl.lit(True).alias("__there"))
     known = frame.select(key).join(there, on=key, how="left", maintain_order="left")["__there"]
     return frame.join(entries, on=key, how="left", maintain_order="left"), known.null_count()
 
 
-def _with_time(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
-    """Returns rows in order of time, with `TIME` and `DATE`; as they are where there is neither."""
-    _check_there(frame, "time", [log.time.column] if log.time else [])
-    _check_there(frame, "date", [log.date] if log.date else [])
+def check_table(table: Table, rows: pl.Schema, entries: pl.Schema) -> None:
+    """Stops if a side table can't be joined: its key is no key of both, or a column is there twice."""
+    key = list(table.key)
+    for where, columns in (("rows", rows), (f"table {table.files[0]}", entries)):
+        if missing := sorted(set(key) - set(columns)):
+            raise ValueError(
+                f"`key` must be columns of rows and table. Received: {missing} not in the {where}"
+            )
+    if repeated := sorted((set(entries) & set(rows)) - set(key)):
+        raise ValueError(
+            f"Table {table.files[0]} must have other columns than the rows. Received: {repeated}"
+        )
+    for name in key:
+        if rows[name].is_numeric() != entries[name].is_numeric():
+            raise ValueError(
+                f"`key` {name!r} must have one type. Received: {rows[name]} in the rows, "
+                f"{entries[name]} in {table.files[0]}"
+            )
+
+
+def repeated_key(table: Table, key: tuple[Any, ...]) -> ValueError:
+    """Returns the error of a side table that has a key twice."""
+    return ValueError(
+        f"Table {table.files[0]} must have each key {list(table.key)} once. Received: {key} again"
+    )
+
+
+def with_time(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
+    """Returns rows with `TIME` and `DATE`; as they are where there is neither."""
+    check_there(frame, "time", [log.time.column] if log.time else [])
+    check_there(frame, "date", [log.date] if log.date else [])
     if log.time is not None:
         times = _moments(frame[log.time.column], log.time)
     elif log.date is not None:
@@ -183,7 +198,11 @@ def _with_time(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
         days = moments.dt.convert_time_zone(log.time_zone).dt.date()
     else:
         days = _days(frame[log.date], log.time_zone)
-    return frame.with_columns(times.alias(TIME), days.alias(DATE)).sort(TIME, maintain_order=True)
+    return frame.with_columns(times.alias(TIME), days.alias(DATE))
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sort(TIME, maintain_order=True) if TIME in frame.columns else frame
 
 
 def _days(values: pl.Series, time_zone: str) -> pl.Series:
@@ -200,38 +219,46 @@ def _moments(values: pl.Series, time: TimeColumn) -> pl.Series:
     return as_times(scaled.floor() if scaled.dtype.is_float() else scaled)
 
 
-def _check_there(frame: pl.DataFrame, role: str, columns: Sequence[str]) -> None:
+def check_there(frame: pl.DataFrame, role: str, columns: Sequence[str]) -> None:
     if missing := sorted(set(columns) - set(frame.columns)):
         raise ValueError(
             f"`{role}` must name columns that are there. Received: {missing}, not in {frame.columns}"
         )
 
 
-def _check_columns(frame: pl.DataFrame, log: Log) -> None:
+def check_columns(frame: pl.DataFrame, log: Log) -> None:
     for column, role in log.roles().items():
-        _check_there(frame, role, [column])
-    _check_there(frame, "statistics", [column for group in log.statistics for column in group.columns])
-    _check_there(frame, "histories", [column for past in log.histories for column in (past.item, past.label)])
-    _check_there(frame, "rates", log.rates or ())
+        check_there(frame, role, [column])
+    check_there(frame, "statistics", [column for group in log.statistics for column in group.columns])
+    check_there(frame, "histories", [column for past in log.histories for column in (past.item, past.label)])
+    check_there(frame, "rates", log.rates or ())
     if not isinstance(log.features, str):
         names, roles = [feature.name for feature in log.features], log.roles()
         outcomes = {column for column, role in roles.items() if role in ("label", "condition", "outcome")}
         refuse_leaks("features", dict.fromkeys(outcomes & set(names), OUTCOME), allow_leaks=False)
-        _check_there(frame, "features", names)
+        check_there(frame, "features", names)
 
 
 def _with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates | None]:
     """Returns rows with `TEST` where a column says which test, and the dates where these do."""
     if TEST in frame.columns:
         return frame, None
-    split = log.split if log.split.given() else SplitConfig(test_fraction=USUAL_FRACTION)
-    arguments = split.resolve(frame[DATE] if DATE in frame.columns else None, log.name)
-    if "test_fraction" not in arguments:
-        return frame, complete_dates(*(arguments.get(key) for key in DATES))
+    dates, split = planned_split(log, frame[DATE] if DATE in frame.columns else None)
+    if dates is not None:
+        return frame, dates
     if TIME not in frame.columns or split.by == "hash":
         return frame.with_columns(split.hashed_tests(frame.height)), None
-    tests = rows_of_fraction(frame, TIME, arguments["test_fraction"])
+    tests = rows_of_fraction(frame, TIME, split.test_fraction or USUAL_FRACTION)
     return frame.with_columns(tests.alias(TEST)), None
+
+
+def planned_split(log: Log, days: pl.Series | None) -> tuple[SplitDates | None, SplitConfig]:
+    """Returns the dates at which a log is cut, or `None` and the split that says which rows test."""
+    split = log.split if log.split.given() else SplitConfig(test_fraction=USUAL_FRACTION)
+    arguments = split.resolve(days, log.name)
+    if "test_fraction" in arguments:
+        return None, split
+    return complete_dates(*(arguments.get(key) for key in DATES)), split
 
 
 def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureSchema:
@@ -239,21 +266,43 @@ def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureS
         return FeatureSchema(log.features)
     if dates is not None:
         log.split.check(frame[DATE], log.name)
-    train = frame.filter(pl.col(DATE) <= dates.train_until if dates else ~pl.col(TEST))
+    train = frame.filter(training_rows(dates))
+    return auto_schema(log, frame.columns, lambda name: train[name])
+
+
+def training_rows(dates: SplitDates | None) -> pl.Expr:
+    """Returns which rows are trained on: those until a date, or those that don't test."""
+    return ~pl.col(TEST) if dates is None else pl.col(DATE) <= dates.train_until
+
+
+def auto_schema(log: Log, columns: Sequence[str], values: Callable[[str], pl.Series]) -> FeatureSchema:
+    """Returns the features of `features: auto`.
+
+    Args:
+        log: The `Log`.
+        columns: All columns of the rows.
+        values: From the name of a column to its values in the training rows.
+    """
     taken = {*log.roles(), *(label.task for label in log.labels)}
-    columns = [name for name in frame.columns if name not in taken and not name.startswith("__")]
-    features = choose_features(train, columns)
+    free = [name for name in columns if name not in taken and not name.startswith("__")]
+    features = choose_features(map(values, free))
     if not features:
         raise ValueError(
-            f"`features: auto` finds no column without a role. Received: columns={frame.columns}"
+            f"`features: auto` finds no column without a role. Received: columns={list(columns)}"
         )
     return FeatureSchema(tuple(features))
+
+
+def check_request(log: Log) -> None:
+    """Stops if metrics of requests can't be computed."""
+    if log.request is not None and find_spec("keras_rs") is None:
+        raise ImportError("`request` is for NDCG, which needs keras-rs: pip install 'keras_smes[ranking]'")
 
 
 def _check_memory(frame: pl.DataFrame, log: Log) -> None:
     size = frame.estimated_size()
     if log.memory is not None and size > log.memory:
         raise ValueError(
-            f"`memory` must hold the rows, which are read whole. Received: memory={log.memory}, "
+            f"`memory` must hold the rows; `store_log` keeps them on disk. Received: memory={log.memory}, "
             f"{frame.height} rows of {size} bytes"
         )

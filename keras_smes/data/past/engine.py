@@ -7,10 +7,10 @@ Parquet and has a dialect there, as `keras_smes.data.past.spark`, is an engine t
 import dataclasses
 import glob
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 import ibis
@@ -19,6 +19,9 @@ from ibis.expr.types import Table
 
 # From the rows to what is wanted of them; equal ones compile to one query.
 Build = Callable[[Table], Table]
+# From tables by name to what is made of them.
+Combine = Callable[[Mapping[str, Table]], Table]
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 ROWS = "past_rows"
 _ROW_GROUP = 100_000
 
@@ -48,11 +51,26 @@ class DuckDB:
 
     def write(self, rows: Path, build: Build, out: Path) -> None:
         """As for `Engine`; beside `out` is a folder of what doesn't fit into memory meanwhile."""
-        files = str(rows / "*.parquet")
-        query = sql(build, pl.scan_parquet(files).collect_schema(), "duckdb")
+        self._run(sql(build, _schema(rows), "duckdb"), {ROWS: rows}, out)
+
+    def combine(
+        self, folders: Mapping[str, Path], build: Callable[[Mapping[str, Table]], Table], out: Path
+    ) -> None:
+        """Writes what an expression makes of several tables, in its order, as one file.
+
+        Args:
+            folders: The folder of each table, Parquet files, by its name.
+            build: From the tables by name to the result.
+            out: As for `write`.
+        """
+        tables = {name: _table(_schema(folder), name) for name, folder in folders.items()}
+        self._run(str(ibis.to_sql(build(tables), dialect="duckdb")), folders, out)
+
+    def _run(self, query: str, folders: Mapping[str, Path], out: Path) -> None:
         out.mkdir(parents=True)
         with duckdb.connect(config=self._config(out.parent / "spill")) as connection:
-            connection.read_parquet(f"{glob.escape(str(rows))}/*.parquet").create_view(ROWS)
+            for name, folder in folders.items():
+                connection.read_parquet(f"{glob.escape(str(folder))}/*.parquet").create_view(name)
             connection.sql(query).write_parquet(str(out / "0.parquet"), row_group_size=_ROW_GROUP)
 
     def _config(self, spill: Path) -> dict[str, Any]:
@@ -75,10 +93,15 @@ def compute(rows: pl.DataFrame, build: Build) -> pl.DataFrame:
     with duckdb.connect() as connection:
         connection.register(ROWS, _Stream(known))
         found = pl.DataFrame(connection.sql(sql(build, known.schema, "duckdb")))
-    return found.with_columns(
-        pl.lit(None).alias(name) if rows.schema[name] == pl.Null else pl.col(name).cast(rows.schema[name])
-        for name in found.columns
-        if name in rows.columns
+    return restored(found, rows.schema)
+
+
+def restored(rows: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Returns rows that came from an engine with columns of the types that they had before `plain`."""
+    return rows.with_columns(
+        pl.lit(None).alias(name) if types[name] == pl.Null else pl.col(name).cast(types[name])
+        for name in rows.columns
+        if name in types
     )
 
 
@@ -89,16 +112,24 @@ def sql(build: Build, schema: pl.Schema, dialect: str) -> str:
 
 @lru_cache(maxsize=256)  # of a few rows, compiling takes longer than running
 def _sql(build: Build, columns: tuple[tuple[str, pl.DataType], ...], dialect: str) -> str:
-    rows = ibis.table(ibis.Schema.from_polars(pl.Schema(columns)), name=ROWS)
-    return str(ibis.to_sql(build(rows), dialect=dialect))
+    return str(ibis.to_sql(build(_table(pl.Schema(columns), ROWS)), dialect=dialect))
 
 
-def plain(rows: pl.DataFrame) -> pl.DataFrame:
+def _table(schema: pl.Schema, name: str) -> Table:
+    return ibis.table(ibis.Schema.from_polars(schema), name=name)
+
+
+def _schema(folder: Path) -> pl.Schema:
+    return pl.scan_parquet(str(folder / "*.parquet")).collect_schema()
+
+
+def plain(rows: Frame) -> Frame:
     """Returns rows with columns of types that every engine has, in which equal values stay equal."""
     kinds = {pl.Categorical: pl.String, pl.Enum: pl.String, pl.Null: pl.Boolean, pl.Int128: pl.String}
     kinds[pl.Duration] = pl.Int64
+    types = rows.collect_schema()
     return rows.cast(
-        {name: kinds[dtype.base_type()] for name, dtype in rows.schema.items() if dtype.base_type() in kinds}
+        {name: kinds[own.base_type()] for name, own in types.items() if own.base_type() in kinds}
     )
 
 

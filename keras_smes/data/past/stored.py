@@ -47,7 +47,7 @@ def store_past(
         frozen_from: Rows dated on or after this day know only what was known at its start. Defaults to
             `None`, which freezes nothing.
         verbose: `0` shows no progress, `1` a bar for each step. Defaults to `1`.
-        engine: What counts and lists. Defaults to `None`, `DuckDB()` with a quarter of the machine's memory.
+        engine: What counts and lists. Defaults to `None`, `DuckDB` within the memory of `stored`.
 
     Returns:
         The same rows with one more layer.
@@ -55,10 +55,10 @@ def store_past(
     Raises:
         ValueError: If `stored` was cut by dates.
     """
-    if stored.first is not None or stored.last is not None:
+    if stored.first is not None or stored.last is not None or stored.is_test is not None:
         raise ValueError(
             "`stored` must have all rows: cut it after. "
-            f"Received: rows from {stored.first} to {stored.last} only"
+            f"Received: rows from {stored.first} to {stored.last} only, is_test={stored.is_test}"
         )
     roles = with_histories(with_statistics(stored.roles))
     if roles is stored.roles:
@@ -72,7 +72,7 @@ def store_past(
         "keys": [dataclasses.asdict(key) for key in stored.roles.statistics],
         "histories": [dataclasses.asdict(history) for history in stored.roles.histories],
     }
-    build = partial(_write, stored, frozen_from, engine or DuckDB(), verbose)
+    build = partial(_write, stored, frozen_from, engine or DuckDB(stored.memory), verbose)
     layer, _ = cached(stored.folder, "past", recipe, build)
     return dataclasses.replace(stored, roles=roles, layers=(*stored.layers, layer.name))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_smes.data import load, load_kuairand, split_with_statistics
+from keras_smes.data import Log, load, load_kuairand, split_with_past, split_with_statistics, store_log
 
 YAML = """
 name: kuairand
@@ -66,3 +66,11 @@ def test_statistics_are_those_of_the_loader(part, parts):
             np.testing.assert_array_equal(
                 found[f"{key}_{label}_logodds"], expected[f"{key}_{ours}_logodds"], err_msg=key
             )
+
+
+def test_on_disk_the_rows_and_their_past_are_the_same(parts, kuairand_folder, tmp_path):
+    path = tmp_path / "kuairand.yaml"
+    path.write_text(YAML.format(data=(kuairand_folder / "data").resolve()))
+    stored = split_with_past(store_log(Log.read(path), tmp_path), verbose=0)
+    for found, expected in ((stored.train, parts[0].train), (stored.test, parts[0].test)):
+        assert found.read().frame.equals(expected.frame)
