@@ -251,6 +251,12 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN")
     parser.add_argument("--to", required=True, metavar="MODELS/NAME", help="folder of the model's versions")
+    parser.add_argument(
+        "--format",
+        choices=("saved_model", "onnx"),
+        default="saved_model",
+        help="default: saved_model; onnx writes a model of Triton's repository",
+    )
     parser.add_argument("--version", type=int, metavar="N", help="default: the next one")
     parser.add_argument(
         "--batch-sizes",
@@ -462,12 +468,41 @@ def _features(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from keras_smes.export import export_folders
-
+    _check_format(arguments)
     if (verdict := _judged(arguments)) is not None:
         print(f"The gate {'passed' if verdict.passed else 'failed'}: {verdict.reason}.")
         if not verdict.passed:
             return HELD_BACK
+    if arguments.format == "onnx":
+        _export_to_onnx(arguments)
+    else:
+        _export_saved_model(arguments)
+    return 0
+
+
+def _check_format(arguments: argparse.Namespace) -> None:
+    """Rejects options that only SavedModels have."""
+    own = ("xla", "signatures", "runtime", "with_features", "within")
+    given = [f"--{name.replace('_', '-')}" for name in own if getattr(arguments, name) not in (None, False)]
+    if arguments.format == "onnx" and given:
+        raise ValueError(f"`--format onnx` must be without options of SavedModels. Received: {given}")
+
+
+def _export_to_onnx(arguments: argparse.Namespace) -> None:
+    from keras_smes.export import export_run_to_onnx
+
+    options = {name: getattr(arguments, name) for name in ("version", "batch_sizes")}
+    given = {name: value for name, value in options.items() if value is not None}
+    made = export_run_to_onnx(arguments.run_folder, arguments.to, **given)
+    print(f"Exported to {made.folder}, with {made.config.name} beside it.")
+    print(
+        f"Verified in {made.proof.runtime}: {made.proof.requests} requests answered as Keras does, within "
+        f"{made.proof.difference:.1e}."
+    )
+
+
+def _export_saved_model(arguments: argparse.Namespace) -> None:
+    from keras_smes.export import export_folders
 
     names = ("version", "batch_sizes", "signatures", "runtime", "with_features")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
@@ -479,7 +514,6 @@ def _export(arguments: argparse.Namespace) -> int:
             f"Proved on TensorFlow {made.proof.runtime}: {made.proof.requests} requests answered as Keras "
             f"does, within {made.proof.difference:.1e}; warm-up of {made.warmup_records} requests."
         )
-    return 0
 
 
 def _judged(arguments: argparse.Namespace) -> Any:

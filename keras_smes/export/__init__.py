@@ -1,4 +1,4 @@
-"""Export: from a ranker to a SavedModel version that TF Serving runs, without this package."""
+"""Export: from a ranker to a version that TF Serving, or ONNX Runtime, runs without this package."""
 
 try:
     import keras_smes_serving  # noqa: F401
@@ -8,17 +8,22 @@ except ImportError as error:
     ) from error
 
 from keras_smes.export.audit import audit
+from keras_smes.export.onnx import ExportedOnnx, export_onnx_version, to_onnx
 from keras_smes.export.publish import publish
-from keras_smes.export.run import export_folders, export_run
+from keras_smes.export.run import export_folders, export_run, export_run_to_onnx
 from keras_smes.export.signatures import write_saved_model
 from keras_smes.export.version import Exported, export_version
 
 __all__ = [
     "Exported",
+    "ExportedOnnx",
     "audit",
     "export_folders",
+    "export_onnx_version",
     "export_run",
+    "export_run_to_onnx",
     "export_version",
     "publish",
+    "to_onnx",
     "write_saved_model",
 ]

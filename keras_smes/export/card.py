@@ -8,6 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import keras
+
+from keras_smes.export.endpoints import Fusion, tasks_of
 from keras_smes.export.inputs import Inputs, ServedInput
 from keras_smes.export.signature_defs import read_signatures
 from keras_smes_serving.client.inputs import signature_spec
@@ -23,17 +26,18 @@ UNUSUAL = {
 }
 
 
-def write_card(folder: Path, inputs: Inputs, facts: Mapping[str, Any]) -> None:
+def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Writes `assets.extra/model_card.json`.
 
     Args:
-        folder: Of the SavedModel.
+        folder: Of the version.
         inputs: The `ServedInput`s by name.
+        signatures: What `describe_signatures` gives.
         facts: Further entries, such as the tasks, the proof, or the metrics of the run.
     """
     card = {
         "features": {name: _feature(item) for name, item in inputs.items()},
-        "signatures": _signatures(folder),
+        "signatures": signatures,
         "size": {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())},
         "versions": _versions(),
         "source": source_commit(),
@@ -42,6 +46,12 @@ def write_card(folder: Path, inputs: Inputs, facts: Mapping[str, Any]) -> None:
     path = folder / FILE
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def ranker_facts(ranker: keras.Model, fusion: Fusion | None) -> dict[str, Any]:
+    """Returns what a model card says of a ranker and its fusion."""
+    described = fusion.get_config() if isinstance(fusion, keras.layers.Layer) else fusion and repr(fusion)
+    return {"tasks": tasks_of(ranker, fusion), "fusion": described, "parameters": ranker.count_params()}
 
 
 def source_commit() -> dict[str, Any] | None:
@@ -91,7 +101,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _signatures(folder: Path) -> dict[str, Any]:
+def describe_signatures(folder: Path) -> dict[str, Any]:
+    """Returns type and shape of the inputs and outputs of a SavedModel's signatures, by name."""
     specs = {name: signature_spec(signature) for name, signature in read_signatures(folder).items()}
     return {
         name: {

@@ -71,7 +71,7 @@ def prove(
     asked = {"model": os.fspath(folder), "runs": runs, "disable_xla": not xla}
     answered = _ask_in_fresh_process(libraries, asked)
     differences = [
-        _compare(question, dict(zip(sorted(question.answer), outputs, strict=True)), tolerance)
+        compare(question, dict(zip(sorted(question.answer), outputs, strict=True)), tolerance)
         for question, outputs in zip(questions, answered["outputs"], strict=True)
     ]
     return Proof(answered["version"], len(differences), max(differences, default=0.0))
@@ -102,7 +102,12 @@ def _ask_in_fresh_process(libraries: Path, asked: dict[str, Any]) -> dict[str, A
     return dict(pickle.loads(process.stdout))
 
 
-def _compare(question: Question, served: dict[str, np.ndarray], tolerance: float) -> float:
+def compare(question: Question, served: dict[str, np.ndarray], tolerance: float = TOLERANCE) -> float:
+    """Returns by how much an answer differs from Keras', relative where a value is above 1.
+
+    Raises:
+        ValueError: It differs by more than `tolerance`; the text names signature and output.
+    """
     worst = 0.0
     for name, expected in question.answer.items():
         if name == ORDER and question.signature == "rank":

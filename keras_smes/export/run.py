@@ -6,12 +6,13 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_smes.export.onnx import ExportedOnnx, export_onnx_version
 from keras_smes.export.publish import versions
 from keras_smes.export.version import Exported, export_version
 from keras_smes.features.schema import FeatureSchema
@@ -21,9 +22,10 @@ IN_TENSORFLOW = """
 import os, pickle, sys
 answers = os.fdopen(os.dup(1), "wb")
 os.dup2(2, 1)  # what is printed must not fall among the answer
-from keras_smes.export.run import export_folders
+from keras_smes.export import run
+function, arguments = pickle.load(sys.stdin.buffer)
 try:
-    answer = export_folders(**pickle.load(sys.stdin.buffer))
+    answer = getattr(run, function)(**arguments)
 except (ValueError, OSError, ImportError) as error:
     answer = error
 with answers:
@@ -76,13 +78,10 @@ def export_folders(
     run = Path(run)
     _check_finished(run)
     if keras.backend.backend() != "tensorflow":
-        return _export_in_tensorflow(run=run, folders=folders, with_features=with_features, **options)
-    import keras_smes.baselines
-    import keras_smes.ranker  # noqa: F401  their layers are looked up by name
-
-    ranker = keras.models.load_model(run / MODEL, compile=False)
-    files = {name: run / f"{name}.json" for name in FACTS}
-    facts = {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
+        return list(
+            _in_tensorflow(export_folders, run=run, folders=folders, with_features=with_features, **options)
+        )
+    ranker, facts = _load(run)
     if with_features is not None:
         options["tables"] = _read_tables(Path(with_features))
     made: list[Exported] = []
@@ -102,6 +101,39 @@ def export_folders(
             shutil.rmtree(other.folder)
         raise
     return made[::-1]
+
+
+def export_run_to_onnx(run: str | Path, model_folder: str | Path, **options: Any) -> ExportedOnnx:
+    """Exports the model of a run to ONNX, for ONNX Runtime and Triton.
+
+    Args:
+        run: As for `export_run`.
+        model_folder: Folder of the model in a repository of Triton.
+        **options: Further arguments of `export_onnx_version`.
+
+    Returns:
+        An `ExportedOnnx`.
+
+    Raises:
+        FileNotFoundError: The folder is not that of a run.
+        ImportError, ValueError, FileExistsError: As `export_onnx_version`.
+    """
+    run = Path(run)
+    _check_finished(run)
+    if keras.backend.backend() != "tensorflow":
+        return _in_tensorflow(export_run_to_onnx, run=run, model_folder=model_folder, **options)
+    ranker, facts = _load(run)
+    return export_onnx_version(ranker, model_folder, _schema(run), facts=facts, **options)
+
+
+def _load(run: Path) -> tuple[keras.Model, dict[str, Any]]:
+    """The ranker of a run, and what its files say of it."""
+    import keras_smes.baselines
+    import keras_smes.ranker  # noqa: F401  their layers are looked up by name
+
+    ranker = keras.models.load_model(run / MODEL, compile=False)
+    files = {name: run / f"{name}.json" for name in FACTS}
+    return ranker, {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
 
 
 def _read_tables(folder: Path) -> Any:
@@ -127,13 +159,13 @@ def _schema(run: Path) -> FeatureSchema | None:
     return FeatureSchema.from_config(json.loads(path.read_text())) if path.is_file() else None
 
 
-def _export_in_tensorflow(**arguments: Any) -> list[Exported]:
+def _in_tensorflow(function: Callable[..., Any], **arguments: Any) -> Any:
+    """Calls a function of this module in a process that has the TensorFlow backend."""
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
     command = [sys.executable, "-c", IN_TENSORFLOW]
-    process = subprocess.run(
-        command, input=pickle.dumps(arguments), stdout=subprocess.PIPE, env=environment, check=True
-    )
+    asked = pickle.dumps((function.__name__, arguments))
+    process = subprocess.run(command, input=asked, stdout=subprocess.PIPE, env=environment, check=True)
     answer = pickle.loads(process.stdout)
     if isinstance(answer, Exception):
         raise answer
-    return list(answer)
+    return answer

@@ -9,8 +9,8 @@ import keras
 
 from keras_smes.checks import check_counts
 from keras_smes.export.audit import audit
-from keras_smes.export.card import write_card
-from keras_smes.export.endpoints import Fusion, tasks_of
+from keras_smes.export.card import describe_signatures, ranker_facts, write_card
+from keras_smes.export.endpoints import Fusion
 from keras_smes.export.inputs import named_model, served_inputs
 from keras_smes.export.prove import Proof, prove
 from keras_smes.export.publish import publish
@@ -93,7 +93,7 @@ def export_version(
     """
     sizes = check_counts("batch_sizes", list(batch_sizes))
     ranker = named_model(ranker)
-    described = _facts(ranker, fusion)
+    described = ranker_facts(ranker, fusion)
     keys: Sequence[Arrays] = ()
     if tables is not None:
         whole = with_tables(ranker, schema, tables)
@@ -112,14 +112,9 @@ def export_version(
         warmed = [q for q in questions if not (batching and q.signature == "rank")]
         records = write_warmup(folder, warmed, output_filters)
         seen.update(signatures=written, proof=proof, warmup_records=records)
-        write_card(folder, inputs, {**described, "xla": xla, "batch_sizes": sizes,
-                                    "proof": dataclasses.asdict(proof), **(facts or {})})  # fmt: skip
+        known = {"xla": xla, "batch_sizes": sizes, "proof": dataclasses.asdict(proof)}
+        write_card(folder, inputs, describe_signatures(folder), {**described, **known, **(facts or {})})
         if before is not None:
             before()
 
     return Exported(publish(write, model_folder, version), **seen)
-
-
-def _facts(ranker: keras.Model, fusion: Fusion | None) -> dict[str, Any]:
-    described = fusion.get_config() if isinstance(fusion, keras.layers.Layer) else fusion and repr(fusion)
-    return {"tasks": tasks_of(ranker, fusion), "fusion": described, "parameters": ranker.count_params()}

@@ -10,6 +10,11 @@ from keras_smes.features.conversion import CONVERSIONS
 from keras_smes.features.frames import as_columns
 
 Tensor = Any
+# What Keras' converters would write files of that load nowhere, or answer wrongly to NaN.
+WITHOUT_LOOKUPS = {
+    "onnx": "`keras_smes.export.export_onnx_version` does, and `keras-smes export --format onnx`.",
+    "litert": "Its layer `core` can, from what `preprocessor` puts out, if experts run by execution='dense'.",
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -28,6 +33,15 @@ class ColumnModel(keras.Model):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         return super().predict(self._typed(x), *args, **kwargs)
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", *args: Any, **kwargs: Any) -> None:
+        """Exports the model as `keras.Model.export` does, to a format that has lookups."""
+        if format in WITHOUT_LOOKUPS:
+            raise ValueError(
+                f"A model of raw columns can't be exported to {format!r} by Keras. {WITHOUT_LOOKUPS[format]} "
+                f"Received: model {self.name!r}"
+            )
+        super().export(filepath, format, *args, **kwargs)
 
     def _typed(self, inputs: Any) -> Any:
         if not (isinstance(inputs, Mapping) or hasattr(inputs, "to_dict")):

@@ -12,6 +12,7 @@ from keras_smes.features.categories import (
     Hashed,
     IntegerCategory,
     StringCategory,
+    Vocabulary,
 )
 
 
@@ -30,7 +31,7 @@ class StringLookup(keras.layers.StringLookup):
 
 
 # For each vocabulary: its layer, what stands for an unknown value, and for a vocabulary of none.
-_LOOKUPS = {
+_LOOKUPS: dict[type[Vocabulary], Any] = {
     IntegerCategory: (keras.layers.IntegerLookup, RESERVED_INTEGER, RESERVED_INTEGER + 1),
     StringCategory: (StringLookup, RESERVED_STRING, "\x1aunused"),
 }
@@ -46,6 +47,12 @@ def lookup_layer(item: Category, name: str) -> keras.layers.Layer:
     if isinstance(item, Hashed):
         return keras.layers.Hashing(item.num_bins, name=name)
     assert isinstance(item, IntegerCategory | StringCategory)
-    layer, unknown, unused = _LOOKUPS[type(item)]
+    layer, unknown, _ = _LOOKUPS[type(item)]
+    return layer(vocabulary=known_values(item), oov_token=unknown, name=name)
+
+
+def known_values(item: Vocabulary) -> list[Any]:
+    """Returns the values of a fitted category that have rows of their own, 1, 2, and so on."""
+    _, _, unused = _LOOKUPS[type(item)]
     # Keras refuses an empty vocabulary, and one that holds the word for what is unknown.
-    return layer(vocabulary=list(item.vocabulary or [unused]), oov_token=unknown, name=name)
+    return list(item.vocabulary or [unused])

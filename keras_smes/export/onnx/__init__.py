@@ -1,0 +1,6 @@
+"""Export to ONNX, for ONNX Runtime and Triton: converted, verified in ONNX Runtime, published."""
+
+from keras_smes.export.onnx.convert import to_onnx
+from keras_smes.export.onnx.version import ExportedOnnx, export_onnx_version
+
+__all__ = ["ExportedOnnx", "export_onnx_version", "to_onnx"]

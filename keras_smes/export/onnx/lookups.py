@@ -1,0 +1,66 @@
+"""Vocabularies in ONNX: a TensorFlow graph without its hash tables, and `LabelEncoder` in their place."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_smes.export.inputs import Inputs, is_built_ranker
+from keras_smes.features.categories import Embedded, Hashed, Vocabulary
+from keras_smes.features.lookup import known_values
+
+Tensor = Any
+LOOKUPS = (keras.layers.IntegerLookup, keras.layers.StringLookup)
+
+
+def vocabularies(inputs: Inputs) -> dict[str, list[Any]]:
+    """Returns the known values of each input that is looked up, in the order of their rows, which begin at 1.
+
+    Raises:
+        ValueError: A feature is hashed, which ONNX can't do; the text names it.
+    """
+    looked_up = {
+        name: item.feature.item
+        for name, item in inputs.items()
+        if isinstance(item.feature, Embedded) and not item.is_length
+    }
+    for name, category in looked_up.items():
+        if isinstance(category, Hashed):
+            raise ValueError(
+                "ONNX has no operation for TensorFlow's hash of ids and strings: give the feature a "
+                f"vocabulary in place of `num_bins`. Received: feature {name!r}, hashed into "
+                f"{category.num_bins} rows"
+            )
+    return {name: known_values(item) for name, item in looked_up.items() if isinstance(item, Vocabulary)}
+
+
+def without_lookups(ranker: keras.Model, looked_up: Mapping[str, Any]) -> keras.Model:
+    """Returns a ranker of `build_ranker` that takes rows of tables (int64) for what is looked up."""
+    if not is_built_ranker(ranker):
+        return ranker
+    raw = {
+        name: keras.Input(batch_shape=t.shape, dtype="int64" if name in looked_up else t.dtype, name=name)
+        for name, t in ranker.input.items()
+    }
+    preprocessor = ranker.get_layer("preprocessor")
+
+    def operation(layer: Any) -> Any:
+        if layer is preprocessor:  # as in `sides`: there is no public way to call node by node
+            return lambda columns, **_: preprocessor._run_through_graph(columns, operation)
+        return (lambda rows, **_: rows) if isinstance(layer, LOOKUPS) else layer
+
+    return keras.Model(raw, ranker._run_through_graph(raw, operation))
+
+
+def lookup_node(column: str, rows: str, vocabulary: list[Any]) -> Any:
+    """Returns the node from values of an input to rows of their table, 0 where they are unknown."""
+    from onnx import helper
+
+    kind = "strings" if isinstance(vocabulary[0], str) else "int64s"
+    attributes: dict[str, Any] = {
+        f"keys_{kind}": vocabulary,
+        "values_int64s": range(1, len(vocabulary) + 1),
+        "default_int64": 0,
+    }
+    name = f"lookup_{column}"
+    return helper.make_node("LabelEncoder", [column], [rows], name, domain="ai.onnx.ml", **attributes)
