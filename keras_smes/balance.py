@@ -1,6 +1,6 @@
-"""Balance: one loss over all tasks' routers, so that no expert starves and none takes all.
+"""Load balancing: one loss over all tasks' routers keeps expert utilisation even.
 
-Pure functions on float32 tensors, the section "Balance" of the specification line by line.
+Pure functions on float32 tensors; they follow the section "Balance" of the specification line by line.
 
 Source: SMES (arXiv 2602.09386), after the load-balancing loss of Switch Transformers (arXiv 2101.03961).
 """
@@ -15,9 +15,9 @@ Tensor = Any
 
 
 def mean_over_instances(values_bte: Tensor, mask_b: Tensor | None = None) -> Tensor:
-    """Mean over instances and tasks, `[E]`; instances whose mask is false (padding) don't count.
+    """Mean over instances and tasks, `[E]`, without instances whose mask is false (padding).
 
-    An empty batch, or one of padding only, has mean zero.
+    An empty batch, or one of padding only, has mean 0.
     """
     mean_be = ops.mean(ops.cast(values_bte, "float32"), axis=1)
     counts_b = _counts(values_bte, mask_b)
@@ -32,7 +32,7 @@ def _counts(values_bte: Tensor, mask_b: Tensor | None) -> Tensor:
 def global_balance_loss(
     probabilities_bte: Tensor, chosen_bte: Tensor, mask_b: Tensor | None = None
 ) -> Tensor:
-    """The balance loss of all routers together, a float32 scalar; 1 when everything is uniform.
+    """Balance loss over all routers jointly, a float32 scalar; 1 when everything is uniform.
 
     ```
     f[e] = mean over (b,t) of 1[e in K_t(b)]      (no gradient)
@@ -42,8 +42,8 @@ def global_balance_loss(
 
     `mean_t K_t` is `sum_e f[e]`: each task of each instance has exactly `K_t` experts.
 
-    Under replicas f is of all their instances, which takes an all-reduce of E numbers and one of a count, and
-    p of this replica's, by its share: the mean over replicas of what they return is the loss of all.
+    Under replicas f is over the global batch, by an all-reduce of E numbers and one of a count. p is over
+    this replica's instances, weighted by its share: the mean over replicas is the loss of the global batch.
 
     Args:
         probabilities_bte: `[B, T, E]` float32 routing probabilities.
@@ -62,7 +62,7 @@ def global_balance_loss(
 
 
 def task_balance_loss(probabilities_bte: Tensor, chosen_bte: Tensor, mask_b: Tensor | None = None) -> Tensor:
-    """The balance loss of each task's router by itself, averaged over tasks: what SMES is compared with.
+    """Balance loss of each task's router separately, averaged over tasks: a baseline.
 
     ```
     f[t,e] = mean over b of 1[e in K_t(b)]        (no gradient)
@@ -70,8 +70,8 @@ def task_balance_loss(probabilities_bte: Tensor, chosen_bte: Tensor, mask_b: Ten
     L_task = mean_t (E / K_t) * sum_e f[t,e] * p[t,e]
     ```
 
-    Every task must spread its own choices over all experts. The global loss doesn't ask for that: two
-    tasks that keep to one half of the experts each are balanced there (1), and not here (2).
+    It makes every task spread its own choices over all experts. The global loss does not: two tasks that
+    use one half of the experts each have loss 1 there and 2 here.
 
     Args:
         probabilities_bte: `[B, T, E]` float32 routing probabilities.

@@ -1,4 +1,4 @@
-"""A ranker: schema, encoder, experts and towers as one Keras functional model."""
+"""Rankers: schema, encoder, experts and towers as one Keras functional model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,18 +42,18 @@ def build_ranker(
             Defaults to `(32,)`.
         crosses: Depth of the encoder's cross network; above 0 it needs the extra `ranking`. Defaults to `0`.
         cross_dim: Rank of the crosses' matrices. Defaults to `None`, full.
-        fusion: A layer from the dict of scores to one, `[B]`, such as `ScoreFusion`, whose result the ranker
-            puts out as `"fused"`. Defaults to `None`, there is none.
+        fusion: A layer from the dict of scores to one, `[B]`, such as `ScoreFusion`, which the ranker
+            returns as `"fused"`. Defaults to `None`, no fusion.
 
     Returns:
-        A functional model from a dict of raw columns to a dict of scores, float32 `[B]` a task. Three of
-        its layers are of use alone, and share their weights with the whole: `"preprocessor"`, which can run
-        in an input pipeline instead; `"core"`, from what that puts out to each task's logits, which is what
-        training compiles and fits; and `"scores"`, a `TaskScores`, which knows the tasks.
+        A functional model from a dict of raw columns to a dict of scores, float32 `[B]` per task. Three of
+        its layers can be used separately and share their weights with it: `"preprocessor"`, which can also
+        run in an input pipeline; `"core"`, from the preprocessor's outputs to each task's logits, which
+        training compiles and fits; and `"scores"`, a `TaskScores`, which holds the tasks.
 
     Raises:
-        ValueError: A task's name is used twice, `experts` has another number of tasks, or a feature is named
-            as a layer is: as `experts`, `fusion` or the `tower_TASK` of a task.
+        ValueError: Two tasks have one name, `experts` has another number of tasks, or a feature has the name
+            of a layer: `experts`, `fusion` or the `tower_TASK` of a task.
 
     Example:
 
@@ -74,10 +74,10 @@ def build_ranker(
     mixed_bto = experts(encode(schema, inputs, encoder_units, crosses, cross_dim))
     if mixed_bto.shape[1] != len(tasks):
         raise ValueError(
-            f"`experts` must put out one vector a task, {len(tasks)} of them. "
+            f"`experts` must return one vector per task, {len(tasks)} of them. "
             f"Received: outputs of shape {tuple(mixed_bto.shape)}"
         )
-    # At once: the gradient of a slice is as large as the whole.
+    # One unstack: the gradient of a slice is as large as the whole tensor.
     mixed_tbo = ops.unstack(mixed_bto, len(tasks), axis=1)
     logits = {task.name: _tower(task, tower_units)(own) for task, own in zip(tasks, mixed_tbo, strict=True)}
     core = keras.Model(inputs, logits, name="core")
@@ -96,6 +96,6 @@ def _tower_name(task: Task) -> str:
 
 
 def _check_layer_names(argument: str, layers: Sequence[str], inputs: Mapping[str, Any]) -> None:
-    """Rejects layers named as inputs beside them, where the schema can't know the layers' names."""
+    """Rejects layers whose name is also a feature's; the schema can't know the layers' names."""
     if taken := sorted(set(layers) & set(inputs)):
-        raise ValueError(f"`{argument}` must not name a layer as a feature is named. Received: {taken}")
+        raise ValueError(f"`{argument}` must not have the name of a feature. Received: {taken}")

@@ -1,8 +1,8 @@
-"""Layers of Keras 3 in models of TensorFlow Recommenders, which are models of Keras 2.
+"""Keras 3 layers in models of TensorFlow Recommenders, which are Keras 2 models.
 
-TFRS builds on `tf_keras`, Keras 2 as a package. A layer of Keras 3 called there computes the right numbers,
-but `tf_keras` sees neither its variables nor its losses: they are neither trained nor saved, without a word.
-`Keras3Layer` shows them. Needs the extra `tfrs`, and `TF_USE_LEGACY_KERAS=1` in the environment before
+TFRS builds on `tf_keras`, Keras 2 as a package. A Keras 3 layer called there computes the right numbers,
+but `tf_keras` sees neither its variables nor its losses: they are silently neither trained nor saved.
+`Keras3Layer` exposes them. Needs the extra `tfrs`, and `TF_USE_LEGACY_KERAS=1` in the environment before
 TensorFlow is imported.
 """
 
@@ -20,7 +20,7 @@ Tensor = Any
 
 
 def _legacy_keras() -> Any:
-    """Returns `tf_keras`, where `tf.keras` is that."""
+    """Returns `tf_keras` if `tf.keras` is `tf_keras`."""
     if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() not in ("1", "true"):
         raise ImportError(
             "keras_smes.tfrs needs TF_USE_LEGACY_KERAS=1 in the environment before TensorFlow is imported. "
@@ -36,8 +36,8 @@ def _legacy_keras() -> Any:
         raise ImportError('keras_smes.tfrs needs tf-keras: pip install "keras_smes[tfrs]"') from error
     if tf.keras.Model is not tf_keras.Model:
         raise ImportError(
-            "keras_smes.tfrs needs TF_USE_LEGACY_KERAS=1 before anything touches `tf.keras`. "
-            f"Received: a `tf.keras` that is Keras {tf.keras.__version__} already"
+            "keras_smes.tfrs needs TF_USE_LEGACY_KERAS=1 before the first use of `tf.keras`. "
+            f"Received: `tf.keras` is already Keras {tf.keras.__version__}"
         )
     return tf_keras
 
@@ -49,31 +49,31 @@ Keras2Layer: Any = tf_keras.layers.Layer
 
 @tf_keras.utils.register_keras_serializable(package="keras_smes")
 class Keras3Layer(Keras2Layer):
-    """A layer of Keras 3 as one of `tf_keras`: for `tfrs.Model`, beside `tfrs.layers` and tasks.
+    """Adapter that makes a Keras 3 layer a `tf_keras` layer, for `tfrs.Model`.
 
-    It computes what the layer computes, and shows the layer's variables and losses as its own: they are
-    trained, checkpointed and exported once each. A loss that the layer adds when it is called, as the
-    balance loss, is added by each call; a regularizer of its weights counts once, however often it is called.
+    It computes the layer and exposes the layer's variables and losses as its own: each is trained,
+    checkpointed and exported once. A loss that the layer adds in a call, such as the balance loss, is added
+    by each call; a regularizer of its weights counts once, for any number of calls.
 
-    Two globals are not shared between the two Keras: the layer keeps its own dtype policy
-    (`keras.config.set_dtype_policy`, or its argument `dtype`), whatever `tf_keras.mixed_precision` says; and
+    Two globals are not shared between Keras 2 and 3: the layer keeps its own dtype policy
+    (`keras.config.set_dtype_policy`, or its argument `dtype`), independent of `tf_keras.mixed_precision`; and
     seeds are those of `keras.utils.set_random_seed`.
 
     Args:
         layer: A `keras.layers.Layer`, such as `SMES`, that can be built from the shape of its first argument.
-        **kwargs: Those of `tf_keras.layers.Layer`. `name` defaults to the layer's.
+        **kwargs: Arguments of `tf_keras.layers.Layer`. `name` defaults to the layer's.
 
     Call arguments:
-        *args: What the layer takes.
+        *args: Positional arguments of the layer.
         mask: Mask of the first argument, if the layer takes one.
-        training: Boolean, as `tf_keras` passes it on.
-        **kwargs: What the layer takes by name.
+        training: Boolean, as passed by `tf_keras`.
+        **kwargs: Keyword arguments of the layer.
 
     Returns:
-        What the layer returns.
+        The layer's outputs.
 
     Raises:
-        ValueError: `layer` is not a layer of Keras 3.
+        ValueError: `layer` is not a Keras 3 layer.
 
     Example:
 
@@ -97,8 +97,8 @@ class Keras3Layer(Keras2Layer):
 
     def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
         if not isinstance(layer, keras.layers.Layer):
-            raise ValueError(f"`layer` must be a layer of Keras 3. Received: layer={layer!r}")
-        # Past tf_keras' tracking, which would save the layer's variables a second time.
+            raise ValueError(f"`layer` must be a Keras 3 layer. Received: layer={layer!r}")
+        # Bypasses tf_keras' tracking, which would save the layer's variables a second time.
         object.__setattr__(self, "layer", layer)
         super().__init__(**{"name": layer.name, "trainable": layer.trainable, "autocast": False, **kwargs})
         self.supports_masking = layer.supports_masking
@@ -107,7 +107,7 @@ class Keras3Layer(Keras2Layer):
     def build(self, input_shape: Any) -> None:
         if not self.layer.built:
             self.layer.build(tf.nest.map_structure(_as_tuple, input_shape))
-        # All of its state, also seeds, which are not among the weights.
+        # The whole state, including seeds, which are not among the weights.
         self.state = [variable.value for variable in self.layer.variables]
         self.add_loss([_regularization(variable) for variable in self._regularized()])
         super().build(input_shape)
@@ -116,7 +116,7 @@ class Keras3Layer(Keras2Layer):
         if mask is not None and self._takes_mask:
             kwargs["mask"] = mask
         outputs = self.layer(*args, training=training, **kwargs)
-        # What calls add comes first in a Keras 3 layer's list, what its regularizers say last.
+        # A Keras 3 layer lists losses of calls first, and regularizers last.
         losses = self.layer.losses
         self.add_loss(losses[: len(losses) - len(self._regularized())])
         return outputs
@@ -127,14 +127,14 @@ class Keras3Layer(Keras2Layer):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.layer.compute_mask(inputs, mask)
 
-    # What `trainable` reads, and what a model writes to its layers when it is frozen, and in each `fit`.
+    # Read by `trainable`; a model sets it on its layers when it is frozen and in each `fit`.
     @property
     def _trainable(self) -> bool:
         return bool(self.layer.trainable)
 
     @_trainable.setter
     def _trainable(self, value: bool) -> None:
-        if value != self.layer.trainable:  # else parts of the layer that are frozen would thaw
+        if value != self.layer.trainable:  # keeps frozen parts of the layer frozen
             self.layer.trainable = value
 
     @property

@@ -119,12 +119,12 @@ def test_the_core_compiles_with_xla():
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        (["click", "click"], "named once"),
-        ([], "not empty"),
+        (["click", "click"], "unique names"),
+        ([], "non-empty"),
         (["click", "fused"], "`name` must not be one of.*name='fused'"),
         (["click", "order"], "`name` must not be one of.*name='order'"),
         (["click", "long view"], "'long view'"),
-        (["click", "like", "follow"], "one vector a task, 3"),
+        (["click", "like", "follow"], "one vector per task, 3"),
     ],
 )
 def test_refusals(tasks, message):
@@ -135,9 +135,13 @@ def test_refusals(tasks, message):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("tower_click", {}, r"`tasks` must not name a layer.*\['tower_click'\]"),
-        ("experts", {}, r"`experts` must not name a layer.*\['experts'\]"),
-        ("mix", {"fusion": ScoreFusion({"click": 1.0}, name="mix")}, r"`fusion` must not name.*\['mix'\]"),
+        ("tower_click", {}, r"`tasks` must not have the name of a feature.*\['tower_click'\]"),
+        ("experts", {}, r"`experts` must not have the name of a feature.*\['experts'\]"),
+        (
+            "mix",
+            {"fusion": ScoreFusion({"click": 1.0}, name="mix")},
+            r"`fusion` must not have the name of a feature.*\['mix'\]",
+        ),
     ],
 )
 def test_layers_named_as_features_are_refused(name, arguments, message):

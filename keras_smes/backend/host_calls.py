@@ -1,4 +1,4 @@
-"""Calls from a compiled step to Python on the host, in each backend's own words."""
+"""Calls from a compiled step to Python on the host, for each backend."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ Tensor = Any
 
 
 def is_traced() -> bool:
-    """Whether a graph is being built, so that tensors have no values yet."""
+    """Returns whether a graph is being built, so that tensors have no values yet."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -24,7 +24,7 @@ def is_traced() -> bool:
 
 
 def call_on_host(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
-    """Has the graph that is being built call `function` with the tensors' values, as arrays."""
+    """Adds a call of `function` with the tensors' values, as arrays, to the graph that is being built."""
     if keras.backend.backend() == "jax":
         from jax.experimental import io_callback
 
@@ -41,7 +41,7 @@ def call_on_host(function: Callable[..., None], tensors: Sequence[Tensor]) -> No
 
 
 def wait_for_host_calls() -> None:
-    """Returns when the calls of all steps that were started are done."""
+    """Waits for the calls of all steps that were started."""
     if keras.backend.backend() == "jax":
         import jax
 

@@ -1,9 +1,8 @@
-"""How the losses of many tasks become one step: weights for the losses, or a change to their gradients.
+"""Multi-task loss balancing: weights of the losses, or surgery on their gradients.
 
-`FixedWeights`, `UncertaintyWeights` and `DynamicWeightAverage` are layers from a dict of losses to one:
-they work with automatic gradients, in `compute_loss` of any model. `GradNorm` and `PCGrad` look at each
-task's gradient of the weights that tasks share: they need a `train_step` that computes those, see
-`task_gradients`.
+`FixedWeights`, `UncertaintyWeights` and `DynamicWeightAverage` are layers that map a dict of losses to one
+loss, for `compute_loss` of any model. `GradNorm` and `PCGrad` use each task's gradient of the shared weights
+and need a `train_step` that computes them; see `task_gradients`.
 """
 
 from keras_smes.losses.dynamic_weight_average import DynamicWeightAverage

@@ -1,4 +1,4 @@
-"""Weights that follow how fast each task's loss falls."""
+"""Dynamic weight average: task weights from the rates of change of their losses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,17 +21,17 @@ class DynamicWeightAverage(TaskWeights):
     L = sum_t w[t] * L[t]
     ```
 
-    Weights are 1 in the first two epochs. Epochs are told apart by calls of `end_epoch`. A mean is over the
-    batches whose loss is not exactly 0: those with rows that count for the task. An epoch without such a
-    batch is no epoch of the task, and r is 1 until it has had two.
+    Weights are 1 in the first two epochs. `end_epoch` ends an epoch. Means are over the batches whose loss is
+    not exactly 0, which are those with rows that count for the task. Epochs without such a batch are skipped
+    for the task; r is 1 until two have been counted.
 
     Args:
         tasks: Names of the tasks.
-        temperature: Positive number; the higher, the more even the weights. Defaults to `2.0`.
+        temperature: Positive number; higher values give more even weights. Defaults to `2.0`.
 
     Call arguments:
-        losses: Dict of scalar tensors, one a task.
-        training: Boolean; losses count for the epoch's mean only where it is true.
+        losses: Dict of scalar tensors, one per task.
+        training: Boolean; only losses of training steps enter the epoch's mean.
 
     Returns:
         A scalar of Keras' floatx.
@@ -40,8 +40,8 @@ class DynamicWeightAverage(TaskWeights):
         task_weights: float32 `[T]`, w in the order of `tasks`.
 
     Raises:
-        ValueError: `tasks` is empty or names one twice, `temperature` isn't positive; when called,
-            losses of other tasks.
+        ValueError: `tasks` is empty or has duplicates, or `temperature` isn't positive; when called,
+            `losses` has other tasks.
 
     Example:
 
@@ -52,7 +52,7 @@ class DynamicWeightAverage(TaskWeights):
     >>> balance.task_weights.numpy().round(3)  # 2 * softmax([0.5, 1.0] / 2)
     array([0.876, 1.124], dtype=float32)
 
-    `FixedWeights` shows it in a model, which is fitted with
+    `FixedWeights` has an example in a model. Fit it with the callback
 
     >>> epochs = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: balance.end_epoch())
 
@@ -68,7 +68,7 @@ class DynamicWeightAverage(TaskWeights):
         self.task_weights = self.add_task_weight("task_weights", 1.0)
         self._sums = self.add_task_weight("sums", 0.0)
         self._steps = self.add_task_weight("steps", 0.0)
-        # -1: no such epoch yet.
+        # -1: no epoch yet.
         self._means = [self.add_task_weight(f"means_{age}_epochs_ago", -1.0) for age in (1, 2)]
 
     def combine(self, losses_t: Tensor, training: bool) -> Tensor:
@@ -78,7 +78,7 @@ class DynamicWeightAverage(TaskWeights):
         return ops.sum(ops.convert_to_tensor(self.task_weights) * losses_t)
 
     def end_epoch(self) -> None:
-        """Closes an epoch and sets the weights of the next. Nothing happens after an epoch of no steps."""
+        """Ends an epoch and sets the weights of the next. An epoch without steps changes nothing."""
         last, before = self._means
         sums_t, steps_t, last_t, before_t = map(
             ops.convert_to_tensor, (self._sums, self._steps, last, before)

@@ -24,13 +24,13 @@ class FixedWeights(TaskWeights):
         weights: Dict from the name of a task to its weight w, a number of at least 0.
 
     Call arguments:
-        losses: Dict of scalar tensors, one a task.
+        losses: Dict of scalar tensors, one per task.
 
     Returns:
         A scalar of Keras' floatx.
 
     Raises:
-        ValueError: No weight, or one that is negative or not finite; when called, losses of other
+        ValueError: `weights` is empty, or one is negative or not finite; when called, `losses` has other
             tasks.
 
     Example:
@@ -39,7 +39,7 @@ class FixedWeights(TaskWeights):
     >>> float(balance({"click": np.float32(0.5), "like": np.float32(0.25)}))
     3.0
 
-    In a model, as each of the weightings whose class ends in `Weights` or `Average`:
+    In a model; `UncertaintyWeights` and `DynamicWeightAverage` are used alike:
 
     >>> class TwoTasks(keras.Model):
     ...     def __init__(self, core, balance):

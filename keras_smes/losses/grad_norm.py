@@ -1,4 +1,4 @@
-"""Weights that keep the tasks' gradients in step."""
+"""GradNorm: task weights that balance gradient norms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ LEAST_WEIGHT = 1e-3
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class GradNorm(TaskWeights):
-    """Steers the tasks' weights so that the slower a task learns, the larger its gradient.
+    """Balances gradient norms, with larger gradients for tasks that learn more slowly.
 
     ```
     G[t] = w[t] * n[t]                         n[t]: norm of the gradient of L[t] by the shared weights W
@@ -26,19 +26,19 @@ class GradNorm(TaskWeights):
     L = sum_t w[t] * L[t]
     ```
 
-    The derivative is `sign(G[t] - mean(G) * r[t]^alpha) * n[t]`, so that no gradient of a gradient is
-    needed: call `update` with the norms. Ours beyond the paper: `L_first[t]` is the loss of the task's first
-    update; w takes plain gradient steps, and stays at or above 0.001 before it is scaled, because a
-    step may overshoot. An update concerns the tasks whose loss is not exactly 0, as it is in a batch without
-    rows that count, and whose norm is finite: means are over them, and the other weights stay as they are.
+    The derivative is `sign(G[t] - mean(G) * r[t]^alpha) * n[t]`, so `update` needs gradients but no second
+    derivatives. Choices beyond the paper: `L_first[t]` is the loss of the task's first update; w takes plain
+    gradient steps and is clipped at 0.001 before it is scaled, since a step may overshoot. An update includes
+    the tasks whose loss is not exactly 0 (a batch without rows that count has loss 0) and whose norm is
+    finite. Means are over these tasks, and the other weights do not change.
 
     Args:
         tasks: Names of the tasks.
-        alpha: Number of at least 0, how strongly slow tasks are pulled along. Defaults to `1.5`.
-        learning_rate: Number of at least 0, step of the weights. Defaults to `0.025`.
+        alpha: Number of at least 0: strength of the pull on slow tasks. Defaults to `1.5`.
+        learning_rate: Number of at least 0: step size of the weights. Defaults to `0.025`.
 
     Call arguments:
-        losses: Dict of scalar tensors, one a task.
+        losses: Dict of scalar tensors, one per task.
 
     Returns:
         A scalar of Keras' floatx, L.
@@ -47,12 +47,12 @@ class GradNorm(TaskWeights):
         task_weights: float32 `[T]`, w in the order of `tasks`.
 
     Raises:
-        ValueError: `tasks` is empty or names one twice, a number is negative; when called, losses of
+        ValueError: `tasks` is empty or has duplicates, or a number is negative; when called, `losses` has
             other tasks.
 
     Example:
 
-    In `train_step` of a TensorFlow model, W being the last weights that tasks share:
+    In `train_step` of a TensorFlow model, where W are the last shared weights:
 
     >>> class TwoTasks(keras.Model):
     ...     def __init__(self, core, balance):
@@ -92,31 +92,31 @@ class GradNorm(TaskWeights):
         return ops.sum(ops.convert_to_tensor(self.task_weights) * losses_t)
 
     def update(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
-        """Moves the weights one step.
+        """Updates the weights by one step.
 
         Args:
-            losses: Dict of scalars, one a task.
+            losses: Dict of scalars, one per task.
             gradients: Dict from a task to the gradients of its loss by W, unweighted.
         """
         losses_t = self.stack(losses)
         norms_t = self.stack({task: _norm(tensors) for task, tensors in gradients.items()})
-        told_t = ops.logical_and(self.counted(losses_t), ops.isfinite(losses_t * norms_t))
-        losses_t, norms_t = (ops.where(told_t, values_t, 0.0) for values_t in (losses_t, norms_t))
+        valid_t = ops.logical_and(self.counted(losses_t), ops.isfinite(losses_t * norms_t))
+        losses_t, norms_t = (ops.where(valid_t, values_t, 0.0) for values_t in (losses_t, norms_t))
         first_t = ops.convert_to_tensor(self._first_losses)
-        first_t = ops.where(ops.logical_and(told_t, first_t < 0), losses_t, first_t)
+        first_t = ops.where(ops.logical_and(valid_t, first_t < 0), losses_t, first_t)
         self._first_losses.assign(first_t)
-        self.task_weights.assign(self._moved(norms_t, ops.divide_no_nan(losses_t, first_t), told_t))
+        self.task_weights.assign(self._moved(norms_t, ops.divide_no_nan(losses_t, first_t), valid_t))
 
-    def _moved(self, norms_t: Tensor, left_t: Tensor, told_t: Tensor) -> Tensor:
-        """Returns the next weights; `left_t` is what is left of the first losses."""
+    def _moved(self, norms_t: Tensor, left_t: Tensor, valid_t: Tensor) -> Tensor:
+        """Returns the next weights; `left_t` is the current loss over the first one."""
         weights_t = ops.convert_to_tensor(self.task_weights)
-        rates_t = ops.divide_no_nan(left_t, _mean(left_t, told_t))
-        targets_t = _mean(weights_t * norms_t, told_t) * ops.power(rates_t, self.alpha)
+        rates_t = ops.divide_no_nan(left_t, _mean(left_t, valid_t))
+        targets_t = _mean(weights_t * norms_t, valid_t) * ops.power(rates_t, self.alpha)
         moved_t = weights_t - self.learning_rate * ops.sign(weights_t * norms_t - targets_t) * norms_t
         moved_t = ops.maximum(moved_t, LEAST_WEIGHT)
-        left = len(self.tasks) - _sum(weights_t, ops.logical_not(told_t))
-        scale = ops.divide_no_nan(left, _sum(moved_t, told_t))
-        return ops.where(told_t, moved_t * scale, weights_t)
+        left = len(self.tasks) - _sum(weights_t, ops.logical_not(valid_t))
+        scale = ops.divide_no_nan(left, _sum(moved_t, valid_t))
+        return ops.where(valid_t, moved_t * scale, weights_t)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha, "learning_rate": self.learning_rate}
@@ -126,9 +126,9 @@ def _norm(tensors: Sequence[Tensor]) -> Tensor:
     return ops.sqrt(sum(ops.sum(ops.square(ops.cast(tensor, "float32"))) for tensor in tensors))
 
 
-def _sum(values_t: Tensor, told_t: Tensor) -> Tensor:
-    return ops.sum(ops.where(told_t, values_t, 0.0))
+def _sum(values_t: Tensor, valid_t: Tensor) -> Tensor:
+    return ops.sum(ops.where(valid_t, values_t, 0.0))
 
 
-def _mean(values_t: Tensor, told_t: Tensor) -> Tensor:
-    return ops.divide_no_nan(_sum(values_t, told_t), ops.sum(ops.cast(told_t, "float32")))
+def _mean(values_t: Tensor, valid_t: Tensor) -> Tensor:
+    return ops.divide_no_nan(_sum(values_t, valid_t), ops.sum(ops.cast(valid_t, "float32")))

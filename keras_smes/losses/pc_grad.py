@@ -1,4 +1,4 @@
-"""Gradients of tasks, without what they undo of each other."""
+"""PCGrad: projection of conflicting task gradients."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class PCGrad:
-    """Takes out of each task's gradient what points against another task's, and sums what is left.
+    """Projects each task's gradient onto the normal plane of those it conflicts with, and sums them.
 
     ```
     for each task i:
@@ -24,24 +24,24 @@ class PCGrad:
         g += p
     ```
 
-    A task's gradient is one vector over all the variables given. Products and norms of a pair of tasks are
-    over the variables of which both have a gradient that is not 0: what one of them has for itself, such as
-    its own experts, neither counts in the norm nor is moved for the other. It costs T^2 products of the
-    variables' size, and a gradient per task: give it the weights of shared dense layers, not embedding
-    tables, and no stack of slices of one task each, such as the gates of MMoE.
+    A task's gradient is one vector over all given variables. Products and norms of a pair of tasks are over
+    the variables for which both have a non-zero gradient: variables of one task only, such as its own
+    experts, neither count in the norm nor change. The cost is T^2 products of the variables' size, and one
+    gradient per task. Pass the weights of shared dense layers; exclude embedding tables and stacks with one
+    slice per task, such as the gates of MMoE.
 
     Args:
-        seed: Integer or `keras.random.SeedGenerator`, of the orders. Defaults to `None`, a random one.
+        seed: Integer or `keras.random.SeedGenerator` of the random orders. Defaults to `None`, a random seed.
 
     Call arguments:
-        gradients: Dict from a task to its gradients, one tensor a variable, as `task_gradients`
+        gradients: Dict from a task to its gradients, one tensor per variable, as `task_gradients`
             returns it.
 
     Returns:
         A list of one float32 tensor a variable: the sum over tasks.
 
     Raises:
-        ValueError: No task, or tasks with different numbers of gradients.
+        ValueError: `gradients` is empty, or tasks have different numbers of gradients.
 
     Example:
 
@@ -50,7 +50,7 @@ class PCGrad:
     >>> gradient.numpy()  # [1, 0] + 1/2 * [-1, 1], and [-1, 1] + [1, 0]
     array([0.5, 1.5], dtype=float32)
 
-    In `train_step` of a TensorFlow model, of which `GradNorm` shows the rest:
+    In `train_step` of a TensorFlow model; `GradNorm` shows the rest of it:
 
     >>> def train_step(self, data):
     ...     x, y = data

@@ -1,4 +1,4 @@
-"""Each task's gradient of the weights that tasks share."""
+"""Gradients of each task's loss by the shared weights."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,15 +15,15 @@ def task_gradients(
 
     Args:
         tape: The `tf.GradientTape(persistent=True)` that recorded the losses.
-        losses: Dict of scalars, one a task.
-        variables: Keras variables, those that tasks share.
+        losses: Dict of scalars, one per task.
+        variables: Keras variables that the tasks share.
 
     Returns:
         A dict from a task to one dense tensor a variable: zeros where its loss doesn't depend on it.
 
     Raises:
-        NotImplementedError: Keras doesn't run on TensorFlow. Elsewhere, differentiate each loss by the
-            backend's own means (`jax.grad`) and hand the results to `GradNorm.update` or `PCGrad`.
+        NotImplementedError: The backend is not TensorFlow. Differentiate each loss with the backend's own
+            functions (`jax.grad`) and pass the results to `GradNorm.update` or `PCGrad`.
 
     Example:
 
@@ -36,8 +36,8 @@ def task_gradients(
     """
     if keras.backend.backend() != "tensorflow":
         raise NotImplementedError(
-            "`task_gradients` needs the TensorFlow backend; on others, differentiate each loss by their own "
-            f"means. Received: backend {keras.backend.backend()!r}"
+            "`task_gradients` needs the TensorFlow backend; on others, use their own functions, such as "
+            f"`jax.grad`. Received: backend {keras.backend.backend()!r}"
         )
     import tensorflow as tf
 

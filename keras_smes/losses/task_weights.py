@@ -1,4 +1,4 @@
-"""What ways of weighing the losses of tasks share: the tasks by name, and one loss out of many."""
+"""Base class of loss weightings: named tasks, many losses, one result."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,36 +10,36 @@ Tensor = Any
 
 
 class TaskWeights(keras.layers.Layer):
-    """Base of layers that take a dict of losses, one scalar a task, and return one loss.
+    """Base class of layers that map a dict of losses, one scalar per task, to one loss.
 
-    A layer, so that what it learns or remembers is trained and saved with the model that holds it.
-    A subclass says in `combine` how `[T]` losses, in the order of `tasks`, become one.
+    It is a layer, so that its weights and state are trained and saved with the model that holds it.
+    A subclass implements `combine`, from `[T]` losses in the order of `tasks` to one.
 
-    A mean over the rows that count is exactly 0 where a batch has no such row, and such a loss says nothing
-    about its task: what a subclass learns or remembers of a task, it takes from the task's other batches.
+    The mean over the rows that count is exactly 0 in a batch without such rows. Subclasses ignore these
+    batches for the task, in learned weights and in statistics.
 
     Args:
         tasks: Names of the tasks: the keys of the losses.
 
     Raises:
-        ValueError: No task, or one named twice; when called, losses of other tasks.
+        ValueError: `tasks` is empty or has duplicates; when called, `losses` has other tasks.
     """
 
     def __init__(self, tasks: Sequence[str], **kwargs: Any) -> None:
-        # Losses are small numbers with large sums: never half precision.
+        # Sums of losses need float32.
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         names = [] if isinstance(tasks, str) else list(tasks)
         if not names or len(set(names)) != len(names) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"`tasks` must be a list of names, none twice. Received: tasks={tasks!r}")
+            raise ValueError(f"`tasks` must be a list of unique names. Received: tasks={tasks!r}")
         self.tasks = names
-        self.built = True  # Variables don't wait for a first call: the optimizer may be built before it.
+        self.built = True  # Build now: the optimizer may be built before the first call.
 
     def call(self, losses: Mapping[str, Tensor], training: bool | None = None) -> Tensor:
-        # Keras adds up losses of one type, its floatx.
+        # Keras sums losses in its floatx.
         return ops.cast(self.combine(self.stack(losses), bool(training)), keras.config.floatx())
 
     def combine(self, losses_t: Tensor, training: bool) -> Tensor:
-        """Returns one loss out of float32 `[T]`, in the order of `tasks`."""
+        """Returns one loss from float32 `[T]` losses in the order of `tasks`."""
         raise NotImplementedError
 
     def stack(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -52,7 +52,7 @@ class TaskWeights(keras.layers.Layer):
 
     @staticmethod
     def counted(losses_t: Tensor) -> Tensor:
-        """Returns which tasks have a counted row in the batch, bool `[T]`: those whose loss is not 0."""
+        """Returns which tasks have rows that count in the batch, bool `[T]`: their loss is not 0."""
         return ops.not_equal(losses_t, 0.0)
 
     def add_task_weight(self, name: str, initial: float, trainable: bool = False) -> Any:

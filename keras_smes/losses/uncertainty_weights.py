@@ -1,4 +1,4 @@
-"""Weights learned as the noise of each task."""
+"""Uncertainty weighting: a learned noise level per task."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,24 +13,24 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class UncertaintyWeights(TaskWeights):
-    """Weighs each task's loss by a learned noise: tasks that can't be predicted well pull less.
+    """Weights each task's loss by a learned noise level: tasks that are hard to predict weigh less.
 
     ```
     L = sum over t with L[t] != 0 of  c[t] * exp(-s[t]) * L[t] + s[t] / 2
     ```
 
-    where `s = log sigma^2` is learned, from 0, and c is 1 for a likelihood with a temperature
+    where `s = log sigma^2` is learned, starting at 0, and c is 1 for a likelihood with a temperature
     (cross-entropy) and 1/2 for a Gaussian one (squared error): `L / sigma^2 + log sigma` and
-    `L / (2 sigma^2) + log sigma`. For a constant loss, s settles where `exp(s) = 2 * c * L`. A loss of
-    exactly 0 is that of a batch without a row that counts for the task, and leaves s alone. The total may
-    be negative.
+    `L / (2 sigma^2) + log sigma`. For a constant loss, s converges to `exp(s) = 2 * c * L`. A batch
+    without rows that count for the task has a loss of exactly 0 and does not change s. The total may be
+    negative.
 
     Args:
         tasks: Names of the tasks.
-        gaussian: Names of those tasks whose loss is a squared error. Defaults to `()`.
+        gaussian: Names of the tasks whose loss is a squared error. Defaults to `()`.
 
     Call arguments:
-        losses: Dict of scalar tensors, one a task.
+        losses: Dict of scalar tensors, one per task.
 
     Returns:
         A scalar of Keras' floatx.
@@ -39,8 +39,8 @@ class UncertaintyWeights(TaskWeights):
         log_variances: float32 `[T]`, trainable, s in the order of `tasks`.
 
     Raises:
-        ValueError: `tasks` is empty or names one twice, `gaussian` names another; when called, losses
-            of other tasks.
+        ValueError: `tasks` is empty or has duplicates, or `gaussian` has other names; when called, `losses`
+            has other tasks.
 
     Example:
 
@@ -48,7 +48,7 @@ class UncertaintyWeights(TaskWeights):
     >>> float(balance({"click": np.float32(0.5), "watch_time": np.float32(3.0)}))
     2.0
 
-    `FixedWeights` shows it in a model; its variables are trained with the model's.
+    `FixedWeights` has an example in a model. The layer's variables are trained with the model's.
 
     References:
         - [Multi-Task Learning Using Uncertainty to Weigh Losses](https://arxiv.org/abs/1705.07115)
@@ -58,7 +58,7 @@ class UncertaintyWeights(TaskWeights):
         super().__init__(tasks, **kwargs)
         if isinstance(gaussian, str) or not set(gaussian) <= set(self.tasks):
             raise ValueError(
-                f"`gaussian` must be a list of names out of tasks={self.tasks}. "
+                f"`gaussian` must be a list of names among tasks={self.tasks}. "
                 f"Received: gaussian={gaussian!r}"
             )
         self.gaussian = list(gaussian)

@@ -1,6 +1,6 @@
-"""What a ranker and its routing are judged by, on whole data sets.
+"""Metrics of rankers and routing, over whole data sets.
 
-Functions of arrays (`auc`, ...) and streaming Keras metrics of the same figures (`AUC`, ...).
+Functions of arrays (`auc`, ...) and streaming Keras metrics with the same results (`AUC`, ...).
 """
 
 from keras_smes.metrics.calibration import (

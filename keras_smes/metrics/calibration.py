@@ -1,4 +1,4 @@
-"""Whether predicted values are those that are observed: their ratio, and the expected calibration error."""
+"""Calibration: predicted over observed, and the expected calibration error."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -25,12 +25,12 @@ Binning = Literal["width", "mass"]
 
 @dataclasses.dataclass(frozen=True)
 class ReliabilityCurve:
-    """What was predicted and what was observed, by bin of predicted probabilities.
+    """Mean prediction and observed share of positives by bin of predicted probability.
 
     Attributes:
         predicted: `[bins]`, mean predicted probability; NaN for an empty bin.
         observed: `[bins]`, share of positives; NaN for an empty bin.
-        weight: `[bins]`, number of rows, or their weights' sum.
+        weight: `[bins]`, number of rows, or the sum of their weights.
     """
 
     predicted: Vector
@@ -47,7 +47,7 @@ class GroupedCalibration:
         rows: `[G]`, number of rows.
         predicted_over_observed: `[G]`; NaN for a group without positives.
         calibration_error: `[G]`, the expected calibration error, in [0, 1].
-        rows_without_group: Number of rows whose group is null; they are left out.
+        rows_without_group: Number of rows whose group is null; these are left out.
     """
 
     groups: NDArray[Any]
@@ -60,14 +60,14 @@ class GroupedCalibration:
 def predicted_over_observed(
     labels: ArrayLike, predictions: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """Computes the ratio of the sum of predictions to the sum of labels: 1 is calibrated as a whole.
+    """Computes the ratio of the sum of predictions to the sum of labels: 1 is calibrated overall.
 
     `ratio = sum_n w[n] * p[n] / sum_n w[n] * y[n]`
 
     Args:
         labels: `[N]`, finite: 0 or 1, or a quantity such as seconds watched.
         predictions: `[N]`, finite, in the unit of the labels; probabilities for labels of 0 and 1.
-        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
             `None`, 1 for every row.
 
     Returns:
@@ -100,16 +100,16 @@ def reliability_curve(
     binning: Binning = "width",
     weights: ArrayLike | None = None,
 ) -> ReliabilityCurve:
-    """Sorts rows into bins by predicted probability, and compares predicted and observed in each.
+    """Bins rows by predicted probability, and compares predicted and observed values per bin.
 
     Args:
         labels: `[N]`, each 0 or 1.
-        probabilities: `[N]`, in [0, 1]: the predicted chance of label 1.
+        probabilities: `[N]`, in [0, 1]: the predicted probability of label 1.
         num_bins: Number of bins. Defaults to `10`.
         binning: `"width"` for bins of equal width, `((i - 1) / bins, i / bins]` and 0 in the first;
-            `"mass"` for bins of (nearly) equally many rows, where rows of equal probability stay
-            together, in the bin of the first of them. Defaults to `"width"`.
-        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+            `"mass"` for bins of (nearly) equally many rows, where rows of equal probability share
+            the bin of the first of them. Defaults to `"width"`.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
             `None`, 1 for every row.
 
     Returns:
@@ -143,11 +143,11 @@ def expected_calibration_error(
 
     Args:
         labels: `[N]`, each 0 or 1.
-        probabilities: `[N]`, in [0, 1]: the predicted chance of label 1.
+        probabilities: `[N]`, in [0, 1]: the predicted probability of label 1.
         num_bins: Number of bins. Defaults to `10`.
         binning: `"width"` or `"mass"`; see `reliability_curve`. Where positives are rare, nearly all
-            rows lie in the first bin of equal width, and `"mass"` tells more. Defaults to `"width"`.
-        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+            rows lie in the first bin of equal width, and `"mass"` is more informative. Defaults to `"width"`.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
             `None`, 1 for every row.
 
     Returns:
@@ -179,10 +179,10 @@ def calibration_by_group(
 
     Args:
         labels: `[N]`, each 0 or 1.
-        probabilities: `[N]`, in [0, 1]: the predicted chance of label 1.
-        groups: `[N]`, integers or strings: whose row it is. Rows may come in any order.
+        probabilities: `[N]`, in [0, 1]: the predicted probability of label 1.
+        groups: `[N]`, integers or strings: the group of each row, in any order of rows.
         num_bins: Number of bins of equal width for the calibration error. Defaults to `10`.
-        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
             `None`, 1 for every row.
 
     Returns:
@@ -261,7 +261,7 @@ def bins_of_equal_width(probability_n: Vector, num_bins: int) -> NDArray[np.intp
 
 
 def _bins_of_equal_mass(probability_n: Vector, weight_n: Vector, num_bins: int) -> NDArray[np.intp]:
-    """The bins of sorted rows, by the share of weight that lies under the row's probability."""
+    """Bins of sorted rows, by the share of weight below the row's probability."""
     opens_n = opens_group(probability_n)
     before_n = np.cumsum(weight_n) - weight_n
     total = before_n[-1] + weight_n[-1] if len(weight_n) else 1.0

@@ -1,4 +1,4 @@
-"""How well scores order continuous labels such as watch time: XAUC, over all rows or within users."""
+"""XAUC: how well scores order continuous labels such as watch time, over all rows or within users."""
 
 from typing import Any
 
@@ -25,18 +25,18 @@ Numbers = NDArray[np.intp]
 
 
 def xauc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Computes the share of pairs of rows with different labels that the scores put in order.
+    """Computes the share of pairs of rows with different labels that the scores order correctly.
 
     `xauc = mean over pairs (i, j), y[i] > y[j], of 1[s[i] > s[j]] + 1[s[i] = s[j]] / 2`
 
-    Rows of equal labels have no order: their pairs don't count. A tie of scores counts half. With
-    labels 0 and 1 this is the AUC. All pairs are counted, none is sampled, in O(N log N).
+    Pairs of equal labels don't count. A tie of scores counts half. With
+    labels 0 and 1 this is the AUC. All pairs are counted, without sampling, in O(N log N).
 
     Args:
         labels: `[N]`, finite, in any unit, such as seconds watched.
         scores: `[N]`, finite, in any unit: only their order matters.
-        weights: `[N]`, at least 0; a pair counts `w[i] * w[j]`, and a row of weight 0 doesn't count,
-            whatever it holds. Defaults to `None`, 1 for every row.
+        weights: `[N]`, at least 0; a pair counts `w[i] * w[j]`, and rows of weight 0 are ignored,
+            with any values. Defaults to `None`, 1 for every row.
 
     Returns:
         A float in [0, 1]; NaN if all labels are equal.
@@ -75,15 +75,15 @@ def gxauc(
     Args:
         labels: `[N]`, finite, in any unit, such as seconds watched.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; a row of a null
-            user is left out and counted.
+        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
+            null user are left out and counted.
         reduction: The weight of a user: `"impressions"` for the number of the user's rows, `"mean"`
-            for 1, `"positives"` for the number of the user's rows with a label above 0; where rows
-            have weights, for their sum instead of their number. Defaults to `"impressions"`.
+            for 1, `"positives"` for the number of the user's rows with a label above 0; with row
+            weights, their sum instead of their number. Defaults to `"impressions"`.
         weights: As in `xauc`. Defaults to `None`, 1 for every row.
 
     Returns:
-        A `GroupedResult`; left out are the users whose labels are all equal.
+        A `GroupedResult`; users whose labels are all equal are left out.
 
     Raises:
         ValueError: As `xauc`, or if `reduction` is unknown.
@@ -107,7 +107,7 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDA
     """Counts pairs by user, in the order of the users.
 
     Sorted by label, and by score among equal labels, the pairs out of order are the inversions of the
-    scores: rows of equal labels have none. The pairs in order are the rest, but for ties.
+    scores; rows of equal labels have none. All other pairs, except ties, are in order.
     """
     by_score = canonical_order(label_n, score_n, user_n, weights=weight_n, others=())
     user_n, score_n, label_n, weight_n = (x[by_score] for x in (user_n, score_n, label_n, weight_n))
@@ -121,7 +121,7 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDA
     rank_n = np.cumsum(opens_score_n) - 1
     rank_n -= rank_n[opens_user_n][user_n]  # dense ranks of scores, from 0 for each user
 
-    # A stable sort keeps the order of scores, and of all else, among equal labels.
+    # A stable sort keeps the order of scores among equal labels.
     by_label = np.lexsort((label_n, user_n))
     label_n, weight_n, rank_n = label_n[by_label], weight_n[by_label], rank_n[by_label]
     apart_u = _pairs_apart(opens_user_n, opens_group(label_n), weight_n)
@@ -135,7 +135,7 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDA
 
 
 def _pairs_apart(opens_outer_n: Flags, opens_inner_n: Flags, weight_n: Vector) -> Vector:
-    """Weight of the pairs of rows in the same outer group and in different inner ones, by outer group."""
+    """Weight of the pairs of rows in one outer group and in different inner groups, by outer group."""
     opens_n = opens_outer_n | opens_inner_n
     outer_g = (np.cumsum(opens_outer_n) - 1)[opens_n]
     weight_g = sum_by(np.cumsum(opens_n) - 1, weight_n)
@@ -146,10 +146,10 @@ def _pairs_apart(opens_outer_n: Flags, opens_inner_n: Flags, weight_n: Vector) -
 def _inversions(rank_n: Numbers, weight_n: Vector, user_n: Numbers, num_users: int) -> Vector:
     """Weight of each user's pairs of rows where the earlier one has the higher rank.
 
-    Such a pair differs first in one bit of the ranks, where the earlier row has a 1 and the later one
-    a 0 after equal higher bits. Bit by bit, from the highest: rows lie grouped by the higher bits, in
-    their first order; count, then split each group by the bit. That is a pass over the rows a bit,
-    and at most log2(N) bits.
+    The ranks of such a pair have equal higher bits, then a 1 in the earlier row and a 0 in the later one.
+    From the highest bit down, rows are grouped by the higher bits in their original order: count the
+    pairs, then split each group by the bit. That is one pass over the rows per bit, for at most log2(N)
+    bits.
     """
     lost_u = np.zeros(num_users)
     group_n = user_n
@@ -165,7 +165,7 @@ def _inversions(rank_n: Numbers, weight_n: Vector, user_n: Numbers, num_users: i
 
 
 def _stable_order(group_n: Numbers, opens_n: Flags, one_n: Flags) -> Numbers:
-    """Sorts rows by the group that they split into, a counting sort: zeros of a group, then its ones."""
+    """Counting sort of rows by their new group: the zeros of a group, then its ones."""
     size_g = np.bincount(group_n, minlength=2 * int(opens_n.sum()))
     start_g = np.cumsum(size_g) - size_g
     nth_n = np.where(

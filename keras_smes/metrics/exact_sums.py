@@ -1,8 +1,8 @@
-"""Sums of floats without rounding, which come out the same in whatever order and parts they are added.
+"""Exact sums of floats, independent of the order and the grouping of the terms.
 
-A float64 is a whole number of 53 bits times a power of 2. It is cut at fixed places, 32 bits apart, into
-pieces that are whole numbers; pieces of the same place are added up as int64. The sum is rounded once, at the
-end (a superaccumulator: Kulisch, 1971).
+A float64 is an integer of 53 bits times a power of 2. It is cut at fixed places, 32 bits apart, into integer
+pieces; pieces of one place are summed as int64. The sum is rounded once, at the end (a superaccumulator:
+Kulisch, 1971).
 """
 
 import numpy as np
@@ -43,6 +43,6 @@ def rounded(sums: NDArray[np.int64]) -> Vector:
 def _rounded(pieces: list[int]) -> float:
     whole = sum(piece << _BITS * place for place, piece in enumerate(pieces) if piece)
     try:
-        return whole / 2**_SMALLEST  # Python rounds the quotient of integers once
+        return whole / 2**_SMALLEST  # Python rounds a quotient of integers once
     except OverflowError:
         return float("inf") if whole > 0 else float("-inf")

@@ -1,7 +1,7 @@
-"""Ids of users and groups: taken as they are, never through floats, and numbered; the unknown are apart.
+"""Ids of users and groups: never converted to floats, numbered, with nulls apart.
 
-A float64 holds integers exactly below 2**53: beyond, users become one. So ids of different integer types, or
-with nulls among them, are joined as Python's own integers.
+A float64 holds integers exactly only below 2**53; above, distinct users would merge. Ids of different integer
+types, or with nulls, are therefore joined as Python integers.
 """
 
 import math
@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 _INT64_MAX = np.iinfo(np.int64).max
-_NULLS = ("NoneType", "NAType", "NaTType")  # None, and pandas' own
+_NULLS = ("NoneType", "NAType", "NaTType")  # None, and pandas' null
 
 
 def as_ids(name: str, values: Any) -> NDArray[Any]:
     """Returns ids `[N]` as integers, or as objects: int, str, and `None` where unknown.
 
-    Strings are objects too: NumPy's own make room in each row for the longest of all.
+    Strings are objects too: NumPy's string arrays reserve the longest length for each row.
 
     Raises:
-        ValueError: A value is neither an integer, nor a string, nor null, or a float beyond those that hold
-            each integer.
+        ValueError: A value is neither an integer, nor a string, nor null, or a float of at least 2**53.
     """
     array = _untouched(values)
     if array.ndim != 1 or array.dtype.kind in "iu":
@@ -36,7 +35,7 @@ def as_ids(name: str, values: Any) -> NDArray[Any]:
 
 
 def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Returns the distinct ids, integers first, ascending, and each row's place among them; -1 for `None`."""
+    """Returns the distinct ids, integers first, ascending, and each row's index among them; -1 for `None`."""
     if ids.dtype.kind in "iu":
         distinct, number_n = np.unique(ids, return_inverse=True)
         return distinct, number_n
@@ -48,7 +47,7 @@ def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def of_known(ids: NDArray[Any], *columns: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[Any]], int]:
-    """Returns the rows of known ids, these as integers that sort alike; and the number of the other rows."""
+    """Returns the rows of known ids, the ids as integers in the same order, and the number of other rows."""
     if ids.dtype.kind in "iu":
         return ids, list(columns), 0
     number_n = numbered(ids)[1]
@@ -57,7 +56,7 @@ def of_known(ids: NDArray[Any], *columns: NDArray[Any]) -> tuple[NDArray[Any], l
 
 
 def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Returns ids of several arrays one after the other."""
+    """Concatenates ids of several arrays."""
     kinds = {part.dtype.kind for part in parts}
     if kinds == {"i", "u"} and np.result_type(*parts).kind == "f":  # int64 beside uint64
         if all(part.max(initial=0) <= _INT64_MAX for part in parts):
@@ -68,7 +67,7 @@ def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _untouched(values: Any) -> NDArray[Any]:
-    """Returns an array in which no value has become another one to be of one type with its neighbours."""
+    """Returns an array whose values are unchanged by a conversion to a common type."""
     if np.ma.isMaskedArray(values):
         return _hidden(np.ma.getdata(values), np.ma.getmaskarray(values))
     if isinstance(values, (list, tuple)):
@@ -103,7 +102,7 @@ def _of_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _array(values: list[Any]) -> NDArray[Any]:
-    """Returns ids as int64 where that holds them all, else as objects."""
+    """Returns ids as int64 if all fit, else as objects."""
     array = np.fromiter(values, object, len(values))
     if values and all(type(value) is int for value in values):
         try:

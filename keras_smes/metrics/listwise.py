@@ -1,4 +1,4 @@
-"""Rows as padded lists, one a user, and NDCG over them by keras-rs."""
+"""Padded lists of rows, one per user, and NDCG over them by keras-rs."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from keras_smes.metrics.ids import as_ids, of_known
 from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
 from keras_smes.metrics.rows import FINITE, ID, LISTED, RELEVANCE, counted, opens_group, sum_by
 
-CELLS = 2**22  # of a padded batch of lists: 16 MiB a tensor
+CELLS = 2**22  # per padded batch of lists: 16 MiB per tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,9 @@ class UserLists:
     """Lists of some users, padded to one length.
 
     Attributes:
-        users: `[U]` int, the number of the user among the sorted users.
+        users: `[U]` int, index of the user among the sorted users.
         labels: `[U, L]` float32, best score first; 0 where padded.
-        scores: `[U, L]` float32, the same order as whole numbers, without ties: `0, -1, -2, ...`.
+        scores: `[U, L]` float32, their order as integers, without ties: `0, -1, -2, ...`.
         mask: `[U, L]` bool, false where padded.
     """
 
@@ -44,21 +44,21 @@ def ndcg(
     """Computes the normalized discounted cumulative gain of each user's list, averaged over users.
 
     `ndcg[u] = sum_i (2**y[i] - 1) / log2(i + 1)` over the first k rows by score, over the same of the
-    best order; keras-rs computes it. Users without a label above 0 have none: they are left out,
-    counted and reported. Rows of equal scores are taken in their worst order, so that ties earn
-    nothing, and the result depends on no order of rows.
+    best order, computed by keras-rs. Users without a label above 0 are left out and counted. Rows of
+    equal scores are taken in their worst order, so that ties gain nothing and the result is
+    independent of the order of rows.
 
     Args:
         labels: `[N]`, at least 0: the relevance.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; a row of a null
-            user is left out and counted.
-        k: How many rows from the top count. Defaults to `None`, all.
+        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
+            null user are left out and counted.
+        k: Number of top rows that count. Defaults to `None`, all rows.
         reduction: The weight of a user: `"mean"` for 1, `"impressions"` for the number of the user's
             rows, `"positives"` for the number of the user's rows with a label above 0. Defaults to
             `"mean"`.
-        weights: `[N]`, 0 or 1: a row of weight 0 is not in its list, whatever it holds. Defaults to
-            `None`, 1 for every row.
+        weights: `[N]`, 0 or 1: rows of weight 0 are excluded from the list. Defaults to `None`, 1 for every
+            row.
 
     Returns:
         A `GroupedResult` with `value`, `users_used`, `users_left_out`, `rows_used` and
@@ -95,19 +95,19 @@ def ndcg(
 
 
 def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterator[UserLists]:
-    """Makes padded lists of rows, one list a user, the best score first.
+    """Yields padded lists of rows, one list per user, best score first.
 
-    Users whose lists are about as long share a batch, padded to a power of 2, so that one long list
-    pads none of the short ones; a batch holds at most 4 M cells, or one list.
+    Users with lists of similar length share a batch, padded to a power of 2, so that a long list does
+    not pad short ones. A batch holds at most 4 M cells, or one list.
 
     Args:
         labels: `[N]`, the relevance.
-        scores: `[N]`: ties are put in the order of labels, lowest first.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; those of a null
-            user are left out.
+        scores: `[N]`: ties are ordered by label, lowest first.
+        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
+            null user are left out.
 
     Yields:
-        `UserLists`, until each user has had one list.
+        `UserLists`, until each user has one list.
 
     Example:
 
@@ -134,7 +134,7 @@ def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterat
 
 
 def keras_rs_ndcg(k: int | None) -> Any:
-    """Returns keras-rs' metric of given gains; it shuffles ties, but `user_lists` has none."""
+    """Returns keras-rs' metric of given gains. It shuffles ties, of which `user_lists` has none."""
     if k is not None:
         check_count("k", k)
     try:
@@ -145,7 +145,7 @@ def keras_rs_ndcg(k: int | None) -> Any:
 
 
 def _gains(label_n: NDArray[Any], user_n: NDArray[np.intp], num_users: int) -> NDArray[Any]:
-    """Gains `2**y - 1` over `2**max(y)` of the user: the NDCG is the same, and none is beyond float32."""
+    """Gains `2**y - 1` over the user's `2**max(y)`: the same NDCG, without overflow of float32."""
     highest_u = np.zeros(num_users)
     np.maximum.at(highest_u, user_n, label_n)
     return -np.expm1(-label_n * np.log(2.0)) * np.exp2(label_n - highest_u[user_n])

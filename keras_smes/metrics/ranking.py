@@ -1,4 +1,4 @@
-"""How well scores rank and predict binary labels: AUC, AUC within users, log loss."""
+"""AUC, AUC within users and log loss of binary labels."""
 
 import dataclasses
 from typing import Any, Literal, get_args
@@ -29,12 +29,12 @@ SMALLEST_PROBABILITY = 1e-7  # Keras' epsilon, so that this log loss and Keras' 
 
 @dataclasses.dataclass(frozen=True)
 class GroupedResult:
-    """A figure within users, averaged over them, and how much of the data it speaks for.
+    """A metric within users, averaged over them, and the rows and users that it covers.
 
     Attributes:
-        value: The weighted mean of the users' figures, in [0, 1]; NaN if no user has one, or if the weights
-            of those who do are all 0.
-        users_used: Number of users who have the figure (an AUC: both classes).
+        value: Weighted mean over users, in [0, 1]; NaN if no user has the metric, or if the weights of
+            those who have it are all 0.
+        users_used: Number of users who have the metric (an AUC: both classes).
         users_left_out: Number of users who don't (an AUC: one class only).
         rows_used: Number of rows of the users used.
         rows_without_user: Number of rows whose user is null, which are left out.
@@ -50,8 +50,8 @@ class GroupedResult:
 def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Computes the area under the ROC curve.
 
-    It is the share of (positive, negative) pairs of rows that the scores put in order, where a
-    tie counts half:
+    It is the share of (positive, negative) pairs of rows that the scores order correctly; a tie
+    counts half:
 
     `auc = mean over pairs (i, j), y[i] = 1, y[j] = 0, of 1[s[i] > s[j]] + 1[s[i] = s[j]] / 2`
 
@@ -60,7 +60,7 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) 
     Args:
         labels: `[N]`, each 0 or 1.
         scores: `[N]`, finite, in any unit: only their order matters.
-        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
             `None`, 1 for every row.
 
     Returns:
@@ -94,18 +94,17 @@ def gauc(
 
     `gauc = sum_u weight[u] * auc[u] / sum_u weight[u]`
 
-    A user whose rows are all positive or all negative has no AUC: such users are left out,
-    counted and reported.
+    Users whose rows are all positive or all negative have no AUC; they are left out and counted.
 
     Args:
         labels: `[N]`, each 0 or 1.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: whose row it is. Rows may come in any order; a row of a null
-            user (`None`, NaN) is left out and counted. Integers are the faster: 10 M rows take seconds.
+        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
+            null user (`None`, NaN) are left out and counted. Integers are faster: 10 M rows take seconds.
         reduction: The weight of a user: `"impressions"` for the number of the user's rows,
             `"mean"` for 1, `"positives"` for the number of the user's positive rows; where rows have
             weights, for their sum instead of their number. Defaults to `"impressions"`.
-        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
             `None`, 1 for every row.
 
     Returns:
@@ -136,12 +135,12 @@ def log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | N
 
     `log_loss = -mean over n of (y[n] * log(p[n]) + (1 - y[n]) * log(1 - p[n]))`, a mean weighted by `w[n]`,
 
-    with p clipped to [1e-7, 1 - 1e-7], so that one confident mistake can't make it infinite.
+    with p clipped to [1e-7, 1 - 1e-7], so that a confident mistake stays finite.
 
     Args:
         labels: `[N]`, each 0 or 1.
-        probabilities: `[N]`, in [0, 1]: the predicted chance of label 1.
-        weights: `[N]`, at least 0; a row of weight 0 doesn't count, whatever it holds. Defaults to
+        probabilities: `[N]`, in [0, 1]: the predicted probability of label 1.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
             `None`, 1 for every row.
 
     Returns:
@@ -180,7 +179,7 @@ def check_reduction(reduction: str) -> None:
 def average_over_users(
     value_u: Vector, weight_u: NDArray[Any] | None, rows_u: NDArray[Any], unknown: int
 ) -> GroupedResult:
-    """Averages the users' figures; a user whose figure is NaN has none. Weights default to 1."""
+    """Averages a metric over users, without those where it is NaN. Weights default to 1."""
     used_u = ~np.isnan(value_u)
     weights = (np.ones(len(value_u)) if weight_u is None else weight_u)[used_u]
     return GroupedResult(
@@ -202,13 +201,13 @@ class Pairs:
     rows_u: NDArray[np.intp]
 
     def averaged(self, reduction: Reduction, unknown: int) -> GroupedResult:
-        """Averages the shares over users; `unknown` rows belong to none."""
+        """Averages the shares over users; `unknown` rows belong to no user."""
         weights_u = {"impressions": self.weight_u, "positives": self.positives_u}
         return average_over_users(self.share_u, weights_u.get(reduction), self.rows_u, unknown)
 
 
 def share_of(won_u: Vector, every_u: Vector) -> Vector:
-    """The share of pairs that are won, NaN where there are none; rounding takes none out of [0, 1]."""
+    """Share of pairs in order, NaN without pairs, clipped to [0, 1] against rounding."""
     nothing_u = np.full(len(every_u), np.nan)
     return np.divide(np.clip(won_u, 0, every_u), every_u, out=nothing_u, where=every_u > 0)
 
@@ -222,7 +221,7 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDA
     label_n, score_n, weight_n, user_n = label_n[order], score_n[order], weight_n[order], user_n[order]
     opens_user_n = opens_group(user_n)
     opens_n = opens_user_n | opens_group(score_n)
-    tie_n = np.cumsum(opens_n) - 1  # g runs over groups of rows with the same user and score
+    tie_n = np.cumsum(opens_n) - 1  # g: groups of rows with the same user and score
     user_n = np.cumsum(opens_user_n) - 1
     user_g = user_n[opens_n]
     scaled_n = scaled_by_group(weight_n, opens_user_n)

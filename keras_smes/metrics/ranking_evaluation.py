@@ -1,4 +1,4 @@
-"""A callback that measures validation rows exactly, with their users, at the end of each epoch."""
+"""A callback that computes exact metrics of validation rows, with their users, after each epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,28 +13,28 @@ from keras_smes.metrics.streaming import StreamingMetric
 class RankingEvaluation(keras.callbacks.Callback):
     """Adds exact metrics of validation rows to an epoch's logs, as `val_{task}_{metric}`.
 
-    A model's compiled metrics see labels and scores alone. GAUC and NDCG need users besides, and exact
-    metrics all rows at once: this callback predicts the rows after each epoch and gives them to the
-    metrics. It works however the model is compiled or distributed, on each backend, and costs the
-    training step nothing. Callbacks that follow in the list, such as `EarlyStopping`, may monitor its
-    figures, and `fit` returns them in its history.
+    A model's compiled metrics see labels and scores only. GAUC and NDCG also need users, and exact metrics
+    need all rows: this callback predicts the rows after each epoch and updates the metrics. It works with
+    any compiled or distributed model, on each backend, and does not slow down the training step. Callbacks
+    that follow in the list, such as `EarlyStopping`, can monitor its metrics, and `fit` returns them in its
+    history.
 
     Args:
-        features: What `model.predict` takes: arrays of N rows, or a data set of them in a fixed order.
-        labels: Dict of the labels by task, each `[N]`.
-        metrics: Dict of lists of streaming metrics by task; other tasks are not measured.
-        users: `[N]`, integers or strings: whose row it is. Defaults to `None`: the metrics need none.
-        weights: Dict of the rows' weights by task, each `[N]`; a row of weight 0 doesn't count,
-            whatever its label. Defaults to `None`, 1 for every row.
-        to_scores: What makes scores of the model's outputs, where these are logits. Defaults to
-            `None`: the outputs are the scores. They are a dict by task, or a list in which the names of a
-            functional model's outputs are those of tasks; a single output is that of the one task in
-            `labels`.
-        batch_size: Rows a batch of prediction, for arrays. Defaults to `4096`.
+        features: Inputs of `model.predict`: arrays of N rows, or a data set of them in a fixed order.
+        labels: Dict of labels by task, each `[N]`.
+        metrics: Dict of lists of streaming metrics by task; other tasks are skipped.
+        users: `[N]`, integers or strings: the user of each row. Defaults to `None`, for metrics without
+            users.
+        weights: Dict of row weights by task, each `[N]`; rows of weight 0 are ignored, with
+            any label. Defaults to `None`, 1 for every row.
+        to_scores: Function from the model's outputs, such as logits, to scores. Defaults to `None`: the
+            outputs are the scores. They are a dict by task, or a list if a functional model's outputs are
+            named as tasks; a single output belongs to the one task in `labels`.
+        batch_size: Prediction batch size, for arrays. Defaults to `4096`.
 
     Raises:
-        ValueError: A task in `metrics` has no labels; a metric's name is used twice for a task; when
-            measured, the outputs don't say which are the scores of a task.
+        ValueError: A task in `metrics` has no labels; a task has two metrics of one name; when
+            measured, the outputs of a task can't be identified.
 
     Example:
 
@@ -64,7 +64,7 @@ class RankingEvaluation(keras.callbacks.Callback):
             names = [metric.name for metric in of_task]
             if task not in labels or len(set(names)) < len(names):
                 raise ValueError(
-                    "`metrics` must be of tasks with `labels`, and named once each. "
+                    "`metrics` must be of tasks with `labels`, with unique names per task. "
                     f"Received: task {task!r} with {names}, labels of {sorted(labels)}"
                 )
         self.features, self.labels, self.metrics = features, labels, metrics
@@ -76,7 +76,7 @@ class RankingEvaluation(keras.callbacks.Callback):
             logs.update({f"val_{name}": value for name, value in self.measure().items()})
 
     def measure(self) -> dict[str, float]:
-        """Predicts the rows and returns the figures, as `{task}_{metric}`."""
+        """Predicts the rows and returns the metrics as `{task}_{metric}`."""
         batch_size = None if _is_data_set(self.features) else self.batch_size
         outputs = self.model.predict(self.features, batch_size=batch_size, verbose=0)
         scores = outputs if self.to_scores is None else self.to_scores(outputs)
@@ -100,7 +100,7 @@ class RankingEvaluation(keras.callbacks.Callback):
             found = dict(zip(names or (), listed, strict=False))
         if missing := sorted(set(self.metrics) - set(found)):
             raise ValueError(
-                "The model's outputs must be named as tasks, or `to_scores` make a dict by task of them. "
+                "The model's outputs must be named as tasks, or `to_scores` must return a dict by task. "
                 f"Received: {len(listed)} outputs, named {names or sorted(found)}, none of {missing}"
             )
         return found

@@ -1,4 +1,4 @@
-"""How evenly and how sparsely a router spreads work over experts, over a whole data set."""
+"""Routing health over a whole data set: expert load, sparsity, overlap and entropy."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,20 +9,28 @@ from keras import ops
 from numpy.typing import NDArray
 
 from keras_smes.backend.host_calls import is_traced
+from keras_smes.metrics.fixed_point import (
+    DIGITS,
+    LOW_BITS,
+    MOST_ROWS,
+    SCALE,
+    join_digits,
+    join_words,
+    split_digits,
+    split_words,
+    sum_digits,
+)
 
 Tensor = Any
 State = dict[str, NDArray[np.int64]]
 
 DEAD_SHARE_OF_MEAN = 0.1
-FIXED_POINT = 2.0**24  # 6e-8 apart, as fine as float32
-DIGIT_BITS, DIGITS = 10, 3  # of a number in fixed point: a batch of 2**20 rows sums up digits in int32
-MOST_ROWS = 2**20
-LOW_BITS = 24  # of a running count: the low words of 100 replicas add up in int32
+SUMS = ("jaccard", "entropy")  # in fixed point; the others are counts
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class RoutingHealth(keras.metrics.Metric):
-    """Measures of the routing health of one layer of experts, accumulated over batches.
+    """Routing health of one layer of experts, accumulated over batches.
 
     With `U(b)` the experts executed for instance b and `K_t(b)` those that task t chose:
 
@@ -33,25 +41,23 @@ class RoutingHealth(keras.metrics.Metric):
     - `overlap[t, u] = mean_b |K_t(b) & K_u(b)| / |K_t(b) | K_u(b)|` (Jaccard);
     - `entropy[t] = -mean_b sum_e p[b, t, e] * log p[b, t, e]`.
 
-    A few small int32 variables hold counts, and sums in fixed point: `update_state` is plain tensor
-    work, which runs eagerly, in a compiled step, under XLA and in replicas, on TensorFlow and JAX.
-    Counts and overlaps are the same on any split into batches and workers, for up to 2**35 rows; the
-    entropy of a row is float32, whose logarithm may differ in its last bit with the row's place in its
-    batch.
+    Small int32 variables hold counts, and sums in fixed point: `update_state` consists of tensor
+    operations and runs eagerly, in a compiled step, under XLA and in replicas, on TensorFlow and JAX.
+    Counts and overlaps are the same for any split into batches and workers, up to 2**35 rows. The entropy
+    of a row is float32, whose logarithm may differ in the last bit with the row's position in its batch.
 
-    `result()` is worked out on the host. While a graph is built it is an empty dict, so that on
-    TensorFlow a layer may update one in its `call`: `fit` and `evaluate` then log nothing of it and
-    reset it as they do any metric, and whoever wants the figures calls `result()` when they are done.
-    (With JAX, Keras hands a layer's `call` no metrics: use `stateless_update_state`, or a model of its
-    own that gives the routing.)
+    `result()` is computed on the host. While a graph is built it is an empty dict, so that on TensorFlow
+    a layer may update the metric in its `call`: `fit` and `evaluate` log nothing of it and reset it like any
+    metric; call `result()` after them. (On JAX, Keras passes no metrics to a layer's `call`: use
+    `stateless_update_state`, or a separate model that returns the routing.)
 
     Args:
         num_tasks: T, the number of tasks.
         num_experts: E, the number of experts in the pool.
-        bound: The most experts an instance can execute, `min(E, K_s + sum_t K_a[t])`; reported
+        bound: Maximum number of experts that an instance can execute, `min(E, K_s + sum_t K_a[t])`; reported
             beside the measured sizes.
         name: Name of the metric. Defaults to `"routing_health"`.
-        dtype: Accepted as Keras passes it; counts are exact whatever it is.
+        dtype: Accepted for Keras; counts are exact with any.
 
     Raises:
         ValueError: If `num_tasks`, `num_experts` or `bound` is not positive, or
@@ -69,7 +75,7 @@ class RoutingHealth(keras.metrics.Metric):
     >>> result["union_mean"], result["dead_experts"], round(result["task_overlap"], 3)
     (3.0, 1, 0.333)
 
-    Of a layer, batch by batch: `health.update_state(smes.route(h), mask)`.
+    For a layer, batch by batch: `health.update_state(smes.route(h), mask)`.
     """
 
     def __init__(
@@ -95,7 +101,7 @@ class RoutingHealth(keras.metrics.Metric):
             "entropy": (DIGITS, num_tasks),
             "refused": (),
         }
-        # The first axis: the low and the high word of the count.
+        # The first axis: low and high word of the count.
         self._counts = {
             name: self.add_variable((2, *shape), "zeros", dtype="int32", name=name)
             for name, shape in shapes.items()
@@ -105,15 +111,15 @@ class RoutingHealth(keras.metrics.Metric):
         """Adds the routing of one batch of at most 2**20 rows.
 
         Args:
-            routing: What `SMES.route` returns: a dict with `probabilities`, float32 `[B, T, E]`, the
+            routing: A dict, as `SMES.route` returns it, with `probabilities`, float32 `[B, T, E]`, the
                 full softmax of the router logits; `chosen`, bool `[B, T, E]`, whether expert e is in
                 the set of task t; and `union`, bool `[B, E]`, whether expert e is executed.
-            mask: `[B]` bool, false for rows that pad the batch: they don't count. Defaults to `None`,
+            mask: `[B]` bool, false for padding rows, which don't count. Defaults to `None`,
                 all rows count.
 
         Raises:
-            ValueError: If a shape or type is wrong. (Wrong values, which a graph can't refuse, are
-                counted, and `result` refuses them.)
+            ValueError: If a shape or type is wrong. (A graph can't reject wrong values: these are
+                counted, and `result` rejects them.)
         """
         p_bte, chosen_bte, union_be = (
             ops.convert_to_tensor(routing[part]) for part in ("probabilities", "chosen", "union")
@@ -126,17 +132,17 @@ class RoutingHealth(keras.metrics.Metric):
         self._count("pairs", _number(ops.logical_and(union_be, rows_b[:, None])))
         self._count("union_sizes", self._number_by_union_size(union_be, rows_b))
         self._count("choices", _number(ops.logical_and(chosen_bte, rows_b[:, None, None])))
-        self._count("jaccard", _sums_of_digits(_jaccard(chosen_bte), rows_b[:, None, None]))
-        self._count("entropy", _sums_of_digits(_entropy(p_bte), rows_b[:, None]))
+        self._count("jaccard", sum_digits(_jaccard(chosen_bte), rows_b[:, None, None]))
+        self._count("entropy", sum_digits(_entropy(p_bte), rows_b[:, None]))
 
     def state(self) -> State:
-        """Returns all counts as int64 arrays, by name; those of workers may be added up by an all-reduce."""
+        """Returns all counts as int64 arrays by name; an all-reduce can sum those of workers."""
         return {
             name: _decode(name, ops.convert_to_numpy(variable)) for name, variable in self._counts.items()
         }
 
     def add_state(self, state: Mapping[str, Any]) -> None:
-        """Adds what another metric of the same sizes has seen, as its `state()` says.
+        """Adds the `state()` of another metric of the same sizes.
 
         Raises:
             ValueError: If the arrays are not such a state.
@@ -149,7 +155,7 @@ class RoutingHealth(keras.metrics.Metric):
             variable.assign(_encode(name, mine[name] + received[name]))
 
     def merge_state(self, metrics: Sequence["RoutingHealth"]) -> None:
-        """Adds what other metrics have seen, as if their batches had been given to this one.
+        """Merges other metrics, with the result of one metric over all their batches.
 
         Args:
             metrics: `RoutingHealth`s of the same `num_tasks`, `num_experts` and `bound`.
@@ -171,18 +177,17 @@ class RoutingHealth(keras.metrics.Metric):
         return {**sizes, **super().get_config()}
 
     def result(self) -> dict[str, Any]:
-        """Returns the measures over all rows so far, as plain numbers and lists.
+        """Returns the measures over all rows so far, as numbers and lists.
 
         Returns:
-            A dict that JSON can hold, in which `None` stands for what is not defined (no rows; no
-            pair of tasks):
+            A JSON-serialisable dict; undefined measures (no rows, no pair of tasks) are `None`:
 
             - `rows`: number of instances;
             - `expert_load`: `[E]`, share of executed pairs, sums to 1;
             - `load_max_over_mean`, `load_cv`, `load_gini`: of `expert_load`;
             - `dead_experts`: number of experts under a tenth of the mean load;
             - `union_mean`, `union_max`: executed experts of an instance;
-            - `union_bound`, `num_experts`: what to hold them against;
+            - `union_bound`, `num_experts`: their bound and maximum;
             - `union_sizes`: `[E + 1]`, number of instances with 0, 1, ..., E executed experts;
             - `task_overlap`: mean Jaccard over pairs of different tasks;
             - `task_overlap_matrix`: `[T, T]`, the same by pair;
@@ -197,10 +202,10 @@ class RoutingHealth(keras.metrics.Metric):
         if is_traced():
             return {}
         counts = self.state()
-        self._refuse(int(counts["refused"]))
+        self._check_rows(int(counts["refused"]))
         rows = int(counts["union_sizes"].sum())
-        overlap_tt = _ratio(counts["jaccard"], rows * FIXED_POINT)
-        entropy_t = _ratio(counts["entropy"], rows * FIXED_POINT)
+        overlap_tt = _ratio(counts["jaccard"], rows * SCALE)
+        entropy_t = _ratio(counts["entropy"], rows * SCALE)
         choices_te = counts["choices"]
         measures = {
             "rows": rows,
@@ -238,11 +243,11 @@ class RoutingHealth(keras.metrics.Metric):
     def _sizes(self) -> tuple[int, int, int]:
         return self.num_tasks, self.num_experts, self.bound
 
-    def _refuse(self, rows: int) -> None:
+    def _check_rows(self, rows: int) -> None:
         if rows:
             raise ValueError(
                 "`routing` must have probabilities in [0, 1] and a union with every expert that a task "
-                f"chose. Received: {rows} rows in which it has not"
+                f"chose. Received: {rows} rows without"
             )
 
     def _check_shapes(self, p_bte: Tensor, chosen_bte: Tensor, union_be: Tensor) -> None:
@@ -265,16 +270,16 @@ class RoutingHealth(keras.metrics.Metric):
 
 
 def _good_rows(p_bte: Tensor, chosen_bte: Tensor, union_be: Tensor) -> Tensor:
-    """Whether a row's values can be those of a routing, bool `[B]`."""
-    # A NaN fails both comparisons. A softmax may be above 1 by its rounding.
+    """Returns whether a row's values are a valid routing, bool `[B]`."""
+    # A NaN fails both comparisons. Rounding may bring a softmax above 1.
     in_range_b = ops.all(ops.logical_and(p_bte >= 0, p_bte <= 1.001), axis=(1, 2))
     missing_be = ops.logical_and(ops.any(chosen_bte, axis=1), ops.logical_not(union_be))
     return ops.logical_and(in_range_b, ops.logical_not(ops.any(missing_be, axis=1)))
 
 
 def _jaccard(chosen_bte: Tensor) -> Tensor:
-    """The overlap of each pair of tasks' sets, float32 `[B, T, T]`; two empty sets are equal, so 1."""
-    chosen_bte = ops.cast(chosen_bte, "float32")  # counts are exact to 2**24
+    """Overlap of each pair of tasks' sets, float32 `[B, T, T]`; 1 for two empty sets."""
+    chosen_bte = ops.cast(chosen_bte, "float32")  # exact counts up to 2**24
     both_btt = ops.matmul(chosen_bte, ops.transpose(chosen_bte, (0, 2, 1)))
     size_bt = ops.sum(chosen_bte, axis=2)
     either_btt = size_bt[:, :, None] + size_bt[:, None, :] - both_btt
@@ -291,34 +296,13 @@ def _number(true_bx: Tensor) -> Tensor:
     return ops.sum(ops.cast(true_bx, "int32"), axis=0)
 
 
-def _sums_of_digits(value_bx: Tensor, rows_bx: Tensor) -> Tensor:
-    """Sums over rows of each digit of the values in fixed point, int32 `[DIGITS, ...]`.
-
-    Integers add exactly: rounding each row, and not the sum, keeps the split into batches out of it.
-    """
-    # Rows that don't count may hold NaN, which no integer is.
-    fixed_bx = ops.cast(ops.round(ops.where(rows_bx, value_bx, 0.0) * FIXED_POINT), "int32")
-    base, digits = 2**DIGIT_BITS, []
-    for _ in range(DIGITS - 1):
-        rest_bx = ops.floor_divide(fixed_bx, base)
-        digits.append(fixed_bx - rest_bx * base)
-        fixed_bx = rest_bx
-    return ops.sum(ops.stack([*digits, fixed_bx]), axis=1)
-
-
 def _decode(name: str, words: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The count of two words; of sums, the number of its digits."""
-    count = words[0].astype(np.int64) + (words[1].astype(np.int64) << LOW_BITS)
-    if name not in ("jaccard", "entropy"):
-        return count
-    return sum(count[i] << (DIGIT_BITS * i) for i in range(DIGITS))  # type: ignore[return-value]
+    count = join_words(words)
+    return join_digits(count) if name in SUMS else count
 
 
 def _encode(name: str, count: NDArray[np.int64]) -> NDArray[np.int32]:
-    if name in ("jaccard", "entropy"):
-        base = 2**DIGIT_BITS
-        count = np.stack([count % base, count // base % base, count // base**2])
-    return np.stack([count % 2**LOW_BITS, count >> LOW_BITS]).astype(np.int32)
+    return split_words(split_digits(count) if name in SUMS else count)
 
 
 def _load_measures(pairs_e: NDArray[np.int64]) -> dict[str, Any]:
@@ -335,7 +319,7 @@ def _load_measures(pairs_e: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _ratio(numerator: NDArray[np.int64], denominator: Any) -> NDArray[np.float64]:
-    """The quotient, NaN where nothing was counted."""
+    """Quotient, NaN where the denominator is 0."""
     denominator = np.broadcast_to(np.asarray(denominator, np.float64), numerator.shape)
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 

@@ -1,4 +1,4 @@
-"""Columns of rows: checked, and rid of the rows that don't count."""
+"""Column validation, and removal of rows that don't count."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ Vector = NDArray[np.float64]
 
 
 class Rule(NamedTuple):
-    """What the numbers of a column must be, in words and as a test of each; and whether they are weights."""
+    """Valid numbers of a column, in words and as a test; and whether they are weights."""
 
     words: str
     holds: Callable[[Vector], NDArray[np.bool_]]
@@ -24,18 +24,18 @@ FINITE = Rule("finite", np.isfinite)
 RELEVANCE = Rule("finite and not negative", lambda x: np.isfinite(x) & (x >= 0))
 PROBABILITY = Rule("in [0, 1]", lambda x: (x >= 0) & (x <= 1))
 WEIGHT = Rule("finite and not negative", lambda x: np.isfinite(x) & (x >= 0), weighs=True)
-LISTED = Rule("0 or 1", BINARY.holds, weighs=True)  # in the list, or not
-ID = Rule("integers or strings", lambda x: np.ones(len(x), bool))  # users, groups; None where unknown
+LISTED = Rule("0 or 1", BINARY.holds, weighs=True)  # in the list or not
+ID = Rule("integers or strings", lambda x: np.ones(len(x), bool))  # users or groups; None where unknown
 
 
 def counted(**columns: tuple[ArrayLike | None, Rule]) -> list[NDArray[Any]]:
     """Returns the columns, in order, without the rows whose weight is zero.
 
-    Such rows may hold anything, as the NaN label of a row that a task doesn't know. A column of
-    weights may be `None`: 1 for every row.
+    Such rows may hold any value, such as NaN for an unknown label. A column of weights may be `None`: 1 for
+    every row.
 
     Raises:
-        ValueError: If lengths differ, or a row that counts breaks its column's rule.
+        ValueError: If lengths differ, or a value of a row that counts is invalid.
     """
     length = len(np.atleast_1d(next(values for values, _ in columns.values() if values is not None)))
     arrays = {
@@ -70,26 +70,26 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
 
 
 def canonical_order(*keys: NDArray[Any], weights: Vector, others: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
-    """Sorts rows by the keys, the last one first, so that sums over them don't depend on the rows' order.
+    """Sorts rows by the keys, last key first, so that sums don't depend on the order of rows.
 
-    Sums of equal weights are exact in any order; else rows that tie are sorted by all that they hold.
+    Sums of equal weights are exact in any order; otherwise ties are sorted by all columns.
     """
     all_equal = not len(weights) or bool((weights == weights[0]).all())
     return np.lexsort(keys if all_equal else (weights, *others, *keys))
 
 
 def opens_group(*sorted_keys: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether a row is the first of its group of rows that are equal in all of the keys."""
+    """Returns whether a row is the first of its group of equal keys."""
     opens_n = np.ones(len(sorted_keys[0]), bool)
     opens_n[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in sorted_keys])
     return opens_n
 
 
 def sum_before(value_x: NDArray[Any], opens_x: NDArray[np.bool_]) -> NDArray[Any]:
-    """Sum of the values before each one in its group; groups lie one after the other.
+    """Returns the sum of the preceding values in the group; groups are contiguous.
 
-    Whole numbers are summed up over all groups, which is exact, and what came before a group is taken away.
-    Others never leave their group: a heavy one would leave its rounding in all that follow.
+    Integers are summed over all groups, which is exact, and the sum before the group is subtracted. Others
+    are summed within the group: a large value's rounding would carry over to all following groups.
     """
     before_x = np.zeros_like(value_x)
     if is_whole(value_x) or opens_x.sum() <= 1:
@@ -99,21 +99,21 @@ def sum_before(value_x: NDArray[Any], opens_x: NDArray[np.bool_]) -> NDArray[Any
     place_x -= np.maximum.accumulate(np.where(opens_x, place_x, 0))
     before_x[1:] = np.where(opens_x[1:], 0, value_x[:-1])
     reach, longest = 1, int(place_x.max())
-    while reach <= longest:  # then each sum is of the last `reach` values
+    while reach <= longest:  # each sum covers the last `reach` values
         before_x[reach:] += np.where(place_x[reach:] >= reach, before_x[:-reach], 0)
         reach *= 2
     return before_x
 
 
 def is_whole(value_x: NDArray[Any]) -> bool:
-    """Whether values are whole numbers, at least 0, whose sums in float64 are exact."""
+    """Returns whether values are non-negative integers with exact sums in float64."""
     if value_x.dtype.kind != "f":
         return True
     return bool(value_x.sum() < 2**53 and (value_x == np.rint(value_x)).all())
 
 
 def scaled_by_group(weight_n: Vector, opens_n: NDArray[np.bool_]) -> Vector:
-    """Weights times a power of 2 for each group, so that products of them neither vanish nor overflow."""
+    """Scales weights by a power of 2 per group, so that products neither underflow nor overflow."""
     if is_whole(weight_n):
         return weight_n
     heaviest_g = np.maximum.reduceat(weight_n, np.flatnonzero(opens_n))

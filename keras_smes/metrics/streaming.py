@@ -1,4 +1,4 @@
-"""Metrics of whole data sets as Keras metrics: fed batch by batch, merged across workers, exact."""
+"""Exact streaming metrics for Keras: updated batch by batch, merged across workers."""
 
 import abc
 from collections import deque
@@ -19,30 +19,30 @@ State = dict[str, NDArray[Any]]
 
 
 class StreamingMetric(keras.metrics.Metric, abc.ABC):
-    """A Keras metric whose state lies on the host, as NumPy arrays: exact on any split into batches.
+    """A Keras metric with its state on the host, as NumPy arrays: exact for any split into batches.
 
-    `update_state` takes batches, `state()` gives the state as plain arrays, `add_state` and
-    `merge_state` add what other workers have seen, `result()` is a Python float over all rows. The
-    result doesn't depend on how rows were split into batches or between workers, nor on their order,
-    in a single bit. A bad batch is refused by name and counts for nothing.
+    `update_state` takes batches, `state()` returns the state as arrays, `add_state` and `merge_state` add
+    that of other workers, `result()` is a Python float over all rows. The result is bit-identical for any
+    split of rows into batches or workers and any order of rows. A bad batch raises an error and is not
+    counted.
 
-    Ways to use one:
+    Usage:
 
-    - In a loop: `metric.update_state(y_true, y_pred, sample_weight, users=users)` a batch.
-    - In `fit`, on validation rows: the callback `RankingEvaluation`, which hands over users too and
-      works however the model is compiled or distributed.
+    - In a loop: `metric.update_state(y_true, y_pred, sample_weight, users=users)` per batch.
+    - In `fit`, on validation rows: the callback `RankingEvaluation`, which passes users and works with
+      any compiled or distributed model.
     - In `compile(metrics=[...])` (`weighted_metrics=` with weights), for `fit` and `evaluate`: one
-      call to the host a batch. The figure is computed once, when an epoch or `evaluate` ends; on the
-      way, inside the compiled step, it is NaN, which the progress bar shows (and `test_on_batch`
-      returns: ask `result()`). TensorFlow can't call the host from XLA: there
-      `compile(jit_compile=False)` is needed, and said so. Metrics that need users take them beside
-      the label, `y_true` `[B, 2]`, the loss permitting. JAX makes int32 of integers that it compiles
-      with, unless `jax_enable_x64` is set: number users below 2**31, or use `RankingEvaluation`.
+      call to the host per batch. The metric is computed once, when an epoch or `evaluate` ends. Inside the
+      compiled step it is NaN, which the progress bar shows (and `test_on_batch` returns: call
+      `result()`). TensorFlow can't call the host from XLA: it raises an error that asks for
+      `compile(jit_compile=False)`. Metrics that need users take them beside the label, `y_true` `[B, 2]`,
+      if the loss allows it. JAX compiles integers as int32 unless `jax_enable_x64` is set: number users
+      below 2**31, or use `RankingEvaluation`.
     - Across workers: `for state in all_gather(metric.state()): total.add_state(state)`.
 
     Args:
         name: Name of the metric.
-        dtype: Accepted as Keras passes it; sums are exact whatever it is.
+        dtype: Accepted for Keras; sums are exact with any.
     """
 
     LABELS: ClassVar[Rule] = BINARY
@@ -52,7 +52,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        self._parts: deque[State] = deque()  # its append is atomic: replicas call from their threads
+        self._parts: deque[State] = deque()  # append is atomic: replicas call from their own threads
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, users: Tensor | None = None
@@ -60,17 +60,17 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         """Adds a batch.
 
         Args:
-            y_true: Labels, `[B]` or `[B, 1]`; for metrics by user also `[B, 2]`, the label and the
-                user, where `users` isn't given.
+            y_true: Labels, `[B]` or `[B, 1]`; for metrics within users also `[B, 2]`, label and
+                user, if `users` isn't given.
             y_pred: Scores, `[B]` or `[B, 1]`.
-            sample_weight: Weights of at least 0, `[B]` or `[B, 1]`. A row of weight 0 doesn't count,
-                whatever it holds. Defaults to `None`, 1 for every row.
-            users: `[B]`, integers or strings: whose row it is; rows of a null user are left out of what is
-                measured within users, and counted. Defaults to `None`.
+            sample_weight: Weights of at least 0, `[B]` or `[B, 1]`. Rows of weight 0 are ignored,
+                with any values. Defaults to `None`, 1 for every row.
+            users: `[B]`, integers or strings: the user of each row; rows of a null user are left out of
+                metrics within users, and counted. Defaults to `None`.
 
         Raises:
-            ValueError: If lengths differ, a value of a row that counts can't be, or a metric by user
-                gets no users.
+            ValueError: If lengths differ, a value of a row that counts is invalid, or a metric
+                within users gets no users.
             NotImplementedError: If XLA compiles the call on TensorFlow.
         """
         given = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "users": users}
@@ -86,7 +86,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
             add(*given.values())
 
     def state(self) -> State:
-        """Returns the state as plain arrays, by name, which can be gathered from workers."""
+        """Returns the state as arrays by name, which can be gathered from workers."""
         wait_for_host_calls()
         parts = [self._parts.popleft() for _ in range(len(self._parts))]
         joined = self._join(parts) if parts else self._empty()
@@ -94,7 +94,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         return dict(joined)
 
     def add_state(self, state: Mapping[str, Any]) -> None:
-        """Adds what another metric of the same configuration has seen, as its `state()` says.
+        """Adds the `state()` of another metric of the same configuration.
 
         Raises:
             ValueError: If the arrays are not such a state.
@@ -106,7 +106,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         self._parts.append(arrays)
 
     def merge_state(self, metrics: Sequence["StreamingMetric"]) -> None:
-        """Adds what other metrics have seen; they stay as they are.
+        """Merges other metrics, which do not change.
 
         Args:
             metrics: Metrics of the same class and configuration.
@@ -121,12 +121,12 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
             self.add_state(state)
 
     def reset_state(self) -> None:
-        """Forgets all rows."""
+        """Resets the metric."""
         wait_for_host_calls()
         self._parts.clear()
 
     def result(self) -> Any:
-        """Returns the figure over all rows so far; NaN where they don't define one."""
+        """Returns the metric over all rows so far; NaN where it is undefined."""
         if is_traced():
             return keras.ops.convert_to_tensor(float("nan"), dtype="float32")
         return float(self._measure(**self.state()))
@@ -152,7 +152,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
 
     @abc.abstractmethod
     def _state_of_rows(self, *columns: NDArray) -> State:
-        """The state after these rows alone: labels, scores, weights, and users in metrics by user."""
+        """State of these rows: labels, scores, weights, and users in metrics within users."""
 
     @abc.abstractmethod
     def _empty(self) -> State: ...
@@ -162,22 +162,21 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
 
     @abc.abstractmethod
     def _signature(self, state: State) -> Any:
-        """What states that can be joined have in common."""
+        """Signature of states that can be merged."""
 
     @abc.abstractmethod
     def _measure(self, **state: NDArray) -> float: ...
 
 
 class RowMetric(StreamingMetric):
-    """A streaming metric that needs all rows at once, such as the AUC: it keeps them.
+    """A streaming metric that needs all rows, such as the AUC: it stores them.
 
-    A row takes 16 to 32 bytes of host memory: labels and scores as wide as they came, float64
-    weights, 8 bytes a user (more for what are no integers); `result()` takes about 100 bytes a row more
-    while it sorts.
+    A row takes 16 to 32 bytes of host memory: labels and scores in their own type, float64 weights, 8 bytes
+    per user (more for strings); `result()` takes about 100 more bytes per row while it sorts.
     """
 
     def _state_of_rows(self, *columns: NDArray) -> State:
-        # Copies: the caller, or the step whose memory it is, may use the arrays again.
+        # Copies: the caller or the step may reuse the memory of the arrays.
         return {name: np.array(column) for name, column in zip(self._empty(), columns, strict=True)}
 
     def _empty(self) -> State:
@@ -196,11 +195,11 @@ class RowMetric(StreamingMetric):
 
 
 class SumMetric(StreamingMetric):
-    """A streaming metric made of sums over rows, such as the log loss: its state has one size.
+    """A streaming metric of sums over rows, such as the log loss: its state has a fixed size.
 
-    Sums are exact, and rounded once in `result()`, whatever the size of weights. `state()["sums"]` is
-    int64 `[PLACES, NUM_SUMS, num_bins]`, see `exact_sums`; states of workers may be added up by an
-    all-reduce.
+    Sums are exact for weights of any size, and rounded once in `result()`. `state()["sums"]` is
+    int64 `[PLACES, NUM_SUMS, num_bins]`, see `exact_sums`; an all-reduce can sum states of
+    workers.
     """
 
     NUM_SUMS: ClassVar[int] = 2
@@ -208,10 +207,10 @@ class SumMetric(StreamingMetric):
 
     @abc.abstractmethod
     def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> Sequence[Vector]:
-        """What is summed up over the rows: `NUM_SUMS` vectors."""
+        """Terms that are summed over the rows: `NUM_SUMS` vectors."""
 
     def _bins(self, score_n: Vector) -> NDArray[np.intp]:
-        """Into which of the `num_bins` sums a row goes."""
+        """Index of a row's bin among `num_bins`."""
         return np.zeros(len(score_n), np.intp)
 
     def _state_of_rows(self, *columns: NDArray) -> State:
@@ -237,7 +236,7 @@ class SumMetric(StreamingMetric):
 
     @abc.abstractmethod
     def _measure_sums(self, sums: Vector) -> float:
-        """The figure of the sums `[NUM_SUMS, num_bins]`."""
+        """The metric of sums `[NUM_SUMS, num_bins]`."""
 
 
 def _to_numpy(name: str, values: Any) -> NDArray:
@@ -251,7 +250,7 @@ def _flat(values: NDArray) -> NDArray:
 
 
 def _narrow(value_n: Vector, like: NDArray) -> NDArray:
-    """Floats as wide as they came, not wider: half the memory for float32."""
+    """Returns floats in their own width: half the memory for float32."""
     return value_n.astype(like.dtype) if like.dtype.kind == "f" else value_n
 
 
@@ -264,7 +263,7 @@ def _label_and_user(y_true: NDArray) -> tuple[NDArray, NDArray]:
     label_n, user_n = y_true.T
     if y_true.dtype.kind != "f":
         return label_n, user_n
-    limit = 2 ** (np.finfo(y_true.dtype).nmant + 1)  # beyond, not every whole number is a float
+    limit = 2 ** (np.finfo(y_true.dtype).nmant + 1)  # above, not every integer is a float
     bad = np.flatnonzero(~(np.abs(user_n) < limit) & ~np.isnan(user_n))
     if bad.size:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The streaming Keras metrics, each of them one function of this folder."""
+"""Streaming Keras metrics, one per function of this folder."""
 
 import abc
 from typing import Any
@@ -26,10 +26,10 @@ serializable = keras.saving.register_keras_serializable(package="keras_smes")
 
 @serializable
 class AUC(RowMetric):
-    """Area under the ROC curve, exact; see `auc` for the formula and `StreamingMetric` for the use.
+    """Area under the ROC curve, exact; see `auc` for the formula and `StreamingMetric` for usage.
 
-    `keras.metrics.AUC` needs no memory for rows and runs wherever a graph does, but approximates the
-    curve by thresholds.
+    `keras.metrics.AUC` stores no rows and runs in any graph, but approximates the curve by
+    thresholds.
 
     Args:
         name: Name of the metric. Defaults to `"auc"`.
@@ -59,7 +59,7 @@ class AUC(RowMetric):
 
 @serializable
 class XAUC(RowMetric):
-    """Share of pairs of rows that scores order as labels such as watch time do; see `xauc`.
+    """Share of pairs of rows that scores order like labels such as watch time; see `xauc`.
 
     Args:
         name: Name of the metric. Defaults to `"xauc"`.
@@ -95,7 +95,7 @@ class _GroupedMetric(RowMetric):
         self.reduction: Reduction = reduction
 
     def details(self) -> GroupedResult:
-        """Returns the figure and how many users and rows it speaks for."""
+        """Returns the metric and the number of users and rows that it covers."""
         return self._grouped(**self.state())
 
     @abc.abstractmethod
@@ -112,8 +112,8 @@ class _GroupedMetric(RowMetric):
 class GAUC(_GroupedMetric):
     """AUC within each user, averaged over users that have both classes; see `gauc`.
 
-    Exact however a user's rows are spread over batches and workers. Users of one class only are left
-    out; `details()` counts them.
+    It is exact for any split of a user's rows into batches and workers. Users of one class are left out;
+    `details()` counts them.
 
     Args:
         reduction: The weight of a user: `"impressions"`, `"mean"` or `"positives"`. Defaults to
@@ -173,11 +173,11 @@ class GXAUC(_GroupedMetric):
 class NDCG(_GroupedMetric):
     """NDCG of each user's list, averaged over users with a label above 0; see `ndcg`.
 
-    A user's rows may come in any number of batches; `keras_rs.metrics.NDCG`, which computes it, wants
-    whole lists in one.
+    A user's rows may come in any number of batches, unlike in `keras_rs.metrics.NDCG`, which computes it
+    and needs whole lists in one batch.
 
     Args:
-        k: How many rows from the top count. Defaults to `None`, all.
+        k: Number of top rows that count. Defaults to `None`, all rows.
         reduction: The weight of a user: `"mean"`, `"impressions"` or `"positives"`. Defaults to
             `"mean"`.
         name: Name of the metric. Defaults to `"ndcg"`.
@@ -202,7 +202,7 @@ class NDCG(_GroupedMetric):
         self, k: int | None = None, reduction: Reduction = "mean", name: str = "ndcg", dtype: Any = None
     ) -> None:
         super().__init__(reduction, name, dtype)
-        keras_rs_ndcg(k)  # refuses here already
+        keras_rs_ndcg(k)  # rejects an invalid `k` here
         self.k = k
 
     def _grouped(self, **rows: NDArray) -> GroupedResult:
@@ -214,7 +214,7 @@ class NDCG(_GroupedMetric):
 
 @serializable
 class LogLoss(SumMetric):
-    """Mean negative log likelihood of binary labels, in nats a row; see `log_loss`.
+    """Mean negative log likelihood of binary labels, in nats per row; see `log_loss`.
 
     Args:
         name: Name of the metric. Defaults to `"log_loss"`.
@@ -244,7 +244,7 @@ class LogLoss(SumMetric):
 
 @serializable
 class PredictedOverObserved(SumMetric):
-    """Sum of predictions over sum of labels, 1 where calibrated as a whole; see `predicted_over_observed`.
+    """Sum of predictions over sum of labels, 1 where calibrated overall; see `predicted_over_observed`.
 
     Args:
         name: Name of the metric. Defaults to `"predicted_over_observed"`.
@@ -317,7 +317,7 @@ class ExpectedCalibrationError(SumMetric):
 class EqualMassCalibrationError(RowMetric):
     """Mean distance of predicted from observed over bins of equally many rows.
 
-    It is `expected_calibration_error` with `binning="mass"`, whose bins depend on all rows.
+    This is `expected_calibration_error` with `binning="mass"`, whose bins depend on all rows.
 
     Args:
         num_bins: Number of bins. Defaults to `10`.

@@ -1,4 +1,4 @@
-"""Optimizers whose step costs as much as the rows of a batch and not as the table, and Adam in one pass."""
+"""Sparse updates of embedding tables, at the cost of a batch's rows, and Adam in one pass."""
 
 from keras_smes.optimizers.fused_adam import FusedAdam
 from keras_smes.optimizers.lazy_adam import LazyAdam

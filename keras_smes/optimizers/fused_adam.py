@@ -10,7 +10,7 @@ from keras_smes.optimizers.rows import is_sparse
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam, which on TensorFlow goes over a dense weight and its moments once a step.
+    """Keras' Adam, with one pass per step over a dense weight and its moments on TensorFlow.
 
     ```
     in step n = 1, 2, ...:
@@ -19,14 +19,14 @@ class FusedAdam(keras.optimizers.Adam):
         w -= learning_rate * sqrt(1 - beta_2^n) / (1 - beta_1^n) * m / (sqrt(v) + epsilon)
     ```
 
-    Keras writes the rule as a dozen operations, each of which reads and writes tensors as large as the
-    weight; TensorFlow has one kernel for all of it, on all cores. With `amsgrad`, for weights of 16
-    bits, for the sparse gradient of a look-up and on other backends the rule runs as Keras writes it. Both
-    ways are equal but for how 1 - beta_2 is rounded, to five digits in float32.
+    Keras implements the rule as a dozen operations, each of which reads and writes tensors of the weight's
+    size; TensorFlow has one multi-threaded kernel for it. Keras' operations are used with `amsgrad`, for
+    16-bit weights, for the sparse gradients of lookups, and on other backends. Both agree to five digits in
+    float32; they round 1 - beta_2 differently.
 
-    Arguments, state and what is saved are those of `keras.optimizers.Adam`: either goes on from the
-    other's checkpoint. With `weight_decay` it is `keras.optimizers.AdamW`. It suits the dense weights of
-    a model; for embeddings see `LazyAdam`.
+    Arguments, state and saved values are those of `keras.optimizers.Adam`: either resumes from the other's
+    checkpoint. With `weight_decay` it is `keras.optimizers.AdamW`. Use it for the dense weights of a model;
+    for embeddings see `LazyAdam`.
 
     Example:
 
@@ -60,5 +60,5 @@ class FusedAdam(keras.optimizers.Adam):
 
 
 def _has_kernel(variable: Any) -> bool:
-    # Not in 16 bits: the kernel computes 1 - beta_2 in the type of the weights, where 0.999 may be 1.
+    # Excludes 16 bits: the kernel computes 1 - beta_2 in the type of the weights, where 0.999 may be 1.
     return keras.backend.backend() == "tensorflow" and variable.dtype in ("float32", "float64")

@@ -1,4 +1,4 @@
-"""Adam that leaves alone the rows a batch has not touched."""
+"""Adam that updates only the rows of a batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class LazyAdam(RowOptimizer):
-    """Adam on the rows that a batch touches; the others keep their weights and their moments.
+    """Adam on the rows that a batch touches; other rows keep their weights and moments.
 
     ```
     for each row r whose gradient g[r], summed over the batch, is not zero, in step n = 1, 2, ...:
@@ -25,17 +25,17 @@ class LazyAdam(RowOptimizer):
     ```
 
     A row is a slice along the first axis: an id of an embedding table, an expert of an `ExpertPool`.
-    On TensorFlow the cost of a step doesn't grow with an embedding table. On JAX and under
-    `jit_compile=True` it does, and the result is the same.
+    On TensorFlow the cost of a step doesn't grow with the embedding table. On JAX and under
+    `jit_compile=True` it does, with the same result.
 
-    It isn't Adam where rows rest: Adam shrinks the moments of a resting row and moves the row on by
-    what is left of its momentum. And n counts steps of the optimizer, as in TensorFlow Addons, not
-    those of a row: a row first met in step 1000 gets no bias correction, so that its first step is
-    `(1 - beta_1) / sqrt(1 - beta_2)` times the learning rate, 3.2 times with the defaults. Where
-    every row is touched in every step, it is Adam exactly.
+    It differs from Adam in untouched rows: Adam decays their moments and moves them by the remaining
+    momentum. n counts steps of the optimizer, as in TensorFlow Addons, not of a row: a row that is first
+    touched in step 1000 gets no bias correction, and its first step is
+    `(1 - beta_1) / sqrt(1 - beta_2)` times the learning rate, 3.2 times with the defaults. If every row is
+    touched in every step, it equals Adam.
 
-    It suits embeddings; `SplitOptimizer` gives the other weights another optimizer. Constraints and
-    regularizers of a table go through all its rows: don't set them.
+    Use it for embeddings; `SplitOptimizer` gives the other weights another optimizer. Constraints and
+    regularizers of a table touch all its rows: don't set them.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule` or a callable.
@@ -43,17 +43,17 @@ class LazyAdam(RowOptimizer):
         beta_1: Decay of the first moment, at least 0 and less than 1. Defaults to `0.9`.
         beta_2: Decay of the second moment, at least 0 and less than 1. Defaults to `0.999`.
         epsilon: Number of at least 0 that keeps the division finite. Defaults to `1e-7`.
-        clipnorm: Largest norm of the gradient of one variable, the parts of a repeated id summed.
+        clipnorm: Largest norm of the gradient of one variable, after the parts of repeated ids are summed.
             Defaults to `None`.
-        clipvalue: Largest absolute value of an entry of the gradient, the parts of a repeated id
-            summed. Defaults to `None`.
-        global_clipnorm: Largest norm of all gradients together, the parts of a repeated id summed.
+        clipvalue: Largest absolute value of an entry of the gradient, after the parts of repeated
+            ids are summed. Defaults to `None`.
+        global_clipnorm: Largest norm of all gradients together, after the parts of repeated ids are summed.
             Defaults to `None`.
-        name: Name of the optimizer. Defaults to `None`: made from the class.
+        name: Name of the optimizer. Defaults to `None`, made from the class.
 
     Raises:
-        ValueError: A number out of its range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
-            `gradient_accumulation_steps`, which would go through every row of a table each step.
+        ValueError: A number is out of range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
+            `gradient_accumulation_steps`, which would update every row of a table in each step.
 
     Example:
 
@@ -91,7 +91,7 @@ class LazyAdam(RowOptimizer):
         self._moments = [self._add_moments(variable) for variable in variables]
 
     def _add_moments(self, variable: Any) -> Any:
-        # A row's two moments lie side by side: what a large table costs is the wait for its memory.
+        # Both moments of a row are adjacent: memory latency dominates on a large table.
         axis = _axis_of_moments(variable)
         return self.add_state(
             variable,
@@ -112,7 +112,7 @@ class LazyAdam(RowOptimizer):
         return weights - change, ops.stack([momentum, velocity], axis=axis)
 
     def _corrected(self, learning_rate: Tensor) -> Tensor:
-        """Returns the learning rate times the correction of the bias of both moments."""
+        """Returns the learning rate times the bias correction of both moments."""
         step = ops.cast(self.iterations + 1, learning_rate.dtype)
         beta_1, beta_2 = (ops.cast(beta, learning_rate.dtype) for beta in (self.beta_1, self.beta_2))
         return learning_rate * ops.sqrt(1 - ops.power(beta_2, step)) / (1 - ops.power(beta_1, step))

@@ -1,4 +1,4 @@
-"""What optimizers share that change the rows a batch has touched, and no others."""
+"""Base class of optimizers that update only the rows of a batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,28 +12,28 @@ Tensor = Any
 
 
 class RowOptimizer(keras.optimizers.Optimizer):
-    """Base of optimizers that leave a row alone, weights and state, in steps where its gradient is zero.
+    """Base class of optimizers that skip a row, weights and state, where its gradient is zero.
 
-    A row is a slice along the first axis of a variable. On TensorFlow the gradient of a look-up
-    holds the looked-up rows alone, and so does the work; where the gradient is dense (JAX, XLA)
-    all rows are gone through, with the same result.
+    A row is a slice along the first axis of a variable. On TensorFlow the gradient of a lookup holds only
+    the rows of the batch, and only these are processed; where the gradient is dense (JAX, XLA) all rows
+    are, with the same result.
 
-    A subclass makes its state in `build`, hands it out in `states_of`, and computes in `row_step`.
+    A subclass creates its state in `build`, returns it from `states_of`, and computes in `row_step`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule` or a callable.
-        clipnorm: Largest norm of the gradient of one variable, the parts of a repeated id summed.
+        clipnorm: Largest norm of the gradient of one variable, after the parts of repeated ids are summed.
             Defaults to `None`.
-        clipvalue: Largest absolute value of an entry of the gradient, the parts of a repeated id
-            summed. Defaults to `None`.
-        global_clipnorm: Largest norm of all gradients together, the parts of a repeated id summed.
+        clipvalue: Largest absolute value of an entry of the gradient, after the parts of repeated
+            ids are summed. Defaults to `None`.
+        global_clipnorm: Largest norm of all gradients together, after the parts of repeated ids are summed.
             Defaults to `None`.
-        name: Name of the optimizer. Defaults to `None`: made from the class.
+        name: Name of the optimizer. Defaults to `None`, made from the class.
 
     Raises:
-        ValueError: An argument that Keras' optimizers take but that would go through every row of a
-            table each step: `weight_decay`, `use_ema`, `gradient_accumulation_steps`. Nor is there
-            `loss_scale_factor`: `keras.optimizers.LossScaleOptimizer` works around this one.
+        ValueError: An argument of Keras' optimizers that would update every row of a table in each
+            step: `weight_decay`, `use_ema`, `gradient_accumulation_steps`. `loss_scale_factor` is not
+            supported either: wrap the optimizer in a `keras.optimizers.LossScaleOptimizer`.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class RowOptimizer(keras.optimizers.Optimizer):
     ) -> None:
         for argument, value in kwargs.items():
             raise ValueError(
-                f"`{argument}` is no argument of {type(self).__name__}, which touches no rows but those "
-                f"of the batch. Received: {argument}={value!r}"
+                f"`{argument}` is not supported by {type(self).__name__}, which updates only the rows "
+                f"of a batch. Received: {argument}={value!r}"
             )
         super().__init__(
             learning_rate=learning_rate,
@@ -59,21 +59,21 @@ class RowOptimizer(keras.optimizers.Optimizer):
         )
 
     def add_state(self, variable: Any, **kwargs: Any) -> Any:
-        """Returns a new variable that lies beside `variable`, on whichever parameter server that may be.
+        """Returns a new variable on the device of `variable`, such as its parameter server.
 
         Args:
-            variable: The variable whose state it is.
+            variable: The variable that the state belongs to.
             **kwargs: Arguments of `add_variable`.
         """
         with beside(variable):
             return self.add_variable(dtype=variable.dtype, **kwargs)
 
     def states_of(self, variable: Any) -> Sequence[Any]:
-        """Returns the state of `variable`: variables with as many rows."""
+        """Returns the state of `variable`: variables with the same number of rows."""
         raise NotImplementedError
 
     def row_step(self, gradient: Tensor, learning_rate: Tensor, *values: Tensor) -> Sequence[Tensor]:
-        """Returns the new rows of the variable and of its states, out of the old ones."""
+        """Returns the new rows of the variable and of its states from the old ones."""
         raise NotImplementedError
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -85,8 +85,8 @@ class RowOptimizer(keras.optimizers.Optimizer):
             rows.write(target, values)
 
     def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
-        # Keras would clip each part of a repeated id by itself, and make a table's gradient dense for
-        # the global norm. Rows that aren't there are zero: they change no norm.
+        # Keras would clip each part of a repeated id separately, and make a table's gradient dense for
+        # the global norm. Missing rows are zero and change no norm.
         if all(limit is None for limit in (self.clipnorm, self.clipvalue, self.global_clipnorm)):
             return grads
         summed = [sum_repeated(gradient) for gradient in grads]

@@ -1,4 +1,4 @@
-"""The rows of a table that a gradient touches: read, changed and written back, the others left alone."""
+"""Sparse gradients: reads and writes only the rows of a table that a gradient touches."""
 
 import contextlib
 from typing import Any
@@ -12,7 +12,7 @@ Tensor = Any
 
 
 class AllRows:
-    """All rows of a variable, as a dense gradient has them: any backend, and XLA.
+    """All rows of a variable, for dense gradients: any backend, and XLA.
 
     Args:
         gradient: A tensor.
@@ -34,7 +34,7 @@ class AllRows:
 
 
 class SomeRows:
-    """The rows whose gradient isn't zero, out of a sparse gradient: a taller table costs no more.
+    """The rows of a sparse gradient that aren't zero: the cost doesn't grow with the table.
 
     Args:
         slices: A `tf.IndexedSlices` without repeated indices.
@@ -43,7 +43,7 @@ class SomeRows:
     def __init__(self, slices: Any) -> None:
         import tensorflow as tf
 
-        # Zeros are left out, as `AllRows` must: the form of the gradient is the backend's affair.
+        # Zero rows are skipped, as in `AllRows`: the result doesn't depend on the form of the gradient.
         rows = (slices.indices, slices.values)
         touched = tf.reduce_any(tf.not_equal(slices.values, 0), axis=_axes_of_a_row(slices.values))
         self.indices, self.gradient = tf.cond(
@@ -51,7 +51,7 @@ class SomeRows:
         )
 
     def read(self, variable: Any) -> Tensor:
-        """Returns the rows, gathered from the variable itself: to read it first would copy it."""
+        """Returns the rows, gathered from the variable itself: reading it first would copy it."""
         import tensorflow as tf
 
         return tf.gather(_native(variable), self.indices)
@@ -62,10 +62,10 @@ class SomeRows:
 
         variable = _native(variable)
         variable.scatter_update(tf.IndexedSlices(values, self.indices))
-        # TensorFlow copies a whole variable at each read after it was gathered from or scattered into,
-        # and Keras' `Embedding` reads one a step. Switched off, reads share the buffer; whoever still
-        # holds it at the next scatter keeps a copy. The indices come from the gradient, so that nothing
-        # is gathered before the forward pass has read.
+        # TensorFlow copies the whole variable at each read after a gather or scatter, and Keras'
+        # `Embedding` reads it once per step. Without copy-on-read, reads share the buffer, and a reader
+        # that still holds it at the next scatter gets a copy. The indices come from the gradient, so the
+        # gather runs after the read of the forward pass.
         tf.raw_ops.DisableCopyOnRead(resource=variable.handle)
 
 
@@ -73,15 +73,15 @@ def rows_of(gradient: Any) -> AllRows | SomeRows:
     """Returns the rows that `gradient`, a tensor or a `tf.IndexedSlices`, touches."""
     if not is_sparse(gradient):
         return AllRows(gradient)
-    if compiles_with_xla():  # It copies the tables in any case, and wants static shapes.
+    if compiles_with_xla():  # XLA copies the tables anyway and needs static shapes.
         return AllRows(dense(gradient))
     return SomeRows(sum_repeated(gradient))
 
 
 def sum_repeated(gradient: Any) -> Any:
-    """Returns the gradient with the parts of each row summed: a looked-up id comes once a look-up.
+    """Returns the gradient with the parts of each row summed: an id has one part per lookup.
 
-    What isn't linear in the gradient (its square, its norm) is wrong on the parts.
+    Squares and norms of the gradient need the sums; they are wrong on the parts.
     """
     if not is_sparse(gradient):
         return gradient
@@ -98,16 +98,16 @@ def dense(gradient: Any) -> Tensor:
         return gradient
     import tensorflow as tf
 
-    return tf.convert_to_tensor(gradient)  # Keras' own leaves it sparse.
+    return tf.convert_to_tensor(gradient)  # Keras' conversion leaves it sparse.
 
 
 def values_of(gradient: Any) -> Tensor:
-    """Returns the numbers of a gradient, without the rows that it doesn't touch."""
+    """Returns the values of a gradient, without the rows that it doesn't touch."""
     return gradient.values if is_sparse(gradient) else gradient
 
 
 def with_values(gradient: Any, values: Tensor) -> Any:
-    """Returns a gradient of the same rows with other numbers."""
+    """Returns a gradient of the same rows with other values."""
     if not is_sparse(gradient):
         return values
     import tensorflow as tf
@@ -116,7 +116,7 @@ def with_values(gradient: Any, values: Tensor) -> Any:
 
 
 def beside(variable: Any) -> contextlib.AbstractContextManager:
-    """Within it, a `tf.distribute` strategy puts new variables where `variable` is."""
+    """Returns a context in which a `tf.distribute` strategy colocates new variables with `variable`."""
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Adagrad with one accumulator a row."""
+"""Row-wise Adagrad: one accumulator per row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class RowwiseAdagrad(RowOptimizer):
-    """Adagrad on the rows that a batch touches, with one accumulator a row.
+    """Adagrad on the rows that a batch touches, with one accumulator per row.
 
     ```
     for each row r whose gradient g[r], summed over the batch, is not zero:
@@ -24,31 +24,31 @@ class RowwiseAdagrad(RowOptimizer):
     ```
 
     A row is a slice along the first axis: an id of an embedding table. The state of a table of V rows
-    is V numbers, where Adam has two tables more: at 16 columns, 1/16 of the table against twice it.
-    On TensorFlow the cost of a step doesn't grow with an embedding table. On JAX and under
-    `jit_compile=True` it does, and the result is the same.
+    is V numbers; Adam's is two more tables. At 16 columns that is 1/16 of the table instead of twice its
+    size. On TensorFlow the cost of a step doesn't grow with the embedding table. On JAX and under
+    `jit_compile=True` it does, with the same result.
 
-    It suits embeddings; `SplitOptimizer` gives the other weights another optimizer. Constraints and
-    regularizers of a table go through all its rows: don't set them.
+    Use it for embeddings; `SplitOptimizer` gives the other weights another optimizer. Constraints and
+    regularizers of a table touch all its rows: don't set them.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule` or a callable.
             Defaults to `0.01`.
-        initial_accumulator_value: Number of at least 0, what accumulators start from. Defaults to
+        initial_accumulator_value: Number of at least 0, the accumulators' initial value. Defaults to
             `0.0`: the first step of a row then has a root mean square of the learning rate, however
             small its gradient.
         epsilon: Number of at least 0 that keeps the division finite. Defaults to `1e-8`.
-        clipnorm: Largest norm of the gradient of one variable, the parts of a repeated id summed.
+        clipnorm: Largest norm of the gradient of one variable, after the parts of repeated ids are summed.
             Defaults to `None`.
-        clipvalue: Largest absolute value of an entry of the gradient, the parts of a repeated id
-            summed. Defaults to `None`.
-        global_clipnorm: Largest norm of all gradients together, the parts of a repeated id summed.
+        clipvalue: Largest absolute value of an entry of the gradient, after the parts of repeated
+            ids are summed. Defaults to `None`.
+        global_clipnorm: Largest norm of all gradients together, after the parts of repeated ids are summed.
             Defaults to `None`.
-        name: Name of the optimizer. Defaults to `None`: made from the class.
+        name: Name of the optimizer. Defaults to `None`, made from the class.
 
     Raises:
-        ValueError: A number out of its range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
-            `gradient_accumulation_steps`, which would go through every row of a table each step.
+        ValueError: A number is out of range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
+            `gradient_accumulation_steps`, which would update every row of a table in each step.
 
     Example:
 
@@ -84,7 +84,7 @@ class RowwiseAdagrad(RowOptimizer):
         self._accumulators = [self._add_accumulator(variable) for variable in variables]
 
     def _add_accumulator(self, variable: Any) -> Any:
-        # Axes of one entry are kept, so that it broadcasts against its table, and rows are rows in both.
+        # Axes of size 1 are kept, so that it broadcasts against its table, row by row.
         return self.add_state(
             variable,
             shape=(*variable.shape[:1], *(1 for _ in variable.shape[1:])),

@@ -1,4 +1,4 @@
-"""One optimizer for the embeddings, another for the rest."""
+"""One optimizer for the embeddings, another for all other variables."""
 
 import re
 import warnings
@@ -21,19 +21,19 @@ class SplitOptimizer(keras.optimizers.Optimizer):
 
     Args:
         embeddings: The `keras.optimizers.Optimizer` of the variables whose path matches `pattern`.
-        rest: That of the other variables.
-        pattern: Regular expression that the whole path of a variable matches if it is an embedding.
-            Defaults to `"(.*/)?embeddings"`: the tables of Keras' `Embedding` layers, by their name.
-        name: Name of the optimizer. Defaults to `None`: made from the class.
+        rest: The optimizer of the other variables.
+        pattern: Regular expression for the whole path of an embedding variable.
+            Defaults to `"(.*/)?embeddings"`, the tables of Keras' `Embedding` layers.
+        name: Name of the optimizer. Defaults to `None`, made from the class.
 
     Attributes:
-        learning_rate: That of `rest`, to look at: callbacks show it. Set
-            `optimizer.embeddings.learning_rate` and `optimizer.rest.learning_rate`.
+        learning_rate: That of `rest`, read-only, for callbacks. Set
+            `optimizer.embeddings.learning_rate` and `optimizer.rest.learning_rate` instead.
 
     Raises:
-        ValueError: `embeddings` or `rest` is no optimizer, the same one twice, or scales the loss
-            (wrap the whole in `keras.optimizers.LossScaleOptimizer` instead); `pattern` is no regular
-            expression; or, when the model is first known, no variable matches it.
+        ValueError: `embeddings` or `rest` is not an optimizer, both are the same one, or one scales the
+            loss (wrap this optimizer in a `keras.optimizers.LossScaleOptimizer` instead); `pattern` is not
+            a regular expression; or, when the optimizer is built, no variable matches it.
 
     Example:
 
@@ -54,7 +54,9 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         for argument, optimizer in (("embeddings", embeddings), ("rest", rest)):
             _check_optimizer(argument, optimizer)
         if embeddings is rest:
-            raise ValueError(f"`embeddings` and `rest` must be two optimizers. Received twice: {rest!r}")
+            raise ValueError(
+                f"`embeddings` and `rest` must be two optimizers. Received the same twice: {rest!r}"
+            )
         super().__init__(learning_rate=lambda: rest.learning_rate, name=name)
         self.embeddings = embeddings
         self.rest = rest
@@ -127,7 +129,7 @@ class SplitOptimizer(keras.optimizers.Optimizer):
 
 
 def _apply(optimizer: keras.optimizers.Optimizer, pairs: Sequence[tuple[Any, Any]]) -> None:
-    """Applies gradients; where none is left, a step without any, which Keras' optimizers refuse."""
+    """Applies gradients; without any, counts a step, which Keras' optimizers reject."""
     if all(grad is None for grad, _ in pairs):
         paths = [path_of(variable) for _, variable in pairs]
         warnings.warn(f"Gradients do not exist for variables {paths}.", stacklevel=3)

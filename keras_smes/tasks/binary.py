@@ -1,4 +1,4 @@
-"""Whether something happens: a click, a like, a purchase."""
+"""Binary labels: a click, a like, a purchase."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -7,11 +7,13 @@ import numpy as np
 from keras import ops
 
 from keras_smes.tasks.cross_entropy import cross_entropy
+from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Task
 
 Tensor = Any
 
 
+@register_kind
 @dataclasses.dataclass(frozen=True)
 class BinaryTask(Task):
     """The probability that a label is 1.
@@ -22,7 +24,7 @@ class BinaryTask(Task):
     ```
 
     With a `condition`, p is the probability given the condition. To rank impressions by both, multiply the
-    two scores: a `ScoreFusion` does.
+    two scores, for example by a `ScoreFusion`.
 
     Args:
         name: Name of the task and of its score.

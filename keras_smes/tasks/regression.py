@@ -1,4 +1,4 @@
-"""A number, such as watch time: regression on a transform of it."""
+"""Regression on a transform of a number, such as watch time."""
 
 import dataclasses
 import math
@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_smes.checks import check_number, check_positive
 from keras_smes.moments import nonzero_std
+from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Labels, Task
 
 Tensor = Any
@@ -16,9 +17,10 @@ TRANSFORMS = ("log1p", "identity")
 LARGEST_LOG = 80.0  # exp(80) is still a float32
 
 
+@register_kind
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RegressionTask(Task):
-    """A number by its transform, which is standardised by the training labels.
+    """Regression on a transform of the label, standardised by the training labels.
 
     ```
     target = (f(y) - mean) / std,  f = log1p or identity
@@ -27,9 +29,9 @@ class RegressionTask(Task):
     ```
 
     A tower starts near 0, so with the fitted `mean` and `std` it starts near the mean, and the loss of a
-    constant is 1 whatever the unit. The squared error estimates the mean of f(y): with `log1p` the score
-    is about the geometric mean of y, below its mean where y is skewed. It ranks all the same; where sums of
-    scores must match sums of labels, take `identity` or `WeightedLogisticTask`.
+    constant is 1 in any unit. The squared error estimates the mean of f(y): with `log1p` the score is about
+    the geometric mean of y, which is below its mean where y is skewed. The order is unaffected. Where sums of
+    scores must match sums of labels, use `identity` or `WeightedLogisticTask`.
 
     Args:
         name: Name of the task and of its score.
@@ -39,15 +41,16 @@ class RegressionTask(Task):
         condition: Label column that must be 1 for a row to count. Defaults to `None`.
         units: Widths of the tower's hidden layers. Defaults to `None`, the ranker's.
         transform: `"log1p"`, for durations and counts, or `"identity"`. Defaults to `"log1p"`.
-        huber: Size of the error, in standard deviations, above which the loss grows linearly, so that a few
-            huge labels don't rule: twice Huber's loss. Defaults to `None`, squared error everywhere.
-        mean: Mean of the transformed labels. Defaults to `None`: `fit` takes it from the training rows; 0
+        huber: Size of the error, in standard deviations, above which the loss grows linearly, which limits
+            the influence of very large labels: twice Huber's loss. Defaults to `None`: squared error
+            everywhere.
+        mean: Mean of the transformed labels. Defaults to `None`: `fit` computes it from the training rows; 0
             until then.
-        std: Their standard deviation. Defaults to `None`: `fit` takes it, 1 if the labels are constant up to
-            the rounding of float32; 1 until then.
+        std: Their standard deviation. Defaults to `None`: `fit` computes it, with 1 for labels that are
+            constant up to the rounding of float32; 1 until then.
 
     Raises:
-        ValueError: An unknown `transform`, a `huber` or `std` that is not positive, a `mean` not finite.
+        ValueError: `transform` is unknown, `huber` or `std` is not positive, or `mean` is not finite.
 
     Example:
 
@@ -76,7 +79,7 @@ class RegressionTask(Task):
                 object.__setattr__(self, field, check(field, getattr(self, field)))
 
     def fit(self, labels: Labels) -> "RegressionTask":
-        """Returns the task with the moments of the transformed labels that count, where none are given.
+        """Returns the task with the moments of the transformed labels that count, unless they are given.
 
         Raises:
             ValueError: No row counts.
@@ -100,7 +103,7 @@ class RegressionTask(Task):
         errors_b = logits - (values_b - self._mean) / self._std
         if self.huber is None:
             return ops.square(errors_b)
-        # With c = min(|e|, d), both e^2 and the line that goes on from it are c * (2 * |e| - c).
+        # With c = min(|e|, d), both e^2 and its linear continuation are c * (2 * |e| - c).
         sizes_b = ops.abs(errors_b)
         clipped_b = ops.minimum(sizes_b, self.huber)
         return clipped_b * (2 * sizes_b - clipped_b)

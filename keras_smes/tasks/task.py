@@ -8,19 +8,20 @@ import numpy as np
 
 from keras_smes.checks import check_counts, check_name, check_weight
 from keras_smes.configuration.kinds import config_of_kind
+from keras_smes.tasks.loss import TaskLoss
 
 Labels = Mapping[str, np.ndarray]
 Tensor = Any
-OTHER_OUTPUTS = ("fused", "order")  # of all tasks together
+OTHER_OUTPUTS = ("fused", "order")  # outputs of a served ranker that belong to no single task
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Base of the tasks. A subclass says what a label may be, and what the tower's numbers mean.
+    """Base class of tasks. A subclass defines valid labels, the loss and the score of the tower's outputs.
 
     A row counts for a task if its label is known and, with a `condition`, if that column is 1: the task
-    then learns and predicts given the condition, as a conversion given a click. Rows that don't count
-    leave no trace: neither in the loss nor in its mean, its gradient or the figures of `evaluate`.
+    then learns and predicts given the condition, such as a conversion given a click. Rows that don't count
+    enter neither the loss, its mean and its gradient nor the metrics of `evaluate`.
 
     Args:
         name: Name of the task and of its score; letters, digits and underscores. `"fused"` and `"order"` are
@@ -28,16 +29,16 @@ class Task:
         label: Name of the label column. Defaults to `None`, the task's name.
         weight: Factor of the task's loss in the sum over tasks. Defaults to `1.0`.
         condition: Name of another label column, of 0 and 1: only rows where it is 1 count. Defaults to
-            `None`, all do.
+            `None`: all rows count.
         units: Widths of the hidden layers of the task's tower. Defaults to `None`, those of the ranker.
 
     Raises:
-        ValueError: A name that can't be served, an empty column, a negative weight, a label that is its own
-            condition.
+        ValueError: The name can't be served, a column is empty, the weight is negative, or the label is its
+            own condition.
     """
 
     name: str
-    label: str = None  # type: ignore[assignment]  # the name, once made
+    label: str = None  # type: ignore[assignment]  # the name, after __post_init__
     weight: float = 1.0
     condition: str | None = None
     units: tuple[int, ...] | None = None
@@ -49,15 +50,15 @@ class Task:
             object.__setattr__(self, "label", self.name)
         for field, value in (("name", self.name), ("label", self.label), ("condition", self.condition)):
             if not (isinstance(value, str) and value) and not (field == "condition" and value is None):
-                raise ValueError(f"`{field}` must be a string that is not empty. Received: {field}={value!r}")
+                raise ValueError(f"`{field}` must be a non-empty string. Received: {field}={value!r}")
         if check_name("name", self.name) in OTHER_OUTPUTS:
             raise ValueError(
-                f"`name` must not be one of {list(OTHER_OUTPUTS)}, as other outputs of a served ranker are: "
-                f"name the column by `label`. Received: name={self.name!r}"
+                f"`name` must not be one of {list(OTHER_OUTPUTS)}, other outputs of a served ranker. "
+                f"Pass the column as `label`. Received: name={self.name!r}"
             )
         if self.condition == self.label:
             raise ValueError(
-                f"`condition` must be another column than the label. Received: condition={self.condition!r}"
+                f"`condition` must differ from the label column. Received: condition={self.condition!r}"
             )
         object.__setattr__(self, "weight", check_weight("weight", self.weight))
         if self.units is not None:
@@ -67,26 +68,24 @@ class Task:
 
     @property
     def width(self) -> int:
-        """How many numbers the tower puts out a row."""
+        """Output width of the tower."""
         return 1
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The label columns that the task looks at: its label, and its condition if it has one."""
+        """Label columns of the task: its label, and its condition if it has one."""
         return (self.label,) if self.condition is None else (self.label, self.condition)
 
     def score(self, logits: Tensor) -> Tensor:
-        """Returns what is served, float32 `[B]`, from the tower's `[B]`, or `[B, width]`."""
+        """Returns the served score, float32 `[B]`, of the tower's outputs `[B]` or `[B, width]`."""
         raise NotImplementedError
 
     def row_losses(self, labels_b: Tensor, logits: Tensor) -> Tensor:
-        """Returns the loss of each row, float32 `[B]`, from known labels and the tower's numbers."""
+        """Returns the loss per row, float32 `[B]`, of known labels and the tower's outputs."""
         raise NotImplementedError
 
-    def loss(self, reduction: str = "mean_with_sample_weight") -> Any:
+    def loss(self, reduction: str = "mean_with_sample_weight") -> TaskLoss:
         """Returns the Keras loss of `(label [B], logits)`; see `TaskLoss`."""
-        from keras_smes.tasks.loss import TaskLoss
-
         return TaskLoss(self, reduction=reduction)
 
     def counted(self, labels: Labels) -> np.ndarray:
@@ -101,21 +100,21 @@ class Task:
         return counted_b.astype(np.float32)
 
     def targets(self, labels: Labels) -> np.ndarray:
-        """Returns the label column as the loss takes it, float32 `[B]`: 0 where a row doesn't count.
+        """Returns the targets of the loss, float32 `[B]`: labels, and 0 where a row doesn't count.
 
-        The 0 is never learned, its sample weight is 0 too; a NaN would be NaN times any weight.
+        The 0 is never learned, since its sample weight is 0; a NaN would stay NaN under any weight.
         """
         return np.where(self.counted(labels) > 0, self._column(labels, self.label), np.float32(0))
 
     def observed(self, labels: Labels) -> np.ndarray:
-        """Returns what the score predicts, float32 `[B]`, for the rows that count; 0 for the others."""
+        """Returns the values that the score predicts, float32 `[B]`; 0 where a row doesn't count."""
         return self.targets(labels)
 
     def check(self, labels: Labels) -> None:
-        """Refuses a label that the task can't have, in any row whether it counts or not.
+        """Validates the labels of all rows, whether they count or not.
 
         Raises:
-            ValueError: Names the task, the column, the row and the value.
+            ValueError: A label is invalid; names the task, the column, the row and the value.
         """
         self._check_column(labels, self.label, self.is_label, self.rule)
         if self.condition is not None:
@@ -123,19 +122,19 @@ class Task:
 
     @property
     def rule(self) -> str:
-        """What labels are, in words that end "must be ..."."""
+        """Valid labels in words that complete "must be ..."."""
         raise NotImplementedError
 
     def is_label(self, values_b: np.ndarray) -> np.ndarray:
-        """Returns whether each value, bool `[B]`, is a label that the task can have."""
+        """Returns whether each value is a valid label, bool `[B]`."""
         raise NotImplementedError
 
     def fit(self, labels: Labels) -> "Task":
-        """Returns the task with what it takes from training labels; most take nothing."""
+        """Returns the task fitted to training labels; most tasks have nothing to fit."""
         return self
 
     def to_config(self) -> dict[str, Any]:
-        """Returns the task as plain JSON values."""
+        """Returns the task as JSON values."""
         return config_of_kind(self)
 
     def _column(self, labels: Labels, column: str) -> np.ndarray:

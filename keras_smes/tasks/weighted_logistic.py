@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_smes.checks import check_positive
 from keras_smes.tasks.cross_entropy import cross_entropy
+from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Labels, Task
 
 Tensor = Any
@@ -16,6 +17,7 @@ NEGATIVES = ("unwatched", "all")
 LARGEST_LOG = 80.0  # exp(80) is still a float32
 
 
+@register_kind
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightedLogisticTask(Task):
     """Expected watch time as the odds of a logistic regression weighted by watch time.
@@ -25,14 +27,14 @@ class WeightedLogisticTask(Task):
     score = unit * exp(logit),  the odds p / (1 - p) in the label's unit
     ```
 
-    Of all rows alike, the loss is least where the odds are `mean(y / unit) / mean(n)`.
+    Over equal rows the loss is minimal where the odds are `mean(y / unit) / mean(n)`.
 
     - `negatives="unwatched"` is the paper's: a watched row is a positive of weight y, an unwatched one a
-      negative of weight `n = 1[y = 0]`. The odds are then `E[y] / P(y = 0)`, which is about E[y] as long as
-      few rows are watched; at a share P of watched rows it is too high by the factor `1 / (1 - P)`, and where
-      every row is watched (autoplay) the logit grows without end.
-    - `negatives="all"` counts every row as a negative of weight `n = 1` too. The odds are E[y] exactly,
-      whatever the share of watched rows.
+      negative of weight `n = 1[y = 0]`. The odds are then `E[y] / P(y = 0)`, which is about E[y] if few rows
+      are watched. At a share P of watched rows they are too high by the factor `1 / (1 - P)`; where every row
+      is watched (autoplay) the logit diverges.
+    - `negatives="all"` also counts every row as a negative of weight `n = 1`. The odds are exactly E[y] for
+      any share of watched rows.
 
     Args:
         name: Name of the task and of its score.
@@ -42,11 +44,11 @@ class WeightedLogisticTask(Task):
         condition: Label column that must be 1 for a row to count. Defaults to `None`.
         units: Widths of the tower's hidden layers. Defaults to `None`, the ranker's.
         negatives: `"unwatched"` or `"all"`. Defaults to `"unwatched"`.
-        unit: The watch time that weighs 1. Defaults to `None`: `fit` takes the mean of the training labels,
-            at which the tower starts; 1 until then.
+        unit: Watch time of weight 1. Defaults to `None`: `fit` uses the mean of the training labels, at which
+            the tower starts; 1 until then.
 
     Raises:
-        ValueError: Unknown `negatives`, or a `unit` that is not positive.
+        ValueError: `negatives` is unknown, or `unit` is not positive.
 
     Example:
 
@@ -74,7 +76,7 @@ class WeightedLogisticTask(Task):
             object.__setattr__(self, "unit", check_positive("unit", self.unit))
 
     def fit(self, labels: Labels) -> "WeightedLogisticTask":
-        """Returns the task with the mean of the labels that count as `unit`, where none is given.
+        """Returns the task with the mean of the labels that count as `unit`, unless it is given.
 
         Raises:
             ValueError: No row that counts was watched.

@@ -83,7 +83,7 @@ def test_later_callbacks_may_monitor_its_figures():
     ("metrics", "message"),
     [
         ({"c": [AUC()]}, r"`metrics` must be of tasks with `labels`.*task 'c'"),
-        ({"a": [GAUC(), GAUC("mean")]}, r"named once each.*task 'a' with \['gauc', 'gauc'\]"),
+        ({"a": [GAUC(), GAUC("mean")]}, r"unique names per task.*task 'a' with \['gauc', 'gauc'\]"),
     ],
 )
 def test_a_bad_argument_is_named(metrics, message):

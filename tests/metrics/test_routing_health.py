@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.backends import TENSORFLOW, compiled, to_tensors
 
 from keras_smes import SMES
-from keras_smes.metrics import RoutingHealth, routing_health
+from keras_smes.metrics import RoutingHealth, fixed_point, routing_health
 
 TASKS, EXPERTS, BOUND = 3, 8, 5
 
@@ -66,7 +66,7 @@ def assert_same(health, expected):
     assert state.keys() == other.keys()
     rows = int(state["union_sizes"].sum())
     for name, counts in state.items():
-        tolerance = 1e-6 * rows * routing_health.FIXED_POINT if name == "entropy" else 0
+        tolerance = 1e-6 * rows * fixed_point.SCALE if name == "entropy" else 0
         np.testing.assert_allclose(counts, other[name], rtol=0, atol=tolerance, err_msg=name)
 
 
@@ -196,14 +196,12 @@ def test_counts_outgrow_int32():
 
 def test_low_words_carry_so_that_those_of_replicas_add_up_in_int32():
     health = health_of()
-    full = {
-        name: np.full_like(count, 2**routing_health.LOW_BITS - 1) for name, count in health.state().items()
-    }
+    full = {name: np.full_like(count, 2**fixed_point.LOW_BITS - 1) for name, count in health.state().items()}
     health.add_state(full)
     arrays = batch(8, 25)
     health.update_state(routing_of(arrays))
     for variable in health.variables:
-        assert keras.ops.convert_to_numpy(variable)[0].max() < 2**routing_health.LOW_BITS, variable.path
+        assert keras.ops.convert_to_numpy(variable)[0].max() < 2**fixed_point.LOW_BITS, variable.path
     expected = health_of(arrays).state()["pairs"] + full["pairs"]
     np.testing.assert_array_equal(health.state()["pairs"], expected)
 

@@ -120,7 +120,7 @@ def test_what_is_no_list_of_tasks_is_refused(tasks):
 
 
 def test_two_tasks_of_one_name_are_refused():
-    with pytest.raises(ValueError, match=r"once each.*\['click', 'click'\]"):
+    with pytest.raises(ValueError, match=r"unique names.*\['click', 'click'\]"):
         as_tasks(["click", BinaryTask("click", condition="seen")])
 
 

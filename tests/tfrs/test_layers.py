@@ -66,5 +66,5 @@ def test_a_mask_goes_only_where_it_is_taken():
 
 @pytest.mark.parametrize("wrong", ["smes", tf.keras.layers.Dense(3)])
 def test_what_is_no_layer_of_keras_3_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"`layer` must be a layer of Keras 3. Received: layer="):
+    with pytest.raises(ValueError, match=r"`layer` must be a Keras 3 layer. Received: layer="):
         Keras3Layer(wrong)

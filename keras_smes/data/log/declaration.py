@@ -13,8 +13,7 @@ from keras_smes.data.roles import History, KeyGroup
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.features.config import feature_from_config
 from keras_smes.features.feature import Feature
-from keras_smes.tasks import BinaryTask, Task, as_tasks
-from keras_smes.tasks.config import task_from_config
+from keras_smes.tasks import BinaryTask, Task, as_tasks, task_from_config
 
 AUTO = "auto"
 UNITS = {"s": 1000, "ms": 1, "us": 0.001}

@@ -1,0 +1,25 @@
+"""Kinds of tasks by name, and tasks from plain values. Knows no kind: each registers itself."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from keras_smes.configuration.kinds import made_of_kind
+
+Kind = TypeVar("Kind", bound=type[Any])
+
+KINDS: dict[str, type[Any]] = {}
+
+
+def register_kind(cls: Kind) -> Kind:
+    """Registers a task class under its `kind`, as a decorator, so that configurations can name it."""
+    KINDS[cls.kind] = cls
+    return cls
+
+
+def task_from_config(config: Mapping[str, Any]) -> Any:
+    """Returns the `Task` of a `Task.to_config()`; omitted fields have their defaults.
+
+    Raises:
+        ValueError: The kind is unknown, the name is missing, or a key is not a field of the kind.
+    """
+    return made_of_kind("task", config, KINDS)
