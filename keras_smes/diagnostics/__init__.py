@@ -1,7 +1,7 @@
-"""What a router does while it is trained, seen from outside: nothing of it is in the model or its export.
+"""Router diagnostics during training, outside of the model and its export.
 
-`RoutingMonitor` is a callback of `fit`; `RoutingProbe` runs the routers of a model alone, `events` writes for
-TensorBoard and `routing_csv` for anyone. The figures are `keras_smes.metrics.RoutingHealth`.
+`RoutingMonitor` is a callback for `fit`; `RoutingProbe` runs only the routers of a model, `events` writes for
+TensorBoard and `routing_csv` for any tool. The measures are those of `keras_smes.metrics.RoutingHealth`.
 """
 
 from keras_smes.diagnostics.events import Events

@@ -1,4 +1,4 @@
-"""Scalars, images and histograms for TensorBoard, which need not be installed to write them."""
+"""Scalars, images and histograms for TensorBoard, written without TensorBoard."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Events:
-    """Writes event files. TensorFlow is imported with the first object, and TensorBoard never.
+    """Writes event files. The first object imports TensorFlow; TensorBoard is not needed.
 
-    What its plugins read is written by the operation itself: `tf.summary.scalar` and its kin are
-    TensorBoard's, which may be missing.
+    It calls the summary operation directly, since `tf.summary.scalar` and the like belong to TensorBoard,
+    which may not be installed.
 
     Args:
         folder: Folder of the event files: a run, as TensorBoard calls it.
@@ -24,7 +24,7 @@ class Events:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def scalars(self, step: int, figures: Mapping[str, float]) -> None:
-        """Writes numbers at a step; what isn't finite is left out."""
+        """Writes numbers at a step, without those that aren't finite."""
         import tensorflow as tf
 
         for name, value in figures.items():
@@ -39,12 +39,12 @@ class Events:
             step: The step.
             name: Name of the picture.
             pixels: uint8 `[height, width, 3]`.
-            description: What its rows, columns and colours are, as TensorBoard shows it beside the name.
+            description: Meaning of its rows, columns and colours, which TensorBoard shows beside the name.
         """
         import tensorflow as tf
 
         height, width = (str(size).encode() for size in pixels.shape[:2])
-        png = tf.io.encode_png(pixels, compression=1)  # fast: it is training that waits
+        png = tf.io.encode_png(pixels, compression=1)  # fast, since training waits
         self._write("images", name, step, tf.stack([width, height, png]), description)
 
     def histogram(self, step: int, name: str, edges: ArrayLike, counts: ArrayLike) -> None:
@@ -54,7 +54,7 @@ class Events:
             step: The step.
             name: Name of the histogram.
             edges: Edges of the bins, one more than there are counts.
-            counts: How many values lie in each bin.
+            counts: Number of values per bin.
         """
         import tensorflow as tf
 

@@ -1,15 +1,15 @@
-"""Matrices as pictures for TensorBoard, made of pixels alone: figures with axes take ten times as long."""
+"""Matrices as pixel images for TensorBoard: plots with axes take ten times as long."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-WIDTH, ROW = 320, 12  # pixels: about how wide a picture is, and how high a row of it
-DARK = np.array([8, 48, 107])  # the darkest blue of the figures of `keras_smes.viz`
+WIDTH, ROW = 320, 12  # pixels: approximate width of an image, and height of a row
+DARK = np.array([8, 48, 107])  # the darkest blue of `keras_smes.viz`
 NOTHING = np.array([200, 200, 200])
 
 
 def heat_picture(values: ArrayLike, top: float) -> NDArray[np.uint8]:
-    """Draws a matrix: white is 0, dark blue `top` or more, grey what is not defined.
+    """Draws a matrix: white is 0, dark blue `top` or more, grey undefined.
 
     Args:
         values: `[rows, columns]`, at least 0; NaN or `None` where there is no value.

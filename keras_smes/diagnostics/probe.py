@@ -1,4 +1,4 @@
-"""The routers of a functional model, run alone: no expert, no tower, and no trace in the model."""
+"""Runs only the routers of a functional model, without experts and towers, and without changing it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,16 +15,16 @@ from keras_smes.metrics import RoutingHealth
 Tensor = Any
 AddUp = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 BATCH = 2048
-MASK = "mask"  # beside the tensors of a routing
+MASK = "mask"  # key beside the tensors of a routing
 
 
 class RoutingProbe:
-    """Measures how every layer of a model that chooses experts routes given rows.
+    """Measures the routing of given rows in every layer of a model that chooses experts.
 
-    Such layers are `SMES`, its kin among the baselines, and `PrivateExpertGate` where the layers are
-    composed by hand. They are found in models within models too, under names like `core/experts`. A probe is
-    a model of its own that shares their routers and whatever they read; experts are run only where another
-    router reads what they put out.
+    Such layers are `SMES`, the sparse baselines, and `PrivateExpertGate` where the layers are composed
+    separately. Nested models are searched as well, with names such as `core/experts`. A probe is a
+    separate model that shares the routers and the layers before them; experts run only if a later router
+    reads their outputs.
 
     Args:
         model: A functional or sequential model, built.
@@ -50,7 +50,7 @@ class RoutingProbe:
         routings = {} if graph is None else _routings(graph)
         if graph is None or not routings:
             raise ValueError(
-                "`model` must be functional, and have a layer that chooses experts, such as SMES. "
+                "`model` must be functional and have a layer that chooses experts, such as SMES. "
                 f"Received: {type(model).__name__} {model.name!r}"
             )
         self.layers = tuple(routings)
@@ -62,7 +62,7 @@ class RoutingProbe:
         """Routes a few rows, and returns the arrays of each layer's routing, as `SMES.route` names them.
 
         Args:
-            features: What the model takes: arrays of a few rows, or a dict or list of them.
+            features: The model's inputs: arrays of a few rows, or a dict or list of them.
         """
         routings = {
             layer: {name: tensor for name, tensor in routing.items() if name != MASK}
@@ -74,14 +74,14 @@ class RoutingProbe:
     def measure(
         self, features: Any, add_up: AddUp | None = None, mask: np.ndarray | None = None
     ) -> dict[str, dict[str, Any]]:
-        """Routes rows, and returns what `RoutingHealth.result()` says of each layer.
+        """Routes rows and returns `RoutingHealth.result()` for each layer.
 
         Args:
-            features: What the model takes: arrays of N rows, or a dict or list of them.
-            add_up: Returns the sums over processes of a dict of arrays, where each process measures rows of
-                its own. Defaults to `None`: these are all rows.
-            mask: `[N]` bool, false for rows that count for no task. Defaults to `None`, all rows count; where
-                the model calls a layer with a mask, rows that it leaves out don't count either.
+            features: The model's inputs: arrays of N rows, or a dict or list of them.
+            add_up: Sums a dict of arrays over processes that each measure their own rows.
+                Defaults to `None`: these are all rows.
+            mask: `[N]` bool, false for rows that count for no task. Defaults to `None`, all rows count. Rows
+                that a mask within the model excludes don't count either.
         """
         for health in self._health.values():
             health.reset_state()
@@ -119,7 +119,7 @@ class RoutingProbe:
 
 
 def has_routing(model: keras.Model) -> bool:
-    """Whether a model is functional and has a layer that chooses experts."""
+    """Returns whether a model is functional and has a layer that chooses experts."""
     graph = graph_of(model)
     return graph is not None and any(
         isinstance(node.operation, SMES | PrivateExpertGate) or _is_routing_model(node.operation)
@@ -128,14 +128,14 @@ def has_routing(model: keras.Model) -> bool:
 
 
 def sample_rows(features: Any, rows: int, mask: np.ndarray | None = None) -> Any:
-    """Takes at most so many rows, evenly spread over arrays, or the first ones of a data set.
+    """Samples at most `rows` rows, evenly spread over arrays, or the first ones of a data set.
 
     Args:
         features: Arrays of N rows, or a dict or list of them; or an iterable of batches, of features alone or
             of tuples that begin with them, such as a `tf.data.Dataset`. Rows whose sample weights are all 0
             are left out.
-        rows: How many rows at most.
-        mask: `[N]` bool, false for rows of arrays that are left out. Defaults to `None`, none are.
+        rows: Maximum number of rows.
+        mask: `[N]` bool, false for rows of arrays that are left out. Defaults to `None`, all are kept.
 
     Returns:
         NumPy arrays, in the same structure.
@@ -184,7 +184,7 @@ def _first_batches(batches: Any, rows: int) -> Any:
 
 
 def _with_weight(weights: Any, rows: int) -> np.ndarray:
-    """Whether any of a row's sample weights isn't 0, bool `[rows]`."""
+    """Returns whether a row has a sample weight other than 0, bool `[rows]`."""
     leaves = [keras.ops.convert_to_numpy(leaf) for leaf in keras.tree.flatten(weights) if leaf is not None]
     columns = [leaf.reshape(rows, -1) for leaf in leaves]
     return np.any(np.concatenate(columns, axis=1) != 0, axis=1) if columns else np.ones(rows, bool)
@@ -206,7 +206,7 @@ def _is_routing_model(layer: Any) -> bool:
 
 
 def _routings(graph: Any) -> dict[str, dict[str, Tensor]]:
-    """The routing of each choosing layer, by name, as symbolic tensors that hang on the model's inputs."""
+    """Routing of each choosing layer by name, as symbolic tensors of the model's inputs."""
     found: dict[str, dict[str, Tensor]] = {}
     for node in nodes_of(graph):
         for name, routing in _routings_of(node.operation, node.arguments).items():
@@ -216,7 +216,7 @@ def _routings(graph: Any) -> dict[str, dict[str, Tensor]]:
 
 
 def _mask_at(arguments: Any) -> dict[str, Tensor]:
-    """The mask with which a layer is called, by its name among a routing's tensors; or nothing."""
+    """Mask of a layer's call, under its name among a routing's tensors; empty without a mask."""
     given = arguments.kwargs.get("mask")
     mask = mask_of(arguments.keras_tensors[0]) if given is None else given
     return {} if mask is None else {MASK: mask}

@@ -1,4 +1,4 @@
-"""Routing by epoch and layer as a CSV file, a number a line, so that any tool can filter and plot it."""
+"""Routing by epoch and layer as a CSV file, one number per line, for any tool."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,13 +9,13 @@ from keras_smes.files import named_errors, whole
 
 
 class Measured(NamedTuple):
-    """A line of the file.
+    """One line of the file.
 
     Attributes:
-        epoch: Number of the epoch, from 0.
+        epoch: Index of the epoch, from 0.
         layer: Name of the layer.
         measure: Name of the measure, one of `RoutingHealth.result()`.
-        task: The task that it is of; empty for a measure of all.
+        task: Its task; empty for a measure over all tasks.
         at: The expert, the other task, or the number of executed experts; empty for a single number.
         value: The number.
     """
@@ -29,14 +29,14 @@ class Measured(NamedTuple):
 
 
 class RoutingCsv:
-    """Writes what routers did, epoch by epoch.
+    """Writes routing measures, epoch by epoch.
 
-    A file that is there is gone on with: lines of the epoch that is written, and of later ones, are
-    replaced. So a training that was killed and taken up leaves the file of an undisturbed one, and one that
-    starts over begins it anew.
+    An existing file is continued: lines of the written epoch and of later ones are replaced. A killed and
+    resumed training therefore leaves the file of an uninterrupted one, and a restarted training starts the
+    file over.
 
     Args:
-        path: The file; its folder is made if there is none.
+        path: The file; its folder is created if needed.
 
     Example:
 
@@ -55,8 +55,7 @@ class RoutingCsv:
 
         Args:
             epoch: Number of the epoch, from 0.
-            results: Of each layer, what `RoutingHealth.result()` returns. `None`, what is not defined, is
-                left out.
+            results: `RoutingHealth.result()` by layer. Undefined measures, `None`, are left out.
             task_names: Names of the tasks.
         """
         if self._next != epoch:
@@ -75,13 +74,13 @@ class RoutingCsv:
 
 
 def read_routing(path: str | Path) -> list[Measured]:
-    """Reads what `RoutingCsv` wrote; a last line that a kill cut short is left out.
+    """Reads a file of `RoutingCsv`, without an incomplete last line.
 
     Args:
         path: The file.
 
     Raises:
-        ValueError: The file is no such file.
+        ValueError: The file has another header.
     """
     with Path(path).open(newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))
@@ -105,7 +104,7 @@ def _lines(
 
 
 def _numbers(measure: str, value: Any, task_names: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
-    """The numbers of a measure, each with its task and its place."""
+    """Numbers of a measure, each with its task and position."""
     if measure == "task_overlap_matrix":
         for task, row in zip(task_names, value, strict=True):
             yield from ((task, other, number) for other, number in zip(task_names, row, strict=True))

@@ -1,4 +1,4 @@
-"""A callback that looks at the routing of a sample of rows after each epoch."""
+"""A callback that measures the routing of sample rows after each epoch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,33 +27,33 @@ Result = Mapping[str, Any]
 
 
 class RoutingMonitor(keras.callbacks.Callback):
-    """Measures, after each epoch, how every layer of a model that chooses experts routes a sample of rows.
+    """Measures the routing of sample rows after each epoch, in every layer that chooses experts.
 
-    The routers alone run, on the same rows each time and outside of the training step: the model, what it
-    costs to serve and what is exported stay as they are. An epoch's logs get `{layer}/{measure}` of
+    Only the routers run, on the same rows each time and outside of the training step: the model, its serving
+    cost and its export don't change. An epoch's logs get `{layer}/{measure}` of
     `load_max_over_mean`, `load_cv`, `load_gini`, `dead_experts`, `union_mean`, `task_overlap` and
-    `router_entropy` (see `keras_smes.metrics.RoutingHealth`), so that the history, `CSVLogger` and whatever
-    callback follows in the list see them. All measures, by expert and by task, go into `results` and, where
-    that is asked for, into a CSV file and to TensorBoard: scalars, histograms of loads and of executed
-    experts, and pictures of experts by task, overlap, and load by epoch.
+    `router_entropy` (see `keras_smes.metrics.RoutingHealth`), for the history,
+    `CSVLogger` and callbacks that follow in the list. All measures, by expert and by task, go into `results`
+    and optionally into a CSV file and to TensorBoard: scalars, histograms of loads and of executed experts,
+    and images of experts by task, overlap, and load by epoch.
 
     Args:
-        features: Rows to look at, best those of validation: arrays of N rows as the model takes them, a dict
-            or list of such, or a data set of batches, of which rows are left out whose sample weights are 0.
+        features: Sample rows, preferably of validation: arrays of N rows, a dict or list of them, or a data
+            set of batches, without the rows whose sample weights are 0.
         task_names: T names, in the order of the layers' outputs. Defaults to `None`: `task 0` and so on.
-        rows: How many rows at most, evenly spread over arrays, the first ones of a data set. Defaults to
+        rows: Maximum number of rows, evenly spread over arrays, the first ones of a data set. Defaults to
             `2048`.
-        csv: File for all measures, see `RoutingCsv`. Defaults to `None`, none.
-        tensorboard: Folder for event files, best one of its own. Defaults to `None`, none.
-        model: The functional model to look at. Defaults to `None`, the one that is fitted.
-        mask: `[N]` bool, false for rows of arrays that pad them or count for no task: they are not looked at.
-            Defaults to `None`, all count.
+        csv: File for all measures, see `RoutingCsv`. Defaults to `None`, no file.
+        tensorboard: Separate folder for event files. Defaults to `None`, no events.
+        model: The functional model to measure. Defaults to `None`, the fitted model.
+        mask: `[N]` bool, false for padding rows of arrays and rows that count for no task, which are left
+            out. Defaults to `None`, all rows count.
 
     Attributes:
-        results: Of each layer by name, a list of what `RoutingHealth.result()` said after each epoch.
+        results: By layer, the list of `RoutingHealth.result()` after each epoch.
 
     Raises:
-        ValueError: When training begins, if the model is not functional or chooses no experts.
+        ValueError: When training begins, if the model is not functional or has no layer that chooses experts.
 
     Example:
 
@@ -97,7 +97,7 @@ class RoutingMonitor(keras.callbacks.Callback):
             logs.update(figures)
 
     def measure(self, epoch: int) -> dict[str, float]:
-        """Measures now, writes it down as that of an epoch, and returns what the logs get."""
+        """Measures now, records the results for an epoch, and returns its logs."""
         assert self._probe is not None, "training hasn't begun"
         measured = self._probe.measure(self.features)
         for layer, result in measured.items():

@@ -1,7 +1,8 @@
-"""Engines: how a model's steps are run, on one device, several, or several machines.
+"""Engines: training steps on one device, on several devices, or on several machines.
 
-`build_engine` makes the one that a `DistributionConfig` or `TF_CONFIG` names. Each is TensorFlow's or JAX's
-own: what stands here is the choice, the cut of batches, and the loop that Keras' `fit` doesn't have for them.
+`build_engine` builds the engine that a `DistributionConfig` or `TF_CONFIG` names. The engines use
+TensorFlow's and JAX's own strategies and add the selection, the sharding of batches, and the loop that Keras'
+`fit` lacks.
 """
 
 from keras_smes.distribution.choose import build_engine

@@ -1,4 +1,4 @@
-"""From a configuration to an engine."""
+"""Selection of the engine from a configuration or `TF_CONFIG`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +14,14 @@ from keras_smes.distribution.replicated import ReplicatedEngine
 
 
 def build_engine(config: DistributionConfig) -> Engine:
-    """Builds the engine that a configuration or `TF_CONFIG` names, before anything else runs.
+    """Builds the engine that a configuration or `TF_CONFIG` names; call it before anything else.
 
     Args:
         config: The `DistributionConfig`.
 
     Raises:
-        ValueError: The engine needs another Keras backend, more devices than there are, or a `TF_CONFIG`
-            that isn't there.
+        ValueError: The engine needs another Keras backend, more devices than available, or a `TF_CONFIG`
+            that is not set.
     """
     cluster, name = Cluster.from_environment(), engine_name(config)
     if name == "single":
@@ -105,6 +105,6 @@ def _checked(cluster: Cluster | None, name: str) -> Cluster:
 def _checked_count(wanted: int | None, there: int) -> int:
     if wanted is not None and wanted > there:
         raise ValueError(
-            f"`devices` must be at most {there}, as many as there are. Received: devices={wanted}"
+            f"`devices` must be at most {there}, the number available. Received: devices={wanted}"
         )
     return wanted or there

@@ -1,4 +1,4 @@
-"""The processes of a job, as `TF_CONFIG` names them."""
+"""The processes of a job, from `TF_CONFIG`."""
 
 import dataclasses
 import json
@@ -10,12 +10,12 @@ TASKS = ("chief", "worker", "ps")
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes of a job, and which of them this one is.
+    """The processes of a job, and the role of this one.
 
     Args:
         addresses: `HOST:PORT` of the processes of each kind: `"chief"`, `"worker"`, `"ps"`.
-        task: The kind of this process.
-        index: Its number among its kind, from 0.
+        task: Kind of this process.
+        index: Its index within its kind, from 0.
     """
 
     addresses: Mapping[str, tuple[str, ...]]
@@ -33,10 +33,10 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> "Cluster | None":
-        """Returns the cluster of `TF_CONFIG`; `None` if that isn't set or names no other process.
+        """Returns the cluster of `TF_CONFIG`; `None` if it isn't set or names no other process.
 
         Raises:
-            ValueError: `TF_CONFIG` isn't JSON as TensorFlow documents it.
+            ValueError: `TF_CONFIG` isn't JSON of TensorFlow's format.
         """
         text = os.environ.get("TF_CONFIG", "")
         try:
@@ -54,11 +54,11 @@ class Cluster:
 
     @property
     def engine(self) -> str:
-        """The engine that such a cluster is for."""
+        """Name of the engine for this cluster."""
         return "parameter_server" if self.addresses.get("ps") else "multi_worker"
 
     @property
     def place(self) -> tuple[int, int]:
-        """The number of this process among chief and workers, the chief first, and how many these are."""
+        """Index of this process among chief and workers, the chief first, and their number."""
         chiefs, workers = (len(self.addresses.get(kind, ())) for kind in ("chief", "worker"))
         return self.index + (chiefs if self.task == "worker" else 0), chiefs + workers

@@ -1,4 +1,4 @@
-"""Which engine runs the steps."""
+"""Configuration of the engine."""
 
 import dataclasses
 
@@ -17,16 +17,16 @@ ENGINES = (
 
 @dataclasses.dataclass(frozen=True)
 class DistributionConfig:
-    """Which engine runs the steps, and over what.
+    """Selects the engine that runs the steps, and its devices.
 
     Args:
         engine: `"single"`: one device. `"mirrored"`: several devices of this machine, on TensorFlow.
             `"multi_worker"` and `"parameter_server"`: several processes, named by the environment variable
-            `TF_CONFIG`. `"data_parallel"` and `"expert_parallel"`: several devices on JAX. `"auto"`: what
-            `TF_CONFIG` asks for, `"single"` without one. Defaults to `"auto"`.
-        devices: How many devices `"mirrored"` and the engines on JAX use. Defaults to `None`, all there are.
-        table_shards: Into how many shards `"parameter_server"` cuts each embedding table. Defaults to
-            `None`, one a server.
+            `TF_CONFIG`. `"data_parallel"` and `"expert_parallel"`: several devices on JAX. `"auto"`: the
+            engine of `TF_CONFIG`, `"single"` without one. Defaults to `"auto"`.
+        devices: Number of devices of `"mirrored"` and the engines on JAX. Defaults to `None`, all available.
+        table_shards: Number of shards of each embedding table with `"parameter_server"`. Defaults to
+            `None`, one per server.
     """
 
     engine: str = "auto"

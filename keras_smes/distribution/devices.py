@@ -1,4 +1,4 @@
-"""Several devices on JAX, by `keras.distribution`: batches spread over them, or experts."""
+"""Engines on JAX: `keras.distribution` shards batches or experts over devices."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,17 +8,17 @@ import keras
 from keras_smes.distribution.engine import Plan, SpreadEngine
 
 BATCH, EXPERT = "batch", "expert"
-# The stacked weights of an `ExpertPool`, and what optimizers keep of them under such names.
+# Stacked weights of an `ExpertPool`, and the optimizer state under these names.
 OF_EXPERTS = r".*[/_](kernel|bias)_\d+(_.*)?"
 
 
 class DeviceEngine(SpreadEngine):
-    """Runs steps over several devices of the JAX backend.
+    """Runs steps on several devices of the JAX backend.
 
     Args:
         name: Its name in a `DistributionConfig`.
         distribution: The `keras.distribution.Distribution`.
-        over_experts: Whether experts are spread, in shards of one size. Defaults to `False`.
+        over_experts: Whether experts are sharded, in equal parts. Defaults to `False`.
     """
 
     def __init__(self, name: str, distribution: Any, over_experts: bool = False) -> None:
@@ -29,7 +29,7 @@ class DeviceEngine(SpreadEngine):
         num_experts = config.experts.get("num_experts", 0)
         if self.over_experts and (num_experts == 0 or num_experts % self.replicas):
             raise ValueError(
-                f"`num_experts` must be a multiple of the {self.replicas} devices that they are spread over. "
+                f"`num_experts` must be a multiple of the {self.replicas} devices of the experts. "
                 f"Received: num_experts={num_experts}"
             )
 
@@ -41,9 +41,9 @@ class DeviceEngine(SpreadEngine):
 
 
 def expert_layout(mesh: Any, axis: str = EXPERT) -> Any:
-    """Returns the layout that spreads the experts' weights over an axis of a mesh, and nothing else.
+    """Returns the layout that shards only the experts' weights over an axis of a mesh.
 
-    Routers, towers, encoder and embeddings are on every device: XLA's partitioner derives what is exchanged.
+    Routers, towers, encoder and embeddings are replicated: XLA's partitioner derives the communication.
 
     Args:
         mesh: A `keras.distribution.DeviceMesh`.
@@ -51,7 +51,7 @@ def expert_layout(mesh: Any, axis: str = EXPERT) -> Any:
 
     Returns:
         A `keras.distribution.LayoutMap`: `kernel_i [E, in, out]` and `bias_i [E, out]` by their first axis,
-        and what optimizers keep for them.
+        and their optimizer state.
     """
     layout = keras.distribution.LayoutMap(mesh)
     layout[OF_EXPERTS] = keras.distribution.TensorLayout((axis,), mesh)
@@ -59,11 +59,11 @@ def expert_layout(mesh: Any, axis: str = EXPERT) -> Any:
 
 
 def over_batches(devices: Sequence[str]) -> Any:
-    """Returns the distribution that spreads batches over devices."""
+    """Returns the distribution that shards batches over devices."""
 
     class OverBatches(keras.distribution.DataParallel):
         def get_data_layout(self, data_shape: Sequence[int]) -> Any:
-            # The last batch of an epoch may not come out even: every device takes it whole.
+            # A last batch that doesn't divide evenly is replicated.
             spread = data_shape[0] % self.device_mesh.devices.size == 0
             axes = [BATCH if spread else None, *(None for _ in data_shape[1:])]
             return keras.distribution.TensorLayout(axes, self.device_mesh)
@@ -72,6 +72,6 @@ def over_batches(devices: Sequence[str]) -> Any:
 
 
 def over_experts(devices: Sequence[str]) -> Any:
-    """Returns the distribution that spreads experts over devices; each has the whole batch."""
+    """Returns the distribution that shards experts over devices; each has the whole batch."""
     mesh = keras.distribution.DeviceMesh((1, len(devices)), (BATCH, EXPERT), devices)
     return keras.distribution.ModelParallel(layout_map=expert_layout(mesh), batch_dim_name=BATCH)

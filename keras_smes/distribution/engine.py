@@ -1,4 +1,4 @@
-"""What an engine is; this one runs steps on one device, by Keras' `fit`."""
+"""The interface of engines, and the engine of one device, which uses Keras' `fit`."""
 
 import contextlib
 from collections.abc import Mapping
@@ -9,23 +9,23 @@ import numpy as np
 
 
 class Plan(Protocol):
-    """Which rows are in which batch."""
+    """Assigns rows to batches."""
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
+        """Number of batches per epoch."""
 
     def epoch(self, epoch: int, first_step: int = 0, piece: tuple[int, int] = (0, 1)) -> Any:
         """Returns a `tf.data.Dataset` of the batches of an epoch, or of the i-th of n pieces of each."""
 
 
 def check_uncompiled(name: str, training: Any) -> None:
-    """Refuses what synchronises within a compiled step, or scales losses: no strategy of TensorFlow's can."""
+    """Rejects compiled steps and scaled losses, which TensorFlow's strategies don't support."""
     if training.jit_compile:
         raise ValueError(f"`jit_compile` must be False with engine {name!r}. Received: jit_compile=True")
     if training.dtype_policy == "mixed_float16":
         raise ValueError(
-            f"`dtype_policy` must not scale losses with engine {name!r}: take 'mixed_bfloat16'. "
+            f"`dtype_policy` must not scale losses with engine {name!r}: use 'mixed_bfloat16'. "
             "Received: dtype_policy='mixed_float16'"
         )
 
@@ -35,7 +35,7 @@ class Engine:
 
     Attributes:
         name: Its name in a `DistributionConfig`.
-        replicas: How many replicas share a batch.
+        replicas: Number of replicas that share a batch.
         is_chief: Whether this process writes checkpoints and results.
         keeps_shapes: Whether weights and the optimizer's slots have the shapes of one device.
     """
@@ -46,27 +46,27 @@ class Engine:
     keeps_shapes = True
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Returns the context in which the trained model, its metrics and its optimizer are made."""
+        """Returns the context in which to create the trained model, its metrics and its optimizer."""
         return contextlib.nullcontext()
 
     def check(self, config: Any) -> None:
-        """Refuses a `RunConfig` that this engine can't do.
+        """Validates a `RunConfig` for this engine.
 
         Raises:
-            ValueError: Names the option.
+            ValueError: An option is not supported; names it.
         """
 
     def to_train(self, core: keras.Model) -> keras.Model:
-        """Returns what is trained in place of a ranker's core, in this engine's scope: a copy, or itself."""
+        """Returns the model to train for a ranker's core, in this engine's scope: a copy, or the core."""
         return core
 
     def hand_over(self, trained: keras.Model, core: keras.Model) -> None:
-        """Gives a ranker's core, which isn't distributed, the weights of what `to_train` returned for it."""
+        """Copies the weights of the model of `to_train` to a ranker's core, which isn't distributed."""
 
     def epoch(
         self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
     ) -> dict[str, float]:
-        """Trains an epoch from a step on.
+        """Trains an epoch, starting at a step.
 
         Args:
             model: The compiled model.
@@ -78,7 +78,7 @@ class Engine:
         Returns:
             The model's metrics over the epoch.
         """
-        if keras.backend.backend() == "jax":  # before callbacks look at variables
+        if keras.backend.backend() == "jax":  # before callbacks read variables
             sync = keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs: model.jax_state_sync()
             )
@@ -87,13 +87,13 @@ class Engine:
             plan.epoch(epoch, first),
             initial_epoch=epoch,
             epochs=epoch + 1,
-            shuffle=False,  # the plan does
+            shuffle=False,  # the plan shuffles
             callbacks=callbacks,
         )
         return {name: float(values[-1]) for name, values in history.history.items()}
 
     def any(self, flag: bool) -> bool:
-        """Returns whether the flag is set in any process; all of them ask at the same time."""
+        """Returns whether the flag is set in any process; a collective call of all processes."""
         return flag
 
     @property
@@ -102,16 +102,17 @@ class Engine:
         return 0, 1
 
     def add_up(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the sums over processes of arrays of one shape; all of them ask at the same time."""
+        """Returns the sums of arrays over processes; a collective call of all processes."""
         return dict(arrays)
 
     def describe(self) -> dict[str, Any]:
-        """Returns what a state may be taken up under only, beside the configuration; as JSON values."""
+        """Returns the settings, besides the configuration, that a resumed state must match, as JSON
+        values."""
         return {} if self.replicas == 1 else {"engine": self.name, "replicas": self.replicas}
 
 
 class SpreadEngine(Engine):
-    """Trains a copy of a core whose variables are spread over devices: the base of all engines but the first.
+    """Base class of distributed engines: trains a copy of a core with its variables on several devices.
 
     Attributes:
         spread: The backend's own `tf.distribute.Strategy` or `keras.distribution.Distribution`.

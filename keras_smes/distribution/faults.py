@@ -1,4 +1,4 @@
-"""A process of the job that is gone."""
+"""Errors of lost processes."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,31 +6,31 @@ from typing import Any
 
 
 class LostProcessError(ConnectionError):
-    """Another process of the job was lost, or ended with an error of its own.
+    """Another process of the job was lost, or stopped with an error.
 
     Args:
-        whose: What was lost, as in `"a worker"`.
-        received: What TensorFlow said.
+        whose: Kind of the lost process, such as `"a worker"`.
+        received: TensorFlow's message.
     """
 
     def __init__(self, whose: str, received: str) -> None:
         self._given = whose, received
         super().__init__(
-            f"The connection to {whose} was lost. Start all processes again by the same command: they go on "
-            f"from the last checkpoint. Received: {received}"
+            f"The connection to {whose} was lost. Start all processes again with the same command: they "
+            f"resume from the last checkpoint. Received: {received}"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception is unpickled from `args`, and those are not what `__init__` takes here.
+        # Exceptions are unpickled from `args`, which differ from the arguments of `__init__` here.
         return type(self), self._given, self.__dict__
 
 
 @contextlib.contextmanager
 def lost_processes(whose: str) -> Iterator[None]:
-    """Turns TensorFlow's errors of a lost connection into a `LostProcessError`.
+    """Converts TensorFlow's errors of lost connections to `LostProcessError`.
 
     Args:
-        whose: What is lost, as in `"a worker"`.
+        whose: Kind of the lost process, such as `"a worker"`.
     """
     import tensorflow as tf
 

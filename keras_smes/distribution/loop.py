@@ -1,4 +1,4 @@
-"""The loop of engines under a `tf.distribute` strategy that Keras' `fit` doesn't run."""
+"""The training loop of engines under a `tf.distribute` strategy."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from keras_smes.distribution.faults import lost_processes
 class LoopEngine(SpreadEngine):
     """Runs steps under a strategy, with the callbacks that `fit` would call."""
 
-    OTHERS: ClassVar[str] = "a worker"  # without which it can't go on
+    OTHERS: ClassVar[str] = "a worker"  # the processes that training depends on
     _step: Callable[[Any], None] | None = None
 
     def epoch(
@@ -23,7 +23,7 @@ class LoopEngine(SpreadEngine):
             callbacks.on_train_begin()
             model.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            # A call a step, and no loop in a graph: there, collectives want one shape in all iterations.
+            # One call per step: in a graph loop, collectives need one shape in all iterations.
             for number, batch in enumerate(self.batches(plan, epoch, first), start=1):
                 self.run(step, batch)
                 if number % model.steps_per_execution == 0 or number == plan.steps - first:
@@ -46,12 +46,12 @@ class LoopEngine(SpreadEngine):
         return self._step
 
     def batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
-        """Yields the batches of an epoch from a step on, as `run` takes them."""
+        """Yields the batches of an epoch, starting at a step, as `run` takes them."""
         yield from plan.epoch(epoch, first)
 
     def run(self, step: Callable[[Any], None], batch: Any) -> None:
-        """Runs a step, or has it run."""
+        """Runs or schedules a step."""
         step(batch)
 
     def wait(self) -> None:
-        """Returns when all steps so far are done."""
+        """Waits until all scheduled steps are done."""

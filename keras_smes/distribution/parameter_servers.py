@@ -1,4 +1,4 @@
-"""Parameter servers: weights and tables lie there, workers compute steps, a coordinator hands batches out."""
+"""Parameter servers hold weights and tables, workers compute steps, a coordinator schedules batches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from keras_smes.distribution.sharded_embedding import ShardedEmbedding
 
 
 def serve_forever(cluster: Cluster) -> None:
-    """Serves as a worker or a parameter server, until the process is ended."""
+    """Runs a worker or a parameter server until the process is stopped."""
     import tensorflow as tf
 
     addresses = tf.train.ClusterSpec({kind: list(own) for kind, own in cluster.addresses.items()})
@@ -21,15 +21,15 @@ def serve_forever(cluster: Cluster) -> None:
 
 
 class ParameterServerEngine(LoopEngine):
-    """Runs steps on workers that don't wait for each other: a step's weights may miss others' last steps.
+    """Runs steps on asynchronous workers: a step's weights may miss the last steps of other workers.
 
-    Variables are spread over the servers, and each embedding table is cut into shards, which look up and
-    update where they lie. With one worker, steps are those of one device; with more, they are not, nor are
-    they the same twice. The balance loss is that of each worker's batch.
+    Variables are spread over the servers, and each embedding table is sharded; lookups and updates run on the
+    server of the shard. With one worker, steps equal those of one device; with more, they differ, and are not
+    reproducible. The balance loss is that of each worker's batch.
 
     Args:
-        cluster: The `Cluster`, of which this process is the chief.
-        shards: Into how many a table is cut. Defaults to `None`, one a server.
+        cluster: The `Cluster`; this process is its chief.
+        shards: Number of shards per table. Defaults to `None`, one per server.
     """
 
     name = "parameter_server"
@@ -72,7 +72,7 @@ class ParameterServerEngine(LoopEngine):
         self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
     ) -> dict[str, float]:
         logs = super().epoch(model, plan, epoch, first, callbacks)
-        # A step is done again, and counted again, if its worker was lost at the end of it.
+        # A step runs and counts twice if its worker is lost at the end of it.
         model.steps_done.assign((epoch + 1) * plan.steps)
         return logs
 

@@ -1,4 +1,4 @@
-"""Replicas in step: each has all weights, a piece of each batch, and the sum of all gradients."""
+"""Synchronous replicas: each has all weights, a part of each batch, and the sum of all gradients."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,15 +11,15 @@ from keras_smes.distribution.loop import LoopEngine
 
 
 class ReplicatedEngine(LoopEngine):
-    """Runs steps under a synchronous `tf.distribute` strategy, by a loop of ours.
+    """Runs steps under a synchronous `tf.distribute` strategy, with the loop of `LoopEngine`.
 
-    The i-th of n replicas takes rows i, i + n, i + 2n, ... of each batch: pieces differ by one row at most,
-    and one may be empty. Batches, and their order, are those of one replica.
+    The i-th of n replicas takes rows i, i + n, i + 2n, ... of each batch: parts differ by at most one
+    row, and may be empty. Batches and their order are those of one replica.
 
     Args:
         name: Its name in a `DistributionConfig`.
         strategy: The strategy.
-        place: Number of this process, and how many there are. Defaults to `(0, 1)`.
+        place: Index of this process, and the number of processes. Defaults to `(0, 1)`.
     """
 
     def __init__(self, name: str, strategy: Any, place: tuple[int, int] = (0, 1)) -> None:
@@ -32,12 +32,12 @@ class ReplicatedEngine(LoopEngine):
         check_uncompiled(self.name, training)
         if training.loss_balance not in ("fixed", "uncertainty"):
             raise ValueError(
-                f"`loss_balance` must be 'fixed' or 'uncertainty' with engine {self.name!r}: others keep "
-                f"state of their own. Received: loss_balance={training.loss_balance!r}"
+                f"`loss_balance` must be 'fixed' or 'uncertainty' with engine {self.name!r}: the others "
+                f"have state. Received: loss_balance={training.loss_balance!r}"
             )
 
     def batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
-        """Yields the batches, each the pieces of this process' replicas."""
+        """Yields the batches, as the parts of this process' replicas."""
         replicas = _local_replicas(self.spread)
         pieces = {r: iter(plan.epoch(epoch, first, (r, self.replicas))) for r in replicas}
         for _ in range(plan.steps - first):
@@ -60,7 +60,7 @@ class ReplicatedEngine(LoopEngine):
         first = _local_replicas(self.spread)[0]
 
         def of_replica(context: Any) -> dict[str, Any]:
-            # A process counts once, however many replicas it has.
+            # A process counts once, with any number of replicas.
             counts = context.replica_id_in_sync_group == first
             return {n: tf.constant(a if counts else np.zeros_like(a)) for n, a in arrays.items()}
 

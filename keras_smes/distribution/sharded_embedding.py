@@ -1,4 +1,4 @@
-"""An embedding table cut by rows, so that each shard can lie on another parameter server."""
+"""An embedding table sharded by rows, one shard per parameter server."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,15 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class ShardedEmbedding(keras.layers.Layer):
-    """A table of embeddings in shards of consecutive rows; on TensorFlow.
+    """An embedding table in shards of consecutive rows, on TensorFlow.
 
-    A lookup gathers on the device where a shard lies, and so does the gradient's update: what travels is the
-    rows of a batch. Keras' `Embedding` reads the whole table first.
+    Lookups and updates run on the device of the shard: only the rows of a batch travel. Keras' `Embedding`
+    reads the whole table first.
 
     Args:
         input_dim: Rows of the table.
         output_dim: Width of a row.
-        shards: Into how many it is cut; sizes differ by one row at most.
+        shards: Number of shards; sizes differ by at most one row.
 
     Call arguments:
         ids: int32, of any shape.
@@ -34,7 +34,7 @@ class ShardedEmbedding(keras.layers.Layer):
     def __init__(self, input_dim: int, output_dim: int, shards: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.input_dim, self.output_dim = input_dim, output_dim
-        # As `tf.nn.embedding_lookup` divides ids: the first shards take what is left over.
+        # The division of `tf.nn.embedding_lookup`: the first shards take the remainder.
         sizes = [len(rows) for rows in np.array_split(np.arange(input_dim), min(shards, input_dim))]
         self.shards = [
             keras.layers.Embedding(size, output_dim, "zeros", name=f"shard_{n}")

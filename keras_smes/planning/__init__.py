@@ -1,8 +1,8 @@
-"""On paper: what a model takes on a cluster, by formulas that tests hold against what is measured.
+"""Capacity planning: the resources of a model on a cluster, by formulas that tests compare with measurements.
 
-`Workload` is a model and its look-ups, `Cluster` the machines. `sizes` counts what is kept, `arithmetic` what
-is computed, `traffic` what crosses links, `payload` what a request weighs; `plan` puts them together and says
-what is full first.
+`Workload` is a model and its lookups, `Cluster` the machines. `sizes` counts parameters and memory,
+`arithmetic` multiplications, `traffic` bytes between machines, `payload` bytes of a request; `plan` combines
+them and finds the bottleneck.
 """
 
 from keras_smes.planning.cluster import Cluster

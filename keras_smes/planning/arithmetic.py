@@ -1,13 +1,13 @@
-"""What is computed: multiplications of matrix products, each with its addition."""
+"""Arithmetic: multiply-adds of matrix products."""
 
 from keras_smes.planning.sizes import products
 from keras_smes.planning.workload import Workload
 
-BACKWARD = 2  # times the forward pass: the gradients of inputs and of weights
+BACKWARD = 2  # times the forward pass: gradients of inputs and of weights
 
 
 def multiplications(model: Workload) -> dict[str, int]:
-    """Counts the multiplications of a forward pass for an instance, by part, at the bound |U| of experts.
+    """Counts the multiplications per instance of a forward pass, by part, at the bound |U| of experts.
 
     ```
     encoder   sum in * out
@@ -31,10 +31,10 @@ def multiplications(model: Workload) -> dict[str, int]:
 
 
 def step_multiplications(model: Workload) -> int:
-    """Counts those of a training step, of all workers: forward, and twice as many backward."""
+    """Counts the multiplications of a training step over all workers: forward, and twice that backward."""
     return (1 + BACKWARD) * model.batch_size * sum(multiplications(model).values())
 
 
 def request_multiplications(model: Workload) -> int:
-    """Counts those of a request."""
+    """Counts the multiplications of a request."""
     return model.candidates * sum(multiplications(model).values())

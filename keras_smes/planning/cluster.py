@@ -1,4 +1,4 @@
-"""The machines that a plan is for."""
+"""The machines of a plan."""
 
 import dataclasses
 
@@ -7,20 +7,19 @@ from keras_smes.checks import check_count, check_positive
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Workers, where tables lie, and what a machine and a link can do.
+    """Workers, placement of tables and experts, and rates of machines and links.
 
     Args:
         workers: Workers n, each with an equal share of a batch. Defaults to `1`.
-        parameter_servers: Hosts among which the embedding tables are spread evenly, slots included. Defaults
-            to `0`: every worker has all of them.
-        expert_parallel: Whether the experts are spread over the workers, whose instances then travel to them;
-            otherwise every worker has all. Defaults to `False`.
+        parameter_servers: Hosts over which the embedding tables and their slots are sharded evenly. Defaults
+            to `0`: every worker has all tables.
+        expert_parallel: Whether the experts are sharded over the workers, with instances exchanged between
+            them; otherwise every worker has all experts. Defaults to `False`.
         worker_memory_gb: Memory of a worker's device in gigabytes (10^9). Defaults to `80.0`.
         host_memory_gb: Memory of a parameter server. Defaults to `512.0`.
-        link_gb_per_second: What a machine can send in a second. Defaults to `12.5`, 100 Gbit.
-        memory_gb_per_second: What a worker's device reads or writes in a second. Defaults to `2000.0`.
-        teramultiplications_per_second: Multiplications, each with its addition, that a worker does in a
-            second, in 10^12. Defaults to `30.0`.
+        link_gb_per_second: Send rate of a machine. Defaults to `12.5`, 100 Gbit.
+        memory_gb_per_second: Memory bandwidth of a worker's device. Defaults to `2000.0`.
+        teramultiplications_per_second: Multiply-adds of a worker per second, in 10^12. Defaults to `30.0`.
     """
 
     workers: int = 1

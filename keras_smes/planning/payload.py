@@ -1,26 +1,26 @@
-"""What a request weighs: the bytes of a serialised PredictRequest, field by field."""
+"""Request size: the bytes of a serialised PredictRequest, field by field."""
 
 from keras_smes.planning.workload import Workload
 
-INTEGER, NUMBER, LENGTH = (9, 8), (1, 4), (3, 4)  # TensorFlow's number of the type, and its bytes
+INTEGER, NUMBER, LENGTH = (9, 8), (1, 4), (3, 4)  # TensorFlow's type number, and bytes per value
 
 
 def varint(value: int) -> int:
-    """Bytes of a number on the wire: seven bits each."""
+    """Bytes of a varint: seven bits each."""
     return max(1, -(-value.bit_length() // 7))
 
 
 def field(length: int) -> int:
-    """Bytes of a field of so many bytes, with its tag and its length."""
+    """Bytes of a field with its tag and length."""
     return 1 + varint(length) + length
 
 
 def tensor(shape: tuple[int, ...], item: int) -> int:
-    """Bytes of a TensorProto that holds its values as one block.
+    """Bytes of a TensorProto with its values as one block.
 
     Args:
         shape: Its shape.
-        item: Bytes a value.
+        item: Bytes per value.
     """
     dims = sum(field(1 + varint(length)) for length in shape)
     content = item
@@ -35,7 +35,7 @@ def request_bytes(
     """Bytes of a PredictRequest with tensors as blocks, as this package's client sends them.
 
     Args:
-        inputs: By name, shape and bytes a value.
+        inputs: By name, shape and bytes per value.
         model: Name of the model.
         signature: Name of the signature. Defaults to `"serving_default"`.
     """
@@ -45,7 +45,7 @@ def request_bytes(
 
 
 def default_request_bytes(workload: Workload, model: str = "smes") -> int:
-    """Bytes of a request for all candidates with integer ids, each feature of each candidate on its own.
+    """Bytes of a request for all candidates with integer ids, every feature repeated for each candidate.
 
     Args:
         workload: The `Workload`.

@@ -1,4 +1,4 @@
-"""A plan: all counts of a model on a cluster, and which of them is full first."""
+"""A plan: all counts of a model on a cluster, and its bottlenecks."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -30,19 +30,19 @@ GB = 1e9
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What `make_plan` counts.
+    """Results of `make_plan`.
 
     Args:
         parameters: By part.
         slot_bytes: By part.
-        multiplications: Of an instance's forward pass, by part.
-        step: Of a training step: `multiplications` of all workers, rows touched, and by worker the bytes of
+        multiplications: Per instance of a forward pass, by part.
+        step: Per training step: `multiplications` of all workers, rows touched, and per worker the bytes of
             `all_reduce`, `all_to_all`, `tables` (each way, as `tables_of_a_server`) and `memory`.
         request: `multiplications` and `bytes`.
         memory: Bytes on a `worker`, of which `activations` are an estimate; on a `server`; in `serving`,
-            where one host has all weights.
-        seconds: Least seconds of a step by what takes them, if nothing else did.
-        full: What is needed over what there is, by memory; more than 1 doesn't fit.
+            by one host with all weights.
+        seconds: Lower bound on the seconds of a step, for each resource alone.
+        full: Required over available memory, by machine; above 1 it doesn't fit.
     """
 
     parameters: Mapping[str, int]
@@ -60,12 +60,12 @@ class Plan:
 
     @property
     def slowest(self) -> str:
-        """What takes the longest in a step."""
+        """The slowest part of a step."""
         return max(self.seconds, key=lambda name: self.seconds[name])
 
 
 def make_plan(model: Workload, cluster: Cluster | None = None) -> Plan:
-    """Counts what a model takes on a cluster.
+    """Computes the resources of a model on a cluster.
 
     Args:
         model: The `Workload`.
@@ -121,7 +121,7 @@ def _seconds(step: Mapping[str, int], cluster: Cluster) -> dict[str, float]:
 
 
 def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
-    """Reads what a plan is for.
+    """Reads the model and cluster of a plan.
 
     Args:
         path: YAML or JSON, with the fields of `Workload` under `model` and of `Cluster` under `cluster`; or
@@ -150,7 +150,7 @@ class _Planned:
 
 
 def to_text(plan: Plan) -> str:
-    """Returns a plan as a table for people."""
+    """Returns a plan as a readable table."""
     total = sum(plan.parameters.values())
     lines = [
         *_section("parameters", plan.parameters, total, ""),
@@ -176,7 +176,7 @@ def _section(title: str, values: Mapping[str, int], total: int | None, unit: str
 
 
 def _amount(value: float, unit: str) -> str:
-    """A number of three digits with a prefix."""
+    """Formats a number with three digits and a prefix."""
     steps = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ")]
     size, prefix = next(((s, p) for s, p in steps if value >= s), (1e-9, "n") if value else (1, ""))
     return f"{value / size:.3g} {prefix}{unit}".rstrip()

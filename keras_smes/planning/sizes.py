@@ -1,4 +1,4 @@
-"""What is kept: parameters, the optimizer's slots, and on which machine they lie."""
+"""Sizes: parameters, optimizer slots, and memory by machine."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def mlp(width: int, units: Sequence[int]) -> int:
 
 
 def products(width: int, units: Sequence[int]) -> int:
-    """Multiplications of dense layers for an instance: `sum in * out`."""
+    """Multiplications per instance of dense layers: `sum in * out`."""
     return sum(a * b for a, b in itertools.pairwise([width, *units]))
 
 
@@ -45,7 +45,7 @@ def parameters(model: Workload) -> dict[str, int]:
 
 
 def slot_bytes(model: Workload) -> dict[str, int]:
-    """Counts the bytes of the optimizer's slots by part; a few counters are left out.
+    """Counts the bytes of the optimizer's slots by part, without a few counters.
 
     ```
     tables   lazy_adam: 2 * rows * dim floats; rowwise_adagrad: rows floats; sgd: none

@@ -1,4 +1,4 @@
-"""What moves in a step: rows of tables, gradients, instances on their way to experts."""
+"""Traffic of a step: table rows, gradients, and instances that travel to experts."""
 
 import math
 
@@ -10,7 +10,7 @@ ID = 8  # bytes
 
 
 def touched_rows(model: Workload) -> dict[str, int]:
-    """Counts the rows of each table that a batch looks up, at most: `distinct * B * ids`, or all rows.
+    """Counts the rows per table that a batch looks up, at most `distinct * B * ids` or all rows.
 
     Args:
         model: The `Workload`.
@@ -30,19 +30,20 @@ def touched_bytes(model: Workload) -> int:
 
 
 def dense_gradient_bytes(model: Workload, expert_parallel: bool = False) -> int:
-    """Counts the bytes of the gradients that workers must agree on: those of all weights but tables.
+    """Counts the bytes of the gradients that workers reduce: those of all weights except tables.
 
     Args:
         model: The `Workload`.
-        expert_parallel: Whether the experts are left out, since one worker alone has each of them. Defaults
-            to `False`.
+        expert_parallel: Whether the experts are left out, since each is on one worker only. Defaults to
+            `False`.
     """
     left_out = {TABLES, EXPERTS} if expert_parallel else {TABLES}
     return sum(FLOAT * count for part, count in parameters(model).items() if part not in left_out)
 
 
 def all_reduce_bytes(model: Workload, cluster: Cluster) -> int:
-    """Counts what a worker sends in a step for the dense gradients, by a ring: `2 (n - 1) / n * gradients`.
+    """Counts the bytes that a worker sends per step in a ring all-reduce of dense gradients: `2 (n - 1) / n *
+    gradients`.
 
     Args:
         model: The `Workload`.
@@ -53,14 +54,14 @@ def all_reduce_bytes(model: Workload, cluster: Cluster) -> int:
 
 
 def all_to_all_bytes(model: Workload, cluster: Cluster) -> int:
-    """Counts what a worker sends in a step so that its instances meet experts of other workers.
+    """Counts the bytes that a worker sends per step to experts of other workers.
 
     ```
     pairs = B/n * |U| * (n - 1) / n              whose expert is elsewhere, under even load
     bytes = pairs * (D + out) * 4 * 2            h there and f(h) back; the gradients the other way
     ```
 
-    A pair is counted by itself: an h that goes to two experts of one worker goes there twice.
+    Each pair counts: an h for two experts of one worker is sent twice.
 
     Args:
         model: The `Workload`.
@@ -74,14 +75,14 @@ def all_to_all_bytes(model: Workload, cluster: Cluster) -> int:
 
 
 def table_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:
-    """Counts what look-ups move in a step: rows out of the servers, their gradients back, with their ids.
+    """Counts the bytes of lookups per step: rows from the servers, gradients and ids back.
 
     ```
     worker   (touched rows + ids) / n         in each direction
     server   (touched rows + ids) / servers   in each direction
     ```
 
-    A worker's rows are taken as its share of the batch's: ids that several workers look up come on top.
+    A worker's rows are its share of the batch's; ids that several workers look up add to this.
 
     Args:
         model: The `Workload`.
@@ -94,7 +95,7 @@ def table_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:
 
 
 def memory_bytes(model: Workload, cluster: Cluster) -> int:
-    """Counts what a worker reads and writes of weights, gradients and slots in a step, activations aside.
+    """Counts the bytes of weights, gradients and slots that a worker reads and writes per step.
 
     ```
     dense    read in both passes; gradient written and read; weights and slots read and written

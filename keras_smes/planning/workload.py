@@ -1,4 +1,4 @@
-"""What a model is, as far as its size goes, whether its tables exist yet or not."""
+"""The sizes of a model, which need not exist yet."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,24 +10,24 @@ from keras_smes.features.sequences import MultiValued
 from keras_smes.routing import union_bound
 from keras_smes.training.config import RunConfig
 
-# Slots a parameter, of the weights that are no tables.
+# Slots per parameter, for weights other than tables.
 SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}
-# Slots of tables: for each number, and for each row.
+# Slots of tables, per number and per row.
 ROW_SLOTS = {"lazy_adam": (2, 0), "rowwise_adagrad": (0, 1), "sgd": (0, 0)}
 ADDED = ("router_rank", "num_always")  # options of experts that change what a layer costs
 
 
 @dataclasses.dataclass(frozen=True)
 class Lookup:
-    """A feature that is looked up in an embedding table.
+    """A feature with an embedding table.
 
     Args:
         name: Name of the feature.
         rows: Rows of its table.
         dim: Width of the embedding.
-        values: Ids an instance, such as the length of a history, whose vectors are pooled. Defaults to `1`.
-        table: Name of the table, if features share it; its rows are counted once. Defaults to `None`, its
-            own.
+        values: Ids per instance, such as the length of a history, whose vectors are pooled. Defaults to `1`.
+        table: Name of the table, if features share it; its rows are counted once. Defaults to `None`, a
+            separate table.
         length: Whether a request has a length beside the ids. Defaults to `False`.
     """
 
@@ -49,20 +49,20 @@ class Workload:
 
     Args:
         lookups: The `Lookup`s.
-        numbers: How many plain numbers an instance has. Defaults to `0`.
-        tasks: How many tasks T there are. Defaults to `3`.
+        numbers: Numeric features per instance. Defaults to `0`.
+        tasks: Number of tasks T. Defaults to `3`.
         encoder_units: Widths of the encoder's layers; the last is D. Defaults to `(128,)`.
         num_experts: E. Defaults to `16`.
         num_shared: K_s. Defaults to `2`.
-        num_private: K_a, one number or one a task. Defaults to `1`.
+        num_private: K_a, one number or one per task. Defaults to `1`.
         expert_units: Widths of an expert's layers. Defaults to `(64, 32)`.
         tower_units: Widths of a tower's hidden layers. Defaults to `(16,)`.
         optimizer: As in `OptimizerConfig`. Defaults to `"adam"`.
         embedding_optimizer: As in `OptimizerConfig`. Defaults to `"lazy_adam"`.
-        batch_size: Instances of a step, of all workers together. Defaults to `512`.
-        candidates: Instances of a request. Defaults to `500`.
-        distinct: Which share of a batch's look-ups are of rows that no other one of them looks up: at most
-            1, less where ids repeat. Defaults to `1.0`.
+        batch_size: Instances per step over all workers. Defaults to `512`.
+        candidates: Instances per request. Defaults to `500`.
+        distinct: Share of distinct rows among a batch's lookups: at most 1, less where ids repeat. Defaults
+            to `1.0`.
     """
 
     lookups: Sequence[Lookup]
@@ -101,8 +101,8 @@ class Workload:
         Args:
             schema: Its fitted features.
             config: Its configuration, of model `"smes"`.
-            tasks: How many tasks it has, each with one number out of its tower.
-            **more: Fields that a run doesn't have, such as `candidates`.
+            tasks: Number of tasks, each with a tower of one output.
+            **more: Fields that a run doesn't hold, such as `candidates`.
 
         Raises:
             ValueError: A model, crosses, attention, or options of `ADDED`, which have no formula here.
@@ -132,7 +132,7 @@ class Workload:
 
     @property
     def privates(self) -> tuple[int, ...]:
-        """K_a of each task."""
+        """K_a per task."""
         if isinstance(self.num_private, int):
             return (self.num_private,) * self.tasks
         return tuple(self.num_private)
@@ -144,17 +144,17 @@ class Workload:
 
     @property
     def width(self) -> int:
-        """Width of the joined features."""
+        """Width of the concatenated features."""
         return sum(lookup.dim for lookup in self.lookups) + self.numbers
 
     @property
     def ids(self) -> int:
-        """Look-ups an instance."""
+        """Lookups per instance."""
         return sum(lookup.values for lookup in self.lookups)
 
     @property
     def tables(self) -> dict[str, Lookup]:
-        """One look-up of each table."""
+        """One lookup per table."""
         return {lookup.table or lookup.name: lookup for lookup in self.lookups}
 
 
