@@ -1,4 +1,4 @@
-"""Batch normalisation of a batch that replicas share."""
+"""Batch normalisation over the global batch of replicas."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ Tensor = Any
 
 
 class GlobalBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' `BatchNormalization` of `[B, D]` by the statistics of all replicas' rows.
+    """Keras' `BatchNormalization` of `[B, D]` with the statistics of all replicas' rows.
 
-    Keras' own `synchronized=True` takes no mask, and a plain one normalises each replica's rows by
-    themselves: another training. A batch without a row that counts leaves the moving averages as they are.
+    Keras' `synchronized=True` takes no mask, and without it each replica normalises its own rows only. A
+    batch without rows that count does not change the moving averages.
     """
 
     def _moments(self, inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
-"""What a layer of experts costs: multiplications that it executes, parameters, and layers of equal size.
+"""Cost of a layer of experts: executed multiplications, parameters, and layers of equal size.
 
-Counted are the multiplications of matrix products: routers, gates, experts and mixtures. Left out is what
-goes element by element, such as biases, activations, softmax and normalisation.
+Multiplications are those of matrix products: routers, gates, experts and mixtures. Element-wise operations,
+such as biases, activations, softmax and normalisation, are not counted.
 """
 
 import functools
@@ -18,7 +18,7 @@ from keras_smes.baselines.shared_bottom import SharedBottom
 from keras_smes.layers.smes import SMES
 from keras_smes.routing import union_bound
 
-MOST = 2**20  # a size that no expert has: where the search for one gives up
+MOST = 2**20  # upper limit of the search for a size
 
 
 def executed_multiplications(layer: keras.layers.Layer, union_mean: float | None = None) -> float:
@@ -34,16 +34,15 @@ def executed_multiplications(layer: keras.layers.Layer, union_mean: float | None
 
     Args:
         layer: A built layer of `keras_smes.baselines`, or an `SMES`.
-        union_mean: Number, the experts that an instance executes on average, `|U|`, for layers that
-            choose; `evaluate` reports it. Defaults to `None`, the bound on it. Layers without choice
-            run all they have, and refuse it.
+        union_mean: Number, the mean number of executed experts `|U|`, for layers that choose;
+            `evaluate` reports it. Defaults to `None`, its bound. Layers that execute all experts reject it.
 
     Returns:
-        Multiplications an instance, a whole number if `union_mean` is one.
+        Multiplications per instance, an integer if `union_mean` is one.
 
     Raises:
-        ValueError: The layer is not built, or `union_mean` is not what an instance can execute.
-        TypeError: The layer is none of those.
+        ValueError: The layer is not built, or `union_mean` is out of range.
+        TypeError: The layer is of another type.
 
     Example:
 
@@ -53,7 +52,7 @@ def executed_multiplications(layer: keras.layers.Layer, union_mean: float | None
     231
     """
     if not layer.built:
-        raise ValueError(f"`layer` must be built: its input has no width yet. Received: layer={layer.name}")
+        raise ValueError(f"`layer` must be built. Received: layer={layer.name}")
     if isinstance(layer, SMES):
         return _sparse(layer, union_mean)
     if union_mean is not None:
@@ -62,24 +61,24 @@ def executed_multiplications(layer: keras.layers.Layer, union_mean: float | None
 
 
 def parameters(layer: keras.layers.Layer) -> int:
-    """Counts the numbers that a built layer learns; moving averages are none of them."""
+    """Counts the trainable parameters of a built layer; moving averages are not included."""
     return sum(math.prod(w.shape) for w in layer.trainable_weights)
 
 
 def match_parameters(build: Callable[[int], keras.layers.Layer], target: float, input_width: int) -> int:
-    """Finds the size at which a layer has nearest to `target` parameters.
+    """Finds the size at which a layer's parameters are nearest to `target`.
 
     Args:
         build: A function from a size of 1 or more, such as the width or the number of experts, to a
-            layer not yet built, whose parameters grow with the size.
-        target: Number, the parameters to come near to, such as `parameters(reference)`.
+            layer that is not built, whose parameters grow with the size.
+        target: Number of parameters, such as `parameters(reference)`.
         input_width: Integer, width D of h.
 
     Returns:
         The size, an integer of at least 1.
 
     Raises:
-        ValueError: Size 1 has more than `target` already, or no size has as many.
+        ValueError: Size 1 exceeds `target`, or no size reaches it.
 
     Example:
 
@@ -95,11 +94,11 @@ def match_multiplications(
     input_width: int,
     union_mean: float | None = None,
 ) -> int:
-    """Finds the size at which a layer executes nearest to `target` multiplications an instance.
+    """Finds the size at which a layer's multiplications per instance are nearest to `target`.
 
     Args:
         build: As for `match_parameters`.
-        target: Number, what to come near to, such as `executed_multiplications(reference, 7.9)`.
+        target: Number of multiplications, such as `executed_multiplications(reference, 7.9)`.
         input_width: Integer, width D of h.
         union_mean: Number, of the layers that `build` builds; see `executed_multiplications`. Defaults
             to `None`.
@@ -108,7 +107,7 @@ def match_multiplications(
         The size, an integer of at least 1.
 
     Raises:
-        ValueError: Size 1 takes more than `target` already, or no size takes as many.
+        ValueError: Size 1 exceeds `target`, or no size reaches it.
 
     Example:
 
@@ -126,7 +125,7 @@ def _sparse(smes: SMES, union_mean: float | None) -> float:
     union_mean = most if union_mean is None else union_mean
     if not least <= union_mean <= most:
         raise ValueError(
-            f"`union_mean` must be in [{least}, {most}], what an instance can execute. "
+            f"`union_mean` must be in [{least}, {most}], the number of experts an instance can execute. "
             f"Received: union_mean={union_mean}"
         )
     kernels = [kernel for kernel in (smes.router.projection, smes.router.kernel) if kernel is not None]
@@ -139,7 +138,7 @@ def _sparse(smes: SMES, union_mean: float | None) -> float:
 
 @functools.singledispatch
 def _mixtures(layer: Any) -> int:
-    """Multiplications of the mixtures alone, where all experts run."""
+    """Multiplications of the mixtures, where all experts run."""
     raise TypeError(f"`layer` must be a layer of experts. Received: {type(layer).__name__}")
 
 
@@ -155,8 +154,8 @@ def _(layer: MMoE) -> int:
 
 @_mixtures.register
 def _(layer: PLE) -> int:
-    # Each expert is weighed once for every mixture that reads it: by its task and, but for the last
-    # level, for what is shared on; a shared expert by all tasks.
+    # An expert is weighted once per mixture that reads it: its task's and, except in the last level, the
+    # shared one; a shared expert by all tasks.
     own, common = layer.num_tasks * layer.num_task_experts, layer.num_shared_experts
     last = own + layer.num_tasks * common
     before = 2 * own + (layer.num_tasks + 1) * common

@@ -1,4 +1,4 @@
-"""HoME: experts for all tasks, for a group of tasks and for one task, on two levels."""
+"""HoME: experts of all tasks, of task groups and of single tasks, on two levels."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,14 @@ from keras_smes.layers.masks import counted_rows
 
 Tensor = Any
 
-SEEDS_OF_KERNEL = 2**8  # a stack of experts may draw each of them with a seed of its own
+SEEDS_OF_KERNEL = 2**8  # a stack of experts may use one seed per expert
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class HoME(Composite):
-    """Hierarchy of multi-gate experts: tasks share with all tasks, and more with those of their group.
+    """Hierarchy of multi-gate experts: tasks share experts with all tasks, and more within their group.
 
-    With `c` a group of tasks, `s` what all tasks share, and `t` a task of group `c(t)`:
+    With a group `c` of tasks, `s` for all tasks, and a task `t` of group `c(t)`:
 
     ```
     f(x) = swish(batch_norm(mlp(x * G(x))))                            an expert; mlp ends linear
@@ -38,20 +38,20 @@ class HoME(Composite):
       y[b,t,:] = gate(z[c(t)], z[s]) . (E_t, E_c(t), E_s) + self(z[c(t)]) . E_t
     ```
 
-    Normalised experts have outputs of one scale, so that no gate is drawn to one of them; the hierarchy
-    keeps a task from occupying what is shared; feature gates part the gradients of the experts' inputs,
-    and self gates lead them past the mixture.
+    Normalised experts have outputs of one scale, so that gates don't collapse onto one of them; the hierarchy
+    prevents a task from occupying the shared experts; feature gates separate the gradients of the experts'
+    inputs, and self gates bypass the mixture.
 
-    † This is a reading, and not checked against the paper's own equations: what we could reach of it is its
-    abstract, public summaries, and two open reimplementations that differ from each other. Normalised
-    swish experts, feature gates, groups of tasks and two levels are common to all of them; that a self
-    gate adds a second mixture of the experts' own kind is so in one of the two only.
-    Chosen here: gates are linear without bias; hidden layers of an expert are `swish(x @ kernel + bias)`;
-    experts of one kind (E_s, an E_c, an E_t) have one feature gate in common, a mixture of
-    `num_feature_gates` of rank `feature_gate_rank`; both levels have experts of the same size.
+    † This is an interpretation, not verified against the paper's equations: our sources are its abstract,
+    public summaries, and two open reimplementations that differ from each other. Normalised swish experts,
+    feature gates, task groups and two levels are common to all of them; a self gate that adds a second
+    mixture of the experts' own kind is in one of the two only.
+    Our choices: gates are linear without bias; hidden layers of an expert are `swish(x @ kernel + bias)`;
+    experts of one kind (E_s, an E_c, an E_t) share one feature gate, a mixture of `num_feature_gates` of rank
+    `feature_gate_rank`; both levels have experts of the same size.
 
-    Batch normalisation makes outputs depend on the batch in training, on moving averages otherwise. The
-    batch is that of all replicas.
+    Batch normalisation uses the statistics of the global batch of all replicas in training, and moving
+    averages otherwise.
 
     Args:
         num_tasks: Integer, tasks T.
@@ -60,14 +60,14 @@ class HoME(Composite):
         num_shared_experts: Integer, experts in E_s, at each level. Defaults to `1`.
         num_group_experts: Integer, experts in each E_c, at each level. Defaults to `1`.
         num_task_experts: Integer, experts in each E_t. Defaults to `1`.
-        num_feature_gates: Integer, gates that a feature gate mixes, l. Defaults to `2`.
+        num_feature_gates: Integer, number of gates l in a feature gate. Defaults to `2`.
         feature_gate_rank: Integer, rank of each of them. Defaults to `16`.
         kernel_initializer: Initializer of gates and experts. Defaults to `"glorot_uniform"`.
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
-        mask: Optional bool `[B]`, false for rows that pad the batch: they don't enter the statistics.
-        training: Boolean; whether experts are normalised by the batch, and moving averages updated.
+        mask: Optional bool `[B]`, false for padding rows, which don't enter the statistics.
+        training: Boolean; whether to normalise by the batch and update the moving averages.
 
     Returns:
         `[B, T, expert_units[-1]]` in the compute dtype. Gates are computed in float32.
@@ -155,7 +155,7 @@ class HoME(Composite):
         return (input_shape[0], self.num_tasks, self.expert_units[-1])
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
-        return None  # losses would take a mask of rows for one of the outputs' own axes
+        return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -173,15 +173,15 @@ class HoME(Composite):
 
 
 class ExpertGroup(keras.layers.Layer):
-    """Experts of one kind, `[B, D] -> [B, experts, out]`, and the gates of the mixture that they lead.
+    """Experts of one kind, `[B, D] -> [B, experts, out]`, and the gates of their mixture.
 
-    Not an `ExpertPool`: outputs are normalised over the batch before they are mixed.
+    It is not an `ExpertPool`, since outputs are normalised over the batch before they are mixed.
 
     Args:
-        num_experts: Integer, how many.
+        num_experts: Integer, number of experts.
         units: Integer list, widths of an expert's layers.
-        gated: Integer, how many experts the gate of the mixture weighs, those of other kinds with them;
-            zero if this kind leads no mixture.
+        gated: Integer, number of experts that the mixture's gate weights, other kinds included; zero if
+            this kind has no mixture.
         feature_gate: The `FeatureGate` of the experts' input.
         kernel_initializer: Initializer of kernels and gates.
     """
@@ -217,7 +217,7 @@ class ExpertGroup(keras.layers.Layer):
             "bi,eio->beo" if layer == 0 else "bei,eio->beo",
             output_shape=(self.num_experts, width),
             activation=None if last else "swish",
-            bias_axes=None if last else "eo",  # the normalisation has one of its own
+            bias_axes=None if last else "eo",  # the normalisation has its own bias
             kernel_initializer=stacked(initializer),
             name=f"dense_{layer}",
             dtype=self.dtype_policy,
@@ -245,7 +245,7 @@ class ExpertGroup(keras.layers.Layer):
         return None
 
     def mix(self, gate_inputs: Tensor, inputs: Tensor, outputs: Sequence[Tensor]) -> Tensor:
-        """Mixes experts' outputs, this kind's first, by the gate; adds the self gate's mixture of its own."""
+        """Mixes experts' outputs by the gate, this kind's first, and adds the self gate's mixture."""
         gate, alone = self.gates
         mixed = _mixture(gate(gate_inputs), ops.concatenate(outputs, axis=1))
         return ops.cast(mixed + _mixture(alone(inputs), outputs[0]), self.compute_dtype)
@@ -255,8 +255,8 @@ class FeatureGate(keras.layers.Layer):
     """`x * sum_l softmax(x @ mix)[l] * 2 sigmoid(x @ down[l] @ up[l])`, float32 inside.
 
     Args:
-        num_gates: Integer, gates l that are mixed.
-        rank: Integer, rank of each.
+        num_gates: Integer, number of gates l.
+        rank: Integer, rank of each gate.
         kernel_initializer: Initializer of all kernels.
     """
 

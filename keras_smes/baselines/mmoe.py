@@ -1,4 +1,4 @@
-"""MMoE: every task mixes all experts, so every instance runs all of them."""
+"""MMoE: every task mixes all experts, and every instance executes all of them."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class MMoE(TaskMixture):
-    """Multi-gate mixture of experts: one softmax gate a task over all experts.
+    """Multi-gate mixture of experts: one softmax gate per task over all experts.
 
     ```
     g[b,t,:] = softmax(h[b,:] @ kernel[t,:,:])

@@ -1,4 +1,4 @@
-"""Naive sparse mixture of experts: each task picks its experts as if it were alone."""
+"""Naive sparse mixture of experts: each task chooses its experts independently."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class NaiveSparse(TaskBalancedSMES):
-    """A top-k router a task over one pool of experts, each router balanced by itself.
+    """One top-k router per task over one pool of experts, with one balance loss per router.
 
     ```
     K_t(b) = TopK_e(z[b,t,:], K)                 each task for itself
@@ -22,14 +22,13 @@ class NaiveSparse(TaskBalancedSMES):
     L_task = mean_t (E / K) * sum_e f[t,e] * p[t,e]
     ```
 
-    That is SMES without shared experts. Execution is the same: an instance runs the union of what its
-    tasks picked, each expert once. But nothing makes tasks agree, so that the union has up to
-    `min(E, T * K)` experts.
+    This is SMES without shared experts. Execution is the same: an instance executes the union of its tasks'
+    choices, each expert once. Tasks don't coordinate, so the union has up to `min(E, T * K)` experts.
 
     Args:
         num_tasks: Integer, tasks T.
         num_experts: Integer, experts E in the one pool.
-        num_picks: Integer, or a list of one a task: experts K that a task picks.
+        num_picks: Integer, or a list of one per task: experts K that a task chooses.
         expert_units: Integer, or list of them: widths of an expert's layers.
         expert_activation: Activation after every expert layer but the last. Defaults to `"relu"`.
         output_activation: Activation after an expert's last layer. Defaults to `None`, linear.
@@ -44,9 +43,9 @@ class NaiveSparse(TaskBalancedSMES):
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
-        mask: Optional bool `[B]`, false for rows that pad the batch: they don't enter the balance
+        mask: Optional bool `[B]`, false for padding rows, which don't enter the balance
             loss.
-        training: Boolean; the balance loss is added where it is true.
+        training: Boolean; the balance loss is added in training.
 
     Returns:
         `[B, T, expert_units[-1]]` in the compute dtype.
@@ -78,7 +77,7 @@ class NaiveSparse(TaskBalancedSMES):
         bias_initializer: Any = "zeros",
         **kwargs: Any,
     ) -> None:
-        # Checked here already, where the arguments have the names that the user gave.
+        # Validated here, where the arguments have the user's names.
         _check_num_picks(num_picks, num_tasks, num_experts)
         super().__init__(
             num_tasks,
@@ -111,7 +110,8 @@ def _check_num_picks(num_picks: Any, num_tasks: int, num_experts: int) -> None:
         counts = (check_count("num_picks", num_picks),) * check_count("num_tasks", num_tasks)
     if len(counts) != num_tasks:
         raise ValueError(
-            f"`num_picks` must have one entry a task, {num_tasks} of them. Received: num_picks={num_picks!r}"
+            f"`num_picks` must have one entry per task, {num_tasks} of them. "
+            f"Received: num_picks={num_picks!r}"
         )
     if max(counts) > check_count("num_experts", num_experts):
         raise ValueError(

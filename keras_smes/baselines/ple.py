@@ -1,4 +1,4 @@
-"""PLE: experts of a task's own beside shared ones, extracted level by level."""
+"""PLE: task-specific and shared experts, extracted level by level."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ Tensor = Any
 class PLE(TaskMixture):
     """Progressive layered extraction: levels of customized gate control (CGC).
 
-    At each level j, `x[k,j-1]` is what task k has so far, `x[s,j-1]` what is shared; both are h at first.
+    At each level j, `x[k,j-1]` is the state of task k, `x[s,j-1]` the shared state; both start as h.
 
     ```
     S[k,j] = the m_k experts of task k on x[k,j-1], and the m_s shared experts on x[s,j-1]
@@ -28,12 +28,12 @@ class PLE(TaskMixture):
     y[b,t,:] = x[t, last level]
     ```
 
-    A task never reads another task's experts of the same level, but through what is shared of the level
-    before. With one level it is CGC. Every instance runs all `num_levels * (T * m_k + m_s)` experts.
+    A task never reads another task's experts of the same level, only the shared state of the level before.
+    With one level it is CGC. Every instance executes all `num_levels * (T * m_k + m_s)` experts.
 
     Args:
         num_tasks: Integer, tasks T.
-        num_task_experts: Integer, experts m_k that each task has to itself, at each level.
+        num_task_experts: Integer, task-specific experts m_k, at each level.
         num_shared_experts: Integer, experts m_s that all tasks share, at each level.
         expert_units: Integer, or list of them: widths of an expert's layers.
         num_levels: Integer, levels of extraction. Defaults to `2`.
@@ -113,7 +113,7 @@ class PLE(TaskMixture):
 class ExtractionLevel(keras.layers.Layer):
     """One level of PLE: `(x of each task, x shared) -> the same, one level further`.
 
-    A mixture over experts of two pools is the sum of two mixtures, each by its part of one gate.
+    A mixture over two pools is the sum of two mixtures, each with its part of one gate.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class ExtractionLevel(keras.layers.Layer):
         ]
         common = self.shared(shared, every_expert(weights_of_shared))
         mixed = [output[:, 0] + common[:, t] for t, output in enumerate(outputs)]
-        # The last level shares nothing on: what is returned there is what came in.
+        # The last level has no shared mixture and returns its shared input.
         return mixed, shared if self.last else sum(o[:, 1] for o in outputs) + common[:, -1]
 
 

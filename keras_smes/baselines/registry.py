@@ -1,4 +1,4 @@
-"""The models by name: one door to the layer of experts of a ranker."""
+"""The model registry: layers of experts by name."""
 
 import inspect
 from collections.abc import Mapping
@@ -41,13 +41,13 @@ def model_layer(model: str) -> type[keras.layers.Layer]:
 
 
 def model_options(model: str) -> dict[str, bool]:
-    """Returns the names of a model's options, each with whether it must be given.
+    """Returns the names of a model's options, each with whether it is required.
 
     Args:
         model: One of `MODELS`.
 
     Returns:
-        A dict, in the order of the layer's arguments. The number of tasks is no option.
+        A dict, in the order of the layer's arguments. The number of tasks is not an option.
 
     Raises:
         ValueError: `model` is not the name of a model.
@@ -71,14 +71,14 @@ def build_experts(model: str, num_tasks: int, options: Mapping[str, Any]) -> ker
     Args:
         model: One of `MODELS`.
         num_tasks: Integer, tasks T.
-        options: The other arguments of the model's layer, by name; JSON values will do.
+        options: The other arguments of the model's layer, by name, as JSON values.
 
     Returns:
         The layer, named `"experts"`.
 
     Raises:
-        ValueError: `model` is not the name of a model, an option is not one of its arguments or is
-            missing, or the layer refuses a value.
+        ValueError: `model` is not the name of a model, an option is unknown or missing, or the layer
+            rejects a value.
 
     Example:
 

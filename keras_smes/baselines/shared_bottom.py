@@ -1,4 +1,4 @@
-"""Shared bottom: one MLP that all tasks read."""
+"""Shared bottom: one MLP for all tasks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class SharedBottom(TaskMixture):
-    """One expert for all tasks: no gates, and nothing that a task has to itself before its tower.
+    """One expert for all tasks, without gates or task-specific parts before the towers.
 
     ```
     y[b,t,:] = f(h[b])        the same for every t

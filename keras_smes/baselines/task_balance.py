@@ -1,4 +1,4 @@
-"""Each task's router balanced by itself: what the global balance of SMES is compared with."""
+"""One balance loss per router: the ablation of the global balance of SMES."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,8 @@ class TaskBalanceRegularizer(GlobalBalanceRegularizer):
     L_task = mean_t (E / K_t) * sum_e f[t,e] * p[t,e]
     ```
 
-    The load-balancing loss of Switch Transformers for each router alone. The rest is as in
-    `GlobalBalanceRegularizer`, and so are the arguments.
+    This is the load-balancing loss of Switch Transformers per router. Arguments and behaviour are otherwise
+    those of `GlobalBalanceRegularizer`.
 
     Args:
         weight: Number of at least 0, the factor of the loss. Defaults to `0.1`.
@@ -43,13 +43,13 @@ class TaskBalanceRegularizer(GlobalBalanceRegularizer):
     """
 
     def imbalance(self, routing: Mapping[str, Tensor], mask_b: Tensor | None) -> Tensor:
-        """Returns what is weighed and added: `L_task`, a float32 scalar."""
+        """Returns the unweighted loss `L_task`, a float32 scalar."""
         return task_balance_loss(routing["probabilities"], routing["chosen"], mask_b)
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class TaskBalancedSMES(SMES):
-    """SMES whose balance loss is each task's own: an ablation of the global one, and nothing else.
+    """SMES with one balance loss per router: an ablation of the global balance.
 
     Arguments, outputs and attributes are those of `SMES`; `balance` is a `TaskBalanceRegularizer`.
 

@@ -1,4 +1,4 @@
-"""What the dense baselines share: experts of one shape, all of which every instance runs."""
+"""Base class of the dense baselines: equal experts, all executed by every instance."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ class TaskMixture(keras.layers.Layer):
         self.kernel_initializer = clone(kernel_initializer)
 
     def _pool(self, num_experts: int, name: str, kernel_initializer: Any) -> ExpertPool:
-        """Makes a pool that runs all its experts."""
+        """Creates a pool that executes all its experts."""
         return ExpertPool(
             num_experts,
             self.expert_units,
@@ -58,7 +58,7 @@ class TaskMixture(keras.layers.Layer):
         return (input_shape[0], self.num_tasks, self.expert_units[-1])
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
-        return None  # losses would take a mask of rows for one of the outputs' own axes
+        return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -72,15 +72,15 @@ class TaskMixture(keras.layers.Layer):
 
 
 def apart(initializer: Any, step: int = 2**16) -> Iterator[Any]:
-    """Yields copies of an initializer for the parts of a layer: no two draw the same, whatever the seed.
+    """Yields copies of an initializer for the parts of a layer; all draw differently, with any seed.
 
-    `step` is how many seeds a part may use, one for each matrix that it draws.
+    `step` is the number of seeds per part, one for each matrix.
     """
     return (reseeded(initializer, step * part) for part in itertools.count())
 
 
 def check_units(expert_units: Any) -> list[int]:
-    """Returns the widths of an expert's layers as a list; one number is one layer."""
+    """Returns the widths of an expert's layers as a list; an integer is one layer."""
     if isinstance(expert_units, Sequence):
         return list(check_counts("expert_units", expert_units))
     return [check_count("expert_units", expert_units)]

@@ -98,7 +98,7 @@ class Engine:
 
     @property
     def share(self) -> tuple[int, int]:
-        """Which of how many shares of rows this process measures, where all measure together."""
+        """Index of this process' share of the rows in a joint evaluation, and the number of shares."""
         return 0, 1
 
     def add_up(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

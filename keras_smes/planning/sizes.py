@@ -91,13 +91,13 @@ def kept_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:
 
 
 def activation_bytes(model: Workload, cluster: Cluster) -> int:
-    """Estimates what a worker keeps of its share of a batch for the backward pass: each layer's output once.
+    """Estimates a worker's activations for the backward pass: each layer's output once.
 
     ```
     B/n * 4 * (width + encoder + 2 T E + |U| (D + expert layers) + T (out + tower layers))
     ```
 
-    No test holds it against a measurement: what a compiler keeps, it may recompute, or keep twice.
+    No test compares it with a measurement: a compiler may recompute activations or store them twice.
 
     Args:
         model: The `Workload`.

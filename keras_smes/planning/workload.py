@@ -105,7 +105,8 @@ class Workload:
             **more: Fields that a run doesn't hold, such as `candidates`.
 
         Raises:
-            ValueError: A model, crosses, attention, or options of `ADDED`, which have no formula here.
+            ValueError: The model is not `"smes"`, or has crosses, attention or options of `ADDED`, which have
+                no formula.
         """
         features: Sequence[Any] = schema.features
         attention = any(getattr(feature, "pooling", None) == "attention" for feature in features)

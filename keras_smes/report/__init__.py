@@ -1,7 +1,7 @@
-"""A page about runs: their figures side by side, in one HTML file that needs nothing else.
+"""Reports: runs side by side, in one self-contained HTML file.
 
-`collect` reads folders of runs and of experiments, `figures` draws them, `svg` fits the drawings into a page,
-`page` writes it. Needs the extra `viz`.
+`collect` reads folders of runs and experiments, `figures` draws the plots, `svg` embeds them, `page` writes
+the file. Needs the extra `viz`.
 """
 
 from keras_smes.report.collect import Group, Run, collect

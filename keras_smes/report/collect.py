@@ -1,4 +1,4 @@
-"""Folders to runs, and runs to groups that differ in the seed alone."""
+"""Reads folders as runs, and groups runs that differ only in the seed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ class Run(NamedTuple):
     Attributes:
         name: Name of its folder, or of its row in an experiment.
         config: The `RunConfig` as JSON values.
-        metrics: What `metrics.json` holds, as far as it does.
-        routing: The lines of `routing.csv`; none if there is no such file.
+        metrics: Contents of `metrics.json`.
+        routing: Lines of `routing.csv`; empty without the file.
     """
 
     name: str
@@ -31,11 +31,11 @@ class Run(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Runs that differ in the seed alone, in the order of their seeds.
+    """Runs that differ only in the seed, in the order of their seeds.
 
     Attributes:
-        label: What it is called on the page; no two groups share it.
-        runs: The runs, one or more.
+        label: Unique name on the page.
+        runs: The runs, at least one.
     """
 
     label: str
@@ -43,15 +43,15 @@ class Group(NamedTuple):
 
 
 def collect(folders: Sequence[str | Path]) -> list[Group]:
-    """Reads folders of runs, as `keras-smes train` writes them, of experiments and of progressive validation.
+    """Reads folders of runs of `keras-smes train`, of experiments and of progressive validation.
 
     Args:
-        folders: The folders. Runs that differ in the seed alone become one group, and so do the runs of a
-            row of an experiment. A run that goes on from another is never of one group with it. Each finished
-            day of progressive validation is a run.
+        folders: The folders. Runs that differ only in the seed become one group, as do the runs of a row of
+            an experiment. A run that continues another is never in the same group. Each finished day of
+            progressive validation is a run.
 
     Raises:
-        ValueError: A folder is neither, or holds what can't be read.
+        ValueError: A folder is none of these, or a file can't be read.
 
     Example:
 
@@ -59,27 +59,27 @@ def collect(folders: Sequence[str | Path]) -> list[Group]:
     ['smes', 'mmoe']
     """
     if not folders:
-        raise ValueError("`folders` must name a run or more. Received: none")
+        raise ValueError("`folders` must name at least one run. Received: none")
     paths = list(dict.fromkeys(Path(folder) for folder in folders))
     groups: dict[str, list[Run]] = {}
     for path in paths:
         for key, run in _read(path, is_alone=len(paths) == 1):
             while any(other.config["seed"] == run.config["seed"] for other in groups.get(key, [])):
-                key += "'"  # the same once more: no other seed, so no mean over seeds
+                key += "'"  # the same run again: not another seed, so no mean over seeds
             groups.setdefault(key, []).append(run)
     ordered = [sorted(runs, key=lambda run: run.config["seed"]) for runs in groups.values()]
     return [Group(label, runs) for label, runs in zip(_labels(ordered), ordered, strict=True)]
 
 
 def same_test_rows(groups: Sequence[Group]) -> bool:
-    """Whether all runs were tested on the same rows, as far as their splits say."""
+    """Returns whether all runs were tested on the same rows, according to their splits."""
     runs = [run for group in groups for run in group.runs]
     tested = [json.dumps([run.config["data"], run.metrics["split"]["test"]], sort_keys=True) for run in runs]
     return len(set(tested)) == 1
 
 
 def _read(folder: Path, is_alone: bool) -> list[tuple[str, Run]]:
-    """The runs of a folder, each with what those that are its like have in common."""
+    """The runs of a folder, each with the key of its group."""
     prefix = "" if is_alone else f"{folder.resolve().name}: "
     if _is_run(folder):
         return [_of_run(folder)]
@@ -97,7 +97,7 @@ def _read(folder: Path, is_alone: bool) -> list[tuple[str, Run]]:
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / METRICS).is_file() and (folder / CONFIG).is_file()  # METRICS says that all are there
+    return (folder / METRICS).is_file() and (folder / CONFIG).is_file()  # METRICS is written last
 
 
 def _of_run(folder: Path, prefix: str = "") -> tuple[str, Run]:
@@ -119,7 +119,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _of_experiment(line: Mapping[str, Any], name: str) -> Run:
-    """A line of `runs.jsonl` under the names that a run's own files have."""
+    """A line of `runs.jsonl`, with the names of a run's files."""
     cost, speed = line["cost"], line["speed"]
     metrics = {
         **{name: line[name] for name in NEEDED},
@@ -135,7 +135,7 @@ def _of_experiment(line: Mapping[str, Any], name: str) -> Run:
 
 
 def _but_seed(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-    """What runs that differ in the seed alone have in common: also how far along they started."""
+    """Key of runs that differ only in the seed, including the run that they continue."""
     shared = {name: value for name, value in config.items() if name != "seed"}
     start = metrics.get("start")
     place = start and [start.get("first_step"), start.get("new")]
@@ -143,7 +143,7 @@ def _but_seed(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 
 
 def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """The folder's name of a run alone, the model's of several; numbered where that is not enough."""
+    """The folder's name for a single run, the model's for several; numbered if ambiguous."""
     labels: list[str] = []
     for runs in groups:
         alone = len({run.name for run in runs}) == 1

@@ -1,4 +1,4 @@
-"""The figures of a run, each with what it tells, and the reason where a run has nothing to draw it from."""
+"""Plots of a run, each with an explanation, or the reason why it is missing."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,17 +15,17 @@ OF_ROUTER = "no layer chooses experts"
 
 
 class Missing(Exception):
-    """A run doesn't hold what a figure is made of; the message says what."""
+    """A run lacks the data of a plot; the message names them."""
 
 
 class Kind(NamedTuple):
-    """A kind of figure.
+    """A kind of plot.
 
     Attributes:
         title: Its heading.
-        note: What it tells, in a sentence or two.
+        note: Its explanation, one or two sentences.
         draw: Draws it for a run, or raises `Missing`.
-        height: From the number of tasks to inches.
+        height: Height in inches by number of tasks.
     """
 
     title: str
@@ -35,20 +35,20 @@ class Kind(NamedTuple):
 
 
 def draw_run(kind: Kind, run: Run, name: str) -> str:
-    """Returns a figure of a run as SVG.
+    """Returns a plot of a run as SVG.
 
     Raises:
-        Missing: The run doesn't hold what it is made of.
+        Missing: The run lacks its data.
     """
     tasks = len(run.metrics["tasks"])
     return inline_svg(lambda ax: kind.draw(run, ax), name, f"{kind.title}, {run.name}", kind.height(tasks))
 
 
 def cost_against_capacity(groups: Sequence[Group]) -> str:
-    """Returns the figure of all groups that know their cost.
+    """Returns the plot of all groups with a known cost.
 
     Raises:
-        Missing: None does.
+        Missing: No group has one.
     """
     sizes = {
         legend_name(group.label): (known["parameters"]["experts"], known["multiplications"])
@@ -56,19 +56,19 @@ def cost_against_capacity(groups: Sequence[Group]) -> str:
         if "multiplications" in (known := group.runs[0].metrics)
     }
     if not sizes:
-        raise Missing("no run says how many multiplications it takes")
+        raise Missing("no run has its number of multiplications")
     return inline_svg(lambda ax: viz.cost_against_capacity(sizes, ax), "cost", "Cost against capacity", 3.2)
 
 
 def legend_name(name: str) -> str:
-    """Returns a name as Matplotlib shows it: no formula between dollars, and never left out of a legend."""
+    """Escapes a name for Matplotlib: dollars are no formula, and a legend shows every name."""
     return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def _loss(run: Run, ax: Axes) -> None:
     history = run.metrics.get("history")
     if not history:
-        raise Missing("the losses by epoch were not kept")
+        raise Missing("the losses by epoch were not stored")
     viz.training_curves(history, ax)
 
 
@@ -79,7 +79,7 @@ def _calibration(run: Run, ax: Axes) -> None:
         if own.get("calibration")
     }
     if not curves:
-        raise Missing("the bins of predicted probability were not kept")
+        raise Missing("the bins of predicted probability were not stored")
     viz.calibration_curves(curves, ax)
 
 
@@ -88,7 +88,7 @@ def _routed(run: Run, name: str) -> Any:
     if not routing:
         raise Missing(OF_ROUTER)
     if routing.get(name) is None:
-        raise Missing(f"`{name}` was not kept")
+        raise Missing(f"`{name}` was not stored")
     return routing[name]
 
 
@@ -128,7 +128,7 @@ def _instance(run: Run, ax: Axes) -> None:
         raise Missing(OF_ROUTER)
     instance = run.metrics.get("instance")
     if not instance:
-        raise Missing("the routing of a row was not kept")
+        raise Missing("the routing of a row was not stored")
     num_experts, tasks = _routed(run, "num_experts"), _tasks(run)
     weights_te = np.zeros((len(tasks), num_experts))
     for row_e, gates in zip(weights_te, instance["gates"].values(), strict=True):
@@ -137,41 +137,40 @@ def _instance(run: Run, ax: Axes) -> None:
 
 
 KINDS = (
-    Kind("Loss by epoch", "Where the loss in validation rises, training went on for too long.", _loss),
+    Kind("Loss by epoch", "A rising validation loss means that training ran for too long.", _loss),
     Kind(
         "Calibration",
-        "Test rows in ten bins of equally many by predicted probability. On the dotted line a task is "
-        "calibrated; under it, too much is predicted.",
+        "Test rows in ten bins of equal mass by predicted probability. On the dotted line a task is "
+        "calibrated; below it, predictions are too high.",
         _calibration,
         lambda tasks: 3.6,
     ),
     Kind(
         "Load by expert",
-        "What each expert executes of all (row, expert) pairs. Bars under a tenth of the line are dead.",
+        "Share of the executed (row, expert) pairs. Bars below a tenth of the line are dead.",
         _load,
     ),
     Kind(
         "Load by epoch",
-        "The same after each epoch, over the mean load, on a sample of rows. White rows are experts that "
-        "nothing reaches.",
+        "The same after each epoch, relative to the mean load, on sample rows. White rows are experts "
+        "without load.",
         _load_by_epoch,
     ),
     Kind(
         "Experts by task",
-        "How each task spreads its choices. Equal rows: tasks agree; different ones: they specialise.",
+        "How each task distributes its choices. Equal rows: tasks agree; different rows: they specialise.",
         _experts_by_task,
         lambda tasks: 1.2 + 0.3 * tasks,
     ),
     Kind(
         "Overlap of tasks",
-        "Experts that both tasks chose for a row over those that either did: 1 is the same set.",
+        "Experts that both tasks chose for a row over those that either chose: 1 is the same set.",
         _overlap,
         lambda tasks: 1.6 + 0.3 * tasks,
     ),
     Kind(
         "Executed experts",
-        "How many experts a row executes, however many tasks chose them: never more than the bound, whatever "
-        "E is.",
+        "How many experts a row executes, counted once for all tasks: at most the bound, for any E.",
         _executed,
     ),
     Kind(

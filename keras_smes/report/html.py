@@ -1,4 +1,4 @@
-"""HTML by functions: whatever is text is escaped."""
+"""HTML elements as functions; text is escaped."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """Text that is already HTML."""
 
 
 class Cell(NamedTuple):
-    """A cell of a table that is more than its text.
+    """A table cell with a style.
 
     Attributes:
         value: Its text.
@@ -38,18 +38,18 @@ def element(name: str, *children: Any, **attributes: Any) -> Markup:
 
 
 def table(caption: str, header: Sequence[Any], rows: Sequence[Sequence[Any]], heads: int = 1) -> Markup:
-    """Returns a table that scrolls by itself where it is too wide.
+    """Returns a table that scrolls horizontally where it is too wide.
 
     Args:
-        caption: What it is of.
-        header: Heads of the columns.
-        rows: Cells, text or `Cell`. A row whose first cell is empty goes on with the one above.
-        heads: How many cells of a row are its heads. Defaults to `1`.
+        caption: Caption of the table.
+        header: Column headers.
+        rows: Cells, text or `Cell`. A row whose first cell is empty continues the one above.
+        heads: Number of header cells per row. Defaults to `1`.
     """
     head = element("tr", *(element("th", cell, scope="col") for cell in header))
     lines = [_row(row, heads) for row in rows]
     body = [element("caption", caption), element("thead", head), element("tbody", *lines)]
-    # A region that scrolls can be reached by the keyboard.
+    # Focusable, so that the keyboard can scroll it.
     return element(
         "div", element("table", *body), class_="scroll", tabindex="0", role="region", aria_label=caption
     )

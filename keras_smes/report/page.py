@@ -1,4 +1,4 @@
-"""The page: sections of tables and figures, written as one file that fetches nothing."""
+"""The page: sections of tables and plots in one self-contained file."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -18,20 +18,20 @@ MOST_NAMES = 3  # of groups in the title
 
 
 def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
-    """Writes a page about runs and experiments: figures, settings, data, environment and cost side by side.
+    """Writes a report of runs and experiments: metrics, settings, data, environment and cost side by side.
 
-    The page is one file: its style and figures are in it, and it has no script. It follows the reader's
-    choice of light or dark, and fits a phone. What a run did not keep is said where it is missing.
+    The page is one file with its style and plots, without scripts. It follows the reader's light or dark
+    mode and suits phones. Data that a run did not store are marked as missing.
 
     Args:
         folders: Folders of runs and of experiments; see `collect`.
-        out: The file; one that is there is replaced.
+        out: The file; an existing one is replaced.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: A folder is neither a run nor an experiment, or holds what can't be read.
+        ValueError: A folder is neither a run nor an experiment, or a file can't be read.
 
     Example:
 
@@ -51,7 +51,7 @@ def to_html(groups: Sequence[Group]) -> str:
         "Quality": [_spread_note(groups), *_warnings(groups), *tables.quality(groups)],
         "Routing": [tables.routing(groups)],
         "Cost": [tables.cost(groups), _cost_figure(groups)],
-        "Figures": [part for kind in figures.KINDS for part in _figures(kind, groups)],
+        "Plots": [part for kind in figures.KINDS for part in _figures(kind, groups)],
         "Data": [tables.data(groups)],
         "Configuration": _configuration(groups),
         "Environment": [tables.environment(groups)],
@@ -99,7 +99,7 @@ def _spread_note(groups: Sequence[Group]) -> Markup:
 def _warnings(groups: Sequence[Group]) -> list[Markup]:
     if same_test_rows(groups):
         return []
-    text = "These runs were tested on different rows: their figures don't compare."
+    text = "These runs were tested on different rows: their metrics are not comparable."
     return [element("p", text, class_="warning")]
 
 
@@ -130,7 +130,7 @@ def _caption(group: Group) -> str:
 
 
 def _drawn(draw: Callable[[], str]) -> Markup:
-    """The drawing, or why there is none."""
+    """The plot, or the reason why it is missing."""
     try:
         return Markup(draw())
     except figures.Missing as reason:

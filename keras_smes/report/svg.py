@@ -1,4 +1,4 @@
-"""Matplotlib's figures as SVG within a page: in its font, and in its colours by day and night."""
+"""Matplotlib figures as inline SVG: in the page's font, and in its light and dark colours."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from keras_smes.viz import style
 
-WIDTH = 4.6  # inches: on a phone a letter is then as large as in its text
+WIDTH = 4.6  # inches: on a phone, letters then have the size of the page's text
 DPI = 200  # of the pixels in heat maps
 # Colours of the figures, and the variables of `page.css` that stand for them.
 VARIABLES = {
@@ -32,16 +32,16 @@ def inline_svg(draw: Callable[[Axes], Any], name: str, title: str, height: float
     """Draws a figure and returns it as an element for HTML.
 
     Args:
-        draw: Draws on the axes it is given.
-        name: A name that no other figure of the page has; letters, digits and hyphens.
-        title: What is read out for the figure.
+        draw: Function that draws on given axes.
+        name: A unique name on the page; letters, digits and hyphens.
+        title: Text for screen readers.
         height: Inches, beside a width of 4.6. Defaults to `3.0`.
     """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasSVG(figure)
     ax = figure.add_subplot()
     draw(ax)
-    ax.set_title("", loc="left")  # the page has a heading for it
+    ax.set_title("", loc="left")  # the page has its own heading
     file = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(file, format="svg", dpi=DPI, transparent=True, metadata={"Date": None})
@@ -61,7 +61,7 @@ def _for_page(svg: str, name: str, title: str) -> str:
 
 
 def _with_own_ids(svg: str, name: str) -> str:
-    """Keeps the ids that are referred to, under names that no other figure has."""
+    """Keeps the ids that are referenced, with names that are unique on the page."""
     used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', svg))
     wanted = {one or other for one, other in used}
 

@@ -1,4 +1,4 @@
-"""The tables of the page: what came out, how experts are used, what it costs, how it was made."""
+"""Tables of the page: metrics, expert utilisation, cost, settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from keras_smes.report.html import Cell, Markup, table
 from keras_smes.training.choice import gain_of
 
 UNKNOWN = "–"
-# Of tasks that are events and of those that are numbers: title and decimals.
+# Title and decimals, for tasks that are events and tasks that are numbers.
 OF_EVENTS = {
     "auc": ("AUC", 4),
     "gauc": ("GAUC", 4),
@@ -30,7 +30,7 @@ OF_NUMBERS = {
 OF_ROUTING = {
     "num_experts": ("experts E", 0),
     "union_mean": ("executed, mean", 2),
-    "union_max": ("executed, most", 0),
+    "union_max": ("executed, maximum", 0),
     "union_bound": ("bound", 0),
     "load_max_over_mean": ("load, max / mean", 2),
     "load_cv": ("load, CV", 2),
@@ -42,16 +42,16 @@ OF_ROUTING = {
 OF_COST = {
     "parameters.all": ("parameters, all", 0),
     "parameters.experts": ("parameters, experts", 0),
-    "multiplications": ("multiplications a row", 0),
+    "multiplications": ("multiplications per row", 0),
     "training.rows": ("training rows", 0),
     "training.epochs": ("epochs", 0),
     "training.seconds": ("training, s", 1),
-    "training.rows_per_second": ("rows a second", 0),
+    "training.rows_per_second": ("rows per second", 0),
 }
 
 
 def quality(groups: Sequence[Group]) -> list[Markup]:
-    """Tables of the tasks' figures: one of the events, one of the numbers, as far as there are any."""
+    """Tables of the tasks' metrics: one for events and one for numbers, if there are any."""
     tasks = dict.fromkeys(task for group in groups for task in group.runs[0].metrics["tasks"])
     events = [task for task in tasks if "auc" in _any_figures(groups, task)]
     numbers = [task for task in tasks if task not in events]
@@ -63,13 +63,13 @@ def quality(groups: Sequence[Group]) -> list[Markup]:
 
 
 def routing(groups: Sequence[Group]) -> Markup:
-    """The table of the routing of all groups; those without routers have no figures in it."""
+    """Table of the routing of all groups; groups without routers have empty cells."""
     rows = [[group.label, *_measures(group, "routing.", OF_ROUTING)] for group in groups]
     return table("Routing, on the test rows", ["", *(title for title, _ in OF_ROUTING.values())], rows)
 
 
 def cost(groups: Sequence[Group]) -> Markup:
-    """The table of what each group holds, executes and takes."""
+    """Table of each group's parameters, multiplications and training time."""
     rows = [[group.label, *_measures(group, "", OF_COST)] for group in groups]
     return table(
         "Experts are counted with their routers or gates",
@@ -79,7 +79,7 @@ def cost(groups: Sequence[Group]) -> Markup:
 
 
 def data(groups: Sequence[Group]) -> Markup:
-    """The table of the rows that were trained on and tested on."""
+    """Table of training and test rows."""
     rows = []
     for group in groups:
         config, split = group.runs[0].config, group.runs[0].metrics["split"]
@@ -94,7 +94,7 @@ def data(groups: Sequence[Group]) -> Markup:
 
 
 def settings(groups: Sequence[Group]) -> Markup:
-    """The table of all configuration keys; what differs between groups stands out."""
+    """Table of all configuration keys, with differences between groups highlighted."""
     seeds = [", ".join(str(run.config["seed"]) for run in group.runs) for group in groups]
     rows = [
         [key, *(Cell(value, "differs" if _differ(values) else "") for value in values)]
@@ -104,13 +104,13 @@ def settings(groups: Sequence[Group]) -> Markup:
 
 
 def differing_settings(groups: Sequence[Group]) -> Markup | None:
-    """The table of the configuration keys that differ between groups; `None` if there are none."""
+    """Table of the configuration keys that differ between groups; `None` if there are none."""
     rows = [[key, *values] for key, values in _settings(groups).items() if _differ(values)]
     return _by_group("Settings that differ", groups, rows) if rows else None
 
 
 def environment(groups: Sequence[Group]) -> Markup:
-    """The table of versions, machine and source."""
+    """Table of versions, machine and source."""
     values = _side_by_side([group.runs[0].metrics["environment"] for group in groups])
     return _by_group("Versions, machine and source", groups, [[key, *own] for key, own in values.items()])
 
@@ -121,7 +121,7 @@ def _settings(groups: Sequence[Group]) -> dict[str, list[str]]:
 
 
 def _side_by_side(nested: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The values of each dotted name, one a mapping."""
+    """The values of each dotted name, one per mapping."""
     flat = [_flat(values) for values in nested]
     keys = dict.fromkeys(key for own in flat for key in own)
     return {key: [own.get(key, UNKNOWN) for own in flat] for key in keys}
@@ -159,7 +159,7 @@ def _any_figures(groups: Sequence[Group], task: str) -> Mapping[str, Any]:
 
 
 def _best(column: Sequence[Sequence[float]], gain: Callable[[float], float] | None) -> int | None:
-    """Which group has the best mean; `None` if there is nothing to compare, or no order."""
+    """Index of the group with the best mean; `None` without an order or a second group."""
     if gain is None:
         return None
     gains = {n: gain(sum(values) / len(values)) for n, values in enumerate(column) if values}
@@ -171,7 +171,7 @@ def _measures(group: Group, prefix: str, columns: Mapping[str, tuple[str, int]])
 
 
 def _values(group: Group, path: str) -> list[float]:
-    """A figure of all runs of a group; none if one lacks it."""
+    """A metric of all runs of a group; empty if a run lacks it."""
     found = [_at(run.metrics, path.split(".")) for run in group.runs]
     return [] if None in found else [float(value) for value in found]
 

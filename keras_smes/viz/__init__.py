@@ -1,7 +1,7 @@
-"""Figures of training and routing: arrays in, Matplotlib axes out. Needs the extra `viz`."""
+"""Plots of training and routing: arrays in, Matplotlib axes out. Needs the extra `viz`."""
 
 try:
-    import matplotlib  # noqa: F401  (asked for here, so that its absence is named once and clearly)
+    import matplotlib  # noqa: F401  (imported here for one clear error if it is missing)
 except ImportError as error:
     raise ImportError('keras_smes.viz needs Matplotlib: pip install "keras_smes[viz]"') from error
 

@@ -1,4 +1,4 @@
-"""Figures of what models hold and what they pay."""
+"""Plots of the capacity and cost of models."""
 
 from collections.abc import Mapping
 
@@ -10,21 +10,21 @@ from keras_smes.viz import style
 
 
 def cost_against_capacity(sizes: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | None = None) -> Axes:
-    """Draws the multiplications of an instance against the parameters, a line or a point for each model.
+    """Draws multiplications per instance against parameters, a line or a point per model.
 
-    On the diagonal every parameter is used once an instance, as dense experts do; what lies under it
-    holds more than it pays for. Both axes are logarithmic.
+    On the diagonal every parameter is used once per instance, as in dense experts; models under it have
+    more capacity than cost. Both axes are logarithmic.
 
     Args:
-        sizes: Of each model by name, its parameters and its multiplications an instance, numbers or vectors
-            of one length: see `keras_smes.baselines.cost`.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+        sizes: By model, its parameters and its multiplications per instance, numbers or vectors of one
+            length: see `keras_smes.baselines.cost`.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If there is no model, or a model's vectors are not positive or differ in length.
+        ValueError: If `sizes` is empty, or a model's vectors are not positive or differ in length.
 
     Example:
 
@@ -33,14 +33,14 @@ def cost_against_capacity(sizes: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: 
     >>> ax = cost_against_capacity(sizes)
     """
     if not sizes:
-        raise ValueError(f"`sizes` must have a model or more. Received: sizes={sizes!r}")
+        raise ValueError(f"`sizes` must have at least one model. Received: sizes={sizes!r}")
     points = {model: _points(model, *own) for model, own in sizes.items()}
     ax = style.axes(ax)
     ax.set(xscale="log", yscale="log")
     ends = np.array([min(xy.min() for xy in points.values()), max(xy.max() for xy in points.values())])
     ends *= [0.7, 1.4]  # room around a single point
     ax.plot(ends, ends, color=style.MUTED, linestyle=":", linewidth=1, marker="", label="each used once")
-    ax.set_prop_cycle(style.SERIES)  # the diagonal took no colour
+    ax.set_prop_cycle(style.SERIES)  # the diagonal uses no colour of the cycle
     for model, (parameters, multiplications) in points.items():
         ax.plot(parameters, multiplications, markersize=5, linewidth=1, label=model)
     for axis in (ax.xaxis, ax.yaxis):
@@ -54,7 +54,7 @@ def _points(model: str, parameters: ArrayLike, multiplications: ArrayLike) -> ND
     x, y = (np.atleast_1d(np.asarray(values, np.float64)) for values in (parameters, multiplications))
     if x.ndim != 1 or x.shape != y.shape or not x.size or not (np.minimum(x, y) > 0).all():
         raise ValueError(
-            "`sizes` must have positive parameters and multiplications, as many of each. "
+            "`sizes` must have positive parameters and multiplications, equally many. "
             f"Received: {model!r} with {x.tolist()} and {y.tolist()}"
         )
     return np.stack([x, y])

@@ -1,4 +1,4 @@
-"""A picture of what is chosen for one instance: its tasks, its experts, its gates."""
+"""Plots of the routing of one instance: its tasks, experts and gates."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keras_smes.viz import style
 
-SIDE = 0.92  # of a cell, in columns: what is left is the gap
+SIDE = 0.92  # of a cell, in columns; the rest is the gap
 APART = 0.5  # between the shared and the private experts, in columns
 NUMBER_WIDTH = 0.24  # inches that a gate in a cell needs
 
@@ -17,23 +17,23 @@ NUMBER_WIDTH = 0.24  # inches that a gate in a cell needs
 def instance_routing(
     weights: ArrayLike, shared: ArrayLike, task_names: Sequence[str], ax: Axes | None = None
 ) -> Axes:
-    """Draws the experts that one instance executes, and the gate that each task gives them.
+    """Draws the executed experts of one instance and each task's gates.
 
-    A row a task, a column an executed expert under its number: first those that all tasks share, then
-    the private ones. A cell is filled as high as the gate, so that a row's fillings add up to one cell.
+    One row per task, one column per executed expert, labelled with its number: first the shared, then the
+    private experts. A cell is filled to the height of the gate, so the fillings of a row add up to one cell.
 
     Args:
         weights: `[T, E]`, the gates of one instance: `SMES.route(h)["weights"][b]`.
         shared: `[E]` bool, its shared experts: `SMES.route(h)["shared"][b]`.
         task_names: T names, in the order of the rows.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
 
     Returns:
         The axes.
 
     Raises:
         ValueError: If `weights` is not a matrix of numbers in [0, 1] with a row for each name, or `shared`
-            has not an entry for each expert.
+            doesn't have an entry for each expert.
 
     Example:
 
@@ -72,7 +72,7 @@ def _shared(shared: ArrayLike, num_experts: int) -> NDArray[np.bool_]:
 def _columns(
     weights_te: NDArray[np.float64], shared_e: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The executed experts, shared ones first, and where their columns stand."""
+    """Returns the executed experts, shared ones first, and the positions of their columns."""
     common_k = np.flatnonzero(shared_e)
     private_k = np.flatnonzero((weights_te > 0).any(axis=0) & ~shared_e)
     gap = APART if len(common_k) and len(private_k) else 0.0

@@ -1,4 +1,4 @@
-"""Figures of routing: who works how much, who works for whom, how many work at once."""
+"""Plots of routing: expert load, experts by task, executed experts."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from keras_smes.viz import style
 
 NUMBER_WIDTH = 0.28  # inches that a number in a cell needs
-MOST_BARS_APART = 100  # more have no pixel to spare for a gap
-FAR = 12  # bounds to the pool's size: with it in view the bars would be slivers
+MOST_BARS_APART = 100  # more leave no pixel for a gap
+FAR = 12  # bounds per pool size; beyond, the full axis would make the bars slivers
 
 
 def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) -> Axes:
@@ -19,8 +19,8 @@ def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) 
 
     Args:
         load: `[E]`, shares or counts of executed (instance, expert) pairs; drawn as shares in per
-            cent. `expert_load` of `RoutingHealth.result()` as it is.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+            cent. `expert_load` of `RoutingHealth.result()`.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
         sort: Whether to order the experts from most to least loaded, which shows the skew, instead
             of by index. Defaults to `False`.
 
@@ -53,16 +53,16 @@ def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) 
 
 
 def task_expert_heatmap(share_te: ArrayLike, task_names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draws how each task spreads its choices over the experts, a row for each task.
+    """Draws how each task distributes its choices over the experts, one row per task.
 
-    The dash on the colour bar is the uniform share 1/E. Where there is room, as for 16 experts on a figure of
-    its own, each cell carries its number.
+    The dash on the colour bar is the uniform share 1/E. Cells show their numbers where there is room, such as
+    for 16 experts on a separate figure.
 
     Args:
         share_te: `[T, E]`, the share of task t's choices that fell on expert e, in [0, 1]:
-            `task_expert_share` of `RoutingHealth.result()` as it is.
+            `task_expert_share` of `RoutingHealth.result()`.
         task_names: T names, in the order of the rows.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
 
     Returns:
         The axes.
@@ -94,10 +94,10 @@ def union_sizes(counts: ArrayLike, bound: int, num_experts: int, ax: Axes | None
 
     Args:
         counts: `[S]`, the number (or share) of instances that execute 0, 1, ..., S - 1 experts, with
-            S at most E + 1: `union_sizes` of `RoutingHealth.result()` as it is.
-        bound: The most experts an instance can execute, `min(E, K_s + sum_t K_a[t])`.
+            S at most E + 1: `union_sizes` of `RoutingHealth.result()`.
+        bound: Maximum number of experts that an instance can execute, `min(E, K_s + sum_t K_a[t])`.
         num_experts: E, the number of experts in the pool.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
 
     Returns:
         The axes.
@@ -134,15 +134,15 @@ def union_sizes(counts: ArrayLike, bound: int, num_experts: int, ax: Axes | None
 
 
 def task_overlap(overlap_tt: ArrayLike, task_names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draws how far each two tasks choose the same experts, as a matrix.
+    """Draws the overlap of each pair of tasks' experts, as a matrix.
 
-    The measure is the mean over instances of the Jaccard index, experts that both chose over experts that
-    either chose: 0 is none in common, 1 the same set. The diagonal, always 1, is left blank.
+    The overlap is the mean Jaccard index over instances, experts that both tasks chose over experts that
+    either chose: 0 is disjoint, 1 is the same set. The diagonal, always 1, is left blank.
 
     Args:
-        overlap_tt: `[T, T]`, in [0, 1]: `task_overlap_matrix` of `RoutingHealth.result()` as it is.
+        overlap_tt: `[T, T]`, in [0, 1]: `task_overlap_matrix` of `RoutingHealth.result()`.
         task_names: T names, in the order of rows and columns.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
 
     Returns:
         The axes.
@@ -172,20 +172,20 @@ def task_overlap(overlap_tt: ArrayLike, task_names: Sequence[str], ax: Axes | No
 
 
 def load_by_epoch(load_ne: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draws how the load of each expert went from epoch to epoch, as a heat map of loads over the mean load.
+    """Draws each expert's load by epoch, as a heat map of load over mean load.
 
-    An expert that nothing reaches is a white row; one that takes more and more gets darker to the right.
+    An expert without load is a white row; one with growing load becomes darker to the right.
 
     Args:
         load_ne: `[N, E]`, each expert's share of the executed pairs (or their count) after each of N
             epochs: `expert_load` of each of `RoutingMonitor.results`.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If `load_ne` is not a matrix, or a row of it is not finite, negative or all zero.
+        ValueError: If `load_ne` is not a matrix, or a row is not finite, negative or all zero.
 
     Example:
 
@@ -216,7 +216,7 @@ def load_by_epoch(load_ne: ArrayLike, ax: Axes | None = None) -> Axes:
 
 
 def _point_to_pool(ax: Axes, bound: int, num_experts: int) -> None:
-    """Ends the axis at three times the bound, and says where the pool's size would be."""
+    """Ends the axis at three times the bound, with a note for the pool's size."""
     ax.set_xlim(-0.6, 3 * bound + 0.6)
     ax.annotate(
         f"E = {num_experts}",

@@ -1,4 +1,4 @@
-"""Figures of predicted probabilities."""
+"""Plots of predicted probabilities."""
 
 from collections.abc import Mapping
 
@@ -9,27 +9,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from keras_smes.viz import style
 
-RATES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # apart enough to be read, by their root
+RATES = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # spaced for legible labels on the square root axis
 SMALLEST_TOP = 0.02  # no axis ends under this rate
 
 
 def calibration_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | None = None) -> Axes:
-    """Draws what was observed against what was predicted, a line for each task.
+    """Draws observed against predicted rates, one line per task.
 
-    On the diagonal a task is calibrated, under it too much is predicted. Both axes go by the square root
-    of the rate: one in a hundred is told from none, beside a task at one in two.
+    On the diagonal a task is calibrated; below it, predictions are too high. Both axes show the square root
+    of the rate, so that rare and frequent tasks are legible together.
 
     Args:
-        curves: Of each task by name, two vectors of one entry a bin: the mean predicted probability, and the
-            share of positives, both in [0, 1]. `predicted` and `observed` of `reliability_curve` as they
+        curves: By task, two vectors with one entry per bin: mean predicted probability and share of
+            positives, both in [0, 1]. `predicted` and `observed` of `reliability_curve` as they
             are: bins that hold NaN are empty, and left out.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If there is no task, or a task's vectors differ in length, hold a number outside of
+        ValueError: If `curves` is empty, or a task's vectors differ in length, hold a number outside of
             [0, 1], or have no bin with rows.
 
     Example:
@@ -38,12 +38,12 @@ def calibration_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Ax
     >>> ax = calibration_curves({"click": ([0.1, 0.3, 0.7], [0.12, 0.28, 0.75])})
     """
     if not curves:
-        raise ValueError(f"`curves` must have a task or more. Received: curves={curves!r}")
+        raise ValueError(f"`curves` must have at least one task. Received: curves={curves!r}")
     points = {task: _points(task, *own) for task, own in curves.items()}
     ax = style.axes(ax)
     top = min(1.0, max(SMALLEST_TOP, 1.05 * max(float(xy.max()) for xy in points.values())))
     ax.plot([0, top], [0, top], color=style.MUTED, linestyle=":", linewidth=1, marker="", label="calibrated")
-    ax.set_prop_cycle(style.SERIES)  # the diagonal took no colour
+    ax.set_prop_cycle(style.SERIES)  # the diagonal uses no colour of the cycle
     for task, (predicted, observed) in points.items():
         ax.plot(predicted, observed, markersize=4, linewidth=1, label=task)
     _scale(ax, top)
@@ -56,13 +56,13 @@ def _points(task: str, predicted: ArrayLike, observed: ArrayLike) -> NDArray[np.
     x, y = (np.asarray(values, np.float64) for values in (predicted, observed))
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(
-            f"`curves` must have two vectors of one length a task. Received: {task!r} with shapes "
+            f"`curves` must have two vectors of one length per task. Received: {task!r} with shapes "
             f"{x.shape} and {y.shape}"
         )
     xy = np.stack([x, y])[:, ~(np.isnan(x) | np.isnan(y))]
     if not xy.size or not ((xy >= 0) & (xy <= 1)).all():
         raise ValueError(
-            f"`curves` must be of rates in [0, 1], one bin or more. Received: {task!r} with {xy.tolist()}"
+            f"`curves` must be rates in [0, 1], with at least one bin. Received: {task!r} with {xy.tolist()}"
         )
     return xy
 

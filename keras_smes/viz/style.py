@@ -1,4 +1,4 @@
-"""The one style of all figures: set on an axes, so that no figure changes the caller's own settings."""
+"""The style of all plots, set per axes, so that the caller's settings don't change."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 INK = "#222222"
 MUTED = "#767676"
 FILL = "#7FA7C9"  # light enough that a line in INK stands out on it, in grey too
-SECOND_FILL = "#C3D5E5"  # lighter, and told from FILL in grey
+SECOND_FILL = "#C3D5E5"  # lighter, distinct from FILL in grey
 EMPTY = "#F0F0F0"
-ON_LIGHT, ON_DARK = "#111111", "#FEFEFE"  # text within a heat map, whose cells keep their colours on any page
+ON_LIGHT, ON_DARK = "#111111", "#FEFEFE"  # text within a heat map, whose colours don't depend on the page
 SEQUENTIAL = "Blues"  # one hue from light to dark: the order survives grey scale and colour blindness
-# Okabe and Ito's colours from dark to light; the markers tell them apart in grey, and the lines a second six.
+# Okabe and Ito's colours from dark to light; markers distinguish them in grey, line styles a second six.
 SERIES = cycler(linestyle=["-", "--"]) * cycler(
     color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"],
     marker=["o", "s", "^", "D", "v", "P"],
@@ -29,10 +29,10 @@ SERIES = cycler(linestyle=["-", "--"]) * cycler(
 def axes(ax: Axes | None, width: float = 6.4, height: float = 3.4) -> Axes:
     """Returns `ax`, or an axes of a new figure of `width` by `height` inches, in the house style."""
     if ax is None:
-        from matplotlib import pyplot  # only here: with an axes given, no GUI backend is chosen
+        from matplotlib import pyplot  # imported here: with given axes, no GUI backend is selected
 
         _, ax = pyplot.subplots(figsize=(width, height), dpi=120, layout="constrained")
-    if not ax.has_data():  # a second call on the same axes goes on with the colours
+    if not ax.has_data():  # a second call on the same axes continues the colour cycle
         ax.set_prop_cycle(SERIES)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(MUTED)
@@ -42,14 +42,14 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 3.4) -> Axes:
 
 
 def label(ax: Axes, title: str, x: str, y: str) -> None:
-    """Names the axes and what is drawn, the title on the left so that a legend fits beside it."""
+    """Labels the axes and sets the title, on the left so that a legend fits beside it."""
     ax.set_title(title, loc="left", color=INK, fontsize=10, fontweight="bold")
     ax.set_xlabel(x, color=INK, fontsize=9)
     ax.set_ylabel(y, color=INK, fontsize=9)
 
 
 def legend_above(ax: Axes, columns: int = 3, handles: Sequence[Artist] | None = None) -> None:
-    """Puts the legend above the plot's right half, where it can hide no data."""
+    """Puts the legend above the plot's right half, where it hides no data."""
     ax.legend(
         handles=handles,
         loc="lower right",
@@ -68,12 +68,12 @@ def legend_beside(ax: Axes) -> None:
 
 
 def percent() -> FuncFormatter:
-    """Writes shares in [0, 1] as per cent, with no more digits than they need."""
+    """Formats shares in [0, 1] as per cent, with as few digits as needed."""
     return FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
 
 
 def engineering(axis: Axis) -> None:
-    """Writes the numbers of a logarithmic axis as 20k and 5M."""
+    """Formats the numbers of a logarithmic axis, such as 20k and 5M."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(EngFormatter(sep=""))
@@ -84,7 +84,7 @@ def shares(name: str, counts: ArrayLike) -> NDArray[np.float64]:
     count_x = np.asarray(counts, np.float64)
     if count_x.ndim != 1 or not (np.isfinite(count_x) & (count_x >= 0)).all() or not count_x.any():
         raise ValueError(
-            f"`{name}` must be one-dimensional, finite, not negative and not all zero. "
+            f"`{name}` must be one-dimensional, finite, non-negative and not all zero. "
             f"Received: {name}={counts!r}"
         )
     return count_x / count_x.sum()
@@ -113,12 +113,12 @@ def color_bar(ax: Axes, image: AxesImage, text: str, **kwargs: Any) -> Axes:
 
 
 def has_room(ax: Axes, columns: int, inches: float) -> bool:
-    """Whether so many columns of the axes are each so wide."""
+    """Returns whether each of the columns has at least this width."""
     return ax.bbox.width / ax.figure.dpi >= columns * inches
 
 
 def write_cells(ax: Axes, values: NDArray[np.float64], top: float, form: str) -> None:
-    """Writes each number into its cell, in white where the cell is dark; NaN is left out."""
+    """Writes each number except NaN into its cell, in white on dark cells."""
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
             color = ON_DARK if value > 0.65 * top else ON_LIGHT

@@ -1,4 +1,4 @@
-"""Figures of a training run."""
+"""Plots of a training run."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,21 +18,21 @@ def training_curves(
 ) -> Axes:
     """Draws the training and validation loss by epoch.
 
-    To compare models, call it once for each on the same axes, with a `label` each: a model keeps
-    one colour and marker, solid and filled for training, dashed and hollow for validation.
+    To compare models, call it once per model on the same axes, each with a `label`: a model has one colour
+    and marker, solid and filled for training, dashed and hollow for validation.
 
     Args:
-        history: The losses of each epoch under `name` and, if there are any, `val_` and `name`, in the
-            unit of the loss: `keras.callbacks.History.history` as it is. Other keys are ignored.
-        ax: Matplotlib axes to draw on. `None`, the default, makes a new figure.
-        label: Name of the model for the legend. Defaults to `None`, no name.
-        name: Which loss, such as a task's `"click_loss"`. Defaults to `"loss"`, the whole one.
+        history: Losses by epoch under `name`, and optionally `val_` and `name`, in the unit of the
+            loss: `keras.callbacks.History.history`. Other keys are ignored.
+        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
+        label: Name of the model in the legend. Defaults to `None`, no name.
+        name: Name of the loss, such as a task's `"click_loss"`. Defaults to `"loss"`, the total.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If `name` is missing or empty, or what was measured in validation is not as long.
+        ValueError: If `name` is missing or empty, or the validation losses have another length.
 
     Example:
 
@@ -68,7 +68,7 @@ def _losses(history: Mapping[str, Sequence[float]], name: str) -> tuple[list[flo
     if not losses or (val_losses and len(val_losses) != len(losses)):
         lengths = {name: len(values) for name, values in history.items()}
         raise ValueError(
-            f"`history` must hold {name!r} for one epoch or more, and 'val_{name}' for the same epochs if at "
-            f"all. Received lengths: {lengths}"
+            f"`history` must hold {name!r} for at least one epoch, and 'val_{name}', if given, for the same "
+            f"epochs. Received lengths: {lengths}"
         )
     return losses, val_losses

@@ -274,7 +274,7 @@ def test_an_experiment_is_its_runs_by_row(tmp_path):
         auc = own["metrics"]["click_auc"]
         expected = f"{auc['mean']:.4f}" + (f" ± {auc['spread']:.4f}" if auc["spread"] else "")
         assert any(expected in cells and label in cells for cells in page.rows)
-    assert "Not drawn: the losses by epoch were not kept." in page.texts
+    assert "Not drawn: the losses by epoch were not stored." in page.texts
 
 
 def test_what_is_no_run_is_refused_by_name(runs, tmp_path, capsys):
@@ -289,6 +289,6 @@ def test_what_is_no_run_is_refused_by_name(runs, tmp_path, capsys):
     (tmp_path / "torn" / "metrics.json").write_text('{"tasks": {}}')
     with pytest.raises(ValueError, match=r"missing=\['routing', 'split', 'environment'\]"):
         collect([tmp_path / "torn"])
-    with pytest.raises(ValueError, match="must name a run"):
+    with pytest.raises(ValueError, match="must name at least one run"):
         collect([])
     assert not out.exists()
