@@ -8,8 +8,8 @@ from keras_smes.data.progress import track
 from keras_smes.data.rows import Rows
 from keras_smes.data.stored import StoredInteractions
 from keras_smes.features.categories import Embedded, Vocabulary
+from keras_smes.features.embedding_tables import tables
 from keras_smes.features.schema import Feature, FeatureSchema, Number
-from keras_smes.features.tables import tables
 from keras_smes.moments import RunningMoments
 
 _COMPACT_ROWS = 4_000_000

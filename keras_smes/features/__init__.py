@@ -1,1 +1,1 @@
-"""Features: what a row looks like, and how it becomes Keras inputs and a vector."""
+"""Features: the schema of a row, its preprocessing, and the encoder."""

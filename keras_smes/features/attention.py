@@ -1,4 +1,4 @@
-"""Target attention: what a user did, weighed by the candidate that is to be scored."""
+"""Target attention: a behaviour sequence weighted by the candidate."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,18 +16,18 @@ Shape = Sequence[int | None]
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class TargetAttention(Composite):
-    """Pools a behaviour sequence by an activation unit, as the Deep Interest Network does.
+    """Pools a behaviour sequence by the activation unit of the Deep Interest Network.
 
-    With the candidate's embedding q and the sequence's e, of one width,
+    With the candidate's embedding q and the sequence's embeddings e, of equal width,
 
     ```
     a[l] = MLP([q, e[l], q - e[l], q * e[l]])     one number, linear at the end
     y    = sum_{l < n} a[l] * e[l]
     ```
 
-    The weights a are no softmax: their sum says how much of the sequence speaks for the candidate. The
-    hidden activation is ours; the paper has PReLU and Dice. A row without items gets zeros, and what lies
-    beyond the length changes nothing, not even as NaN.
+    The weights a are not a softmax: their sum measures the interest in the candidate. The hidden activation
+    is our choice; the paper has PReLU and Dice. A row without items gets zeros, and positions beyond the
+    length are ignored, even NaN.
 
     Args:
         units: Integer list, widths of the MLP's hidden layers. Defaults to `(36,)`.
@@ -64,7 +64,7 @@ class TargetAttention(Composite):
     def build(self, query_shape: Shape, items_shape: Shape, lengths_shape: Shape) -> None:
         if len(items_shape) != 3 or query_shape[-1] != items_shape[-1]:
             raise ValueError(
-                "`query` [batch, width] and `items` [batch, length, width] must have one width. "
+                "`query` [batch, width] and `items` [batch, length, width] must have equal width. "
                 f"Received: query of shape {tuple(query_shape)}, items of shape {tuple(items_shape)}"
             )
         shape: tuple[int | None, ...] = (*items_shape[:2], 4 * items_shape[2])  # type: ignore[operator]
@@ -81,7 +81,7 @@ class TargetAttention(Composite):
         weights_bl1 = ops.concatenate(joined, axis=-1)
         for dense in [*self.hidden, self.weigh]:
             weights_bl1 = dense(weights_bl1)
-        return ops.sum(weights_bl1 * items_bld, axis=1)  # items beyond the length are zero by now
+        return ops.sum(weights_bl1 * items_bld, axis=1)  # items beyond the length are zero here
 
     def compute_output_shape(
         self, query_shape: Shape, items_shape: Shape, lengths_shape: Shape

@@ -1,4 +1,4 @@
-"""Numbers to buckets, the same in training and in the served graph."""
+"""Bucketised numbers, the same in training and in the served graph."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +11,12 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class Bucketize(keras.layers.Layer):
-    """Gives a number the id of its bucket: `1 + (how many boundaries are <= x)`, 0 where it is missing.
+    """Maps a number to its bucket: `1 + (number of boundaries <= x)`, and 0 for a missing number.
 
     A missing number is NaN or an infinity. Numbers are compared in float32 under any dtype policy.
 
     Args:
-        boundaries: List of floats that rise.
+        boundaries: Ascending list of floats.
 
     Call arguments:
         inputs: Floats of any shape.

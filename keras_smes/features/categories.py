@@ -1,4 +1,4 @@
-"""Categories: one id or word a row, looked up in an embedding table by vocabulary or by hash."""
+"""Categories: one id or string per row, looked up in an embedding table by vocabulary or hash."""
 
 import dataclasses
 from collections import Counter
@@ -11,15 +11,14 @@ from keras_smes.checks import check_name
 from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
 from keras_smes.features.feature import Counts, Feature
 
-# What the lookup puts in the place of the unknown. No row may have these: Keras' own -1 and "[UNK]" could
-# be values.
+# Placeholders for out-of-vocabulary values, which no row may have: Keras' -1 and "[UNK]" could be values.
 RESERVED_INTEGER = -(2**63)
 RESERVED_STRING = "\x1aunknown"
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedded(Feature):
-    """A feature whose values have rows in an embedding table. Use one of the subclasses."""
+    """A feature with an embedding table. Use one of the subclasses."""
 
     dim: int = 16
     table: str | None = dataclasses.field(default=None, kw_only=True)
@@ -36,7 +35,7 @@ class Embedded(Feature):
 
     @property
     def item(self) -> "Category":
-        """The category of a single value: the feature itself, unless it has many values a row."""
+        """Category of a single value: the feature itself, unless it has many values per row."""
         raise NotImplementedError
 
     @property
@@ -47,7 +46,7 @@ class Embedded(Feature):
 
 @dataclasses.dataclass(frozen=True)
 class Category(Embedded):
-    """One value a row. Use one of the subclasses."""
+    """A category with one value per row. Use one of the subclasses."""
 
     missing: ClassVar[Any]
 
@@ -61,7 +60,7 @@ class Category(Embedded):
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary(Category):
-    """A category with known values; all others share row 0. Use one of the subclasses."""
+    """A category with a vocabulary; other values share row 0. Use one of the subclasses."""
 
     vocabulary: tuple[Any, ...] | None = None
     min_count: int = 1
@@ -133,18 +132,18 @@ class Hashed(Category):
 
 @dataclasses.dataclass(frozen=True)
 class IntegerCategory(Vocabulary):
-    """An int64 id with a vocabulary; an id outside of it shares one out-of-vocabulary row.
+    """An int64 id with a vocabulary; out-of-vocabulary ids share one row.
 
     Args:
         name: Name of the column and of the served tensor.
         dim: Width of the embedding. Defaults to `16`.
-        vocabulary: Known ids. `None`, the default, takes them from the rows given to `fit`, except -1,
-            which stands for a missing id.
-        min_count: How many of those rows an id needs; rarer ones count as unknown. Defaults to `1`.
+        vocabulary: Known ids. `None`, the default, takes them from the rows of `fit`, except -1, the
+            missing id.
+        min_count: Minimum number of rows per id; rarer ids are unknown. Defaults to `1`.
         table: Name of an embedding table that other features share, vocabulary included; they must
-            agree on all but their names. `None`, the default, makes a table of its own.
+            agree on all but their names. `None`, the default, creates a separate table.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
-        default: Id for requests that leave it out. Defaults to `None`, none may.
+        default: Id for requests that omit it. Defaults to `None`: requests must have it.
     """
 
     kind: ClassVar[str] = "integer_category"
@@ -159,17 +158,17 @@ class IntegerCategory(Vocabulary):
 
 @dataclasses.dataclass(frozen=True)
 class StringCategory(Vocabulary):
-    """A string with a vocabulary; a string outside of it shares one out-of-vocabulary row.
+    """A string with a vocabulary; out-of-vocabulary strings share one row.
 
     Args:
         name: Name of the column and of the served tensor.
         dim: Width of the embedding. Defaults to `16`.
-        vocabulary: Known strings. `None`, the default, takes them from the rows given to `fit`, except
-            `""`, which stands for a missing string.
-        min_count: How many of those rows a string needs; rarer ones count as unknown. Defaults to `1`.
+        vocabulary: Known strings. `None`, the default, takes them from the rows of `fit`, except `""`, the
+            missing string.
+        min_count: Minimum number of rows per string; rarer strings are unknown. Defaults to `1`.
         table: As for `IntegerCategory`. Defaults to `None`.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
-        default: String for requests that leave it out. Defaults to `None`, none may.
+        default: String for requests that omit it. Defaults to `None`: requests must have it.
     """
 
     kind: ClassVar[str] = "string_category"
@@ -178,13 +177,13 @@ class StringCategory(Vocabulary):
     reserved: ClassVar[str] = RESERVED_STRING
 
     def count_values(self, values: np.ndarray) -> dict[Any, int]:
-        # Never an array of NumPy's own strings: each is as long as the longest, and loses NULs at its end.
+        # No NumPy string arrays: they reserve the longest length per string and lose trailing NULs.
         return Counter(np.asarray(values, object).tolist())
 
 
 @dataclasses.dataclass(frozen=True)
 class HashedInteger(Hashed):
-    """An int64 id hashed into a fixed number of rows: no vocabulary to keep, collisions instead.
+    """An int64 id hashed into a fixed number of rows: without a vocabulary, but with collisions.
 
     Args:
         name: Name of the column and of the served tensor.
@@ -192,7 +191,7 @@ class HashedInteger(Hashed):
         num_bins: Rows of the embedding table. Defaults to `1024`.
         table: As for `IntegerCategory`. Defaults to `None`.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
-        default: Id for requests that leave it out. Defaults to `None`, none may.
+        default: Id for requests that omit it. Defaults to `None`: requests must have it.
     """
 
     kind: ClassVar[str] = "hashed_integer"
@@ -202,7 +201,7 @@ class HashedInteger(Hashed):
 
 @dataclasses.dataclass(frozen=True)
 class HashedString(Hashed):
-    """A string hashed into a fixed number of rows: no vocabulary to keep, collisions instead.
+    """A string hashed into a fixed number of rows: without a vocabulary, but with collisions.
 
     Args:
         name: Name of the column and of the served tensor.
@@ -210,7 +209,7 @@ class HashedString(Hashed):
         num_bins: Rows of the embedding table. Defaults to `1024`.
         table: As for `IntegerCategory`. Defaults to `None`.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
-        default: String for requests that leave it out. Defaults to `None`, none may.
+        default: String for requests that omit it. Defaults to `None`: requests must have it.
     """
 
     kind: ClassVar[str] = "hashed_string"

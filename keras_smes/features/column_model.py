@@ -1,4 +1,4 @@
-"""A functional model of named columns, called with what a table holds."""
+"""A functional model that takes table columns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,13 +19,13 @@ WITHOUT_LOOKUPS = {
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class ColumnModel(keras.Model):
-    """A functional model from a dict of columns, which may also be lists, NumPy's strings, or have `None`.
+    """A functional model of a dict of columns, which may also be lists, NumPy strings, or hold `None`.
 
-    Columns are converted as `FeatureSchema.prepare_columns` does; tensors and data sets are taken as they
-    are. Rows of many values are arrays `[N, L]` beside their lengths.
+    Columns are converted as by `FeatureSchema.prepare_columns`; tensors and data sets are not converted.
+    Features with many values per row are arrays `[N, L]` beside their lengths.
 
     Raises:
-        ValueError: A column has other types than the input of its name; the text names it.
+        ValueError: A column's type doesn't match the input of its name; the message names it.
     """
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -59,11 +59,11 @@ def _typed(name: str, values: Any, dtype: str) -> Any:
     array = values if isinstance(values, np.ndarray) else np.array(values, object)
     if array.dtype == object and any(isinstance(value, (list, tuple, np.ndarray)) for value in array.flat):
         raise ValueError(
-            f"Feature {name!r} takes one value a row, or an array [N, L] beside {name + '_length'!r}, which "
-            "`schema.prepare_columns` makes of lists. Received: lists of different lengths"
+            f"Feature {name!r} takes one value per row, or an array [N, L] beside {name + '_length'!r} "
+            "(`schema.prepare_columns` converts lists). Received: lists of different lengths"
         )
     convert = CONVERSIONS.get(dtype, CONVERSIONS["int64"])  # lengths are int32
     typed = convert(name, array.reshape(-1)).reshape(array.shape)
     typed = typed if dtype in CONVERSIONS else typed.astype(dtype)
-    # Keras' `predict` knows objects as [N] only. On JAX a tensor of int64 would be one of int32.
+    # Keras' `predict` takes objects as [N] only. On JAX an int64 tensor would become int32.
     return keras.ops.convert_to_tensor(typed, dtype) if keras.backend.backend() == "tensorflow" else typed

@@ -1,4 +1,4 @@
-"""Raw columns to typed arrays: what is wrong is refused by name, what is unusual is counted."""
+"""Raw columns to typed arrays: invalid values raise, missing and unknown values are counted."""
 
 from collections.abc import Iterable, Mapping
 
@@ -39,4 +39,4 @@ def _check_names(features: list[Feature], columns: Columns) -> None:
 def _check_rows(counts: Mapping[str, Counts]) -> None:
     rows = {name: count["rows"] for name, count in counts.items()}
     if len(set(rows.values())) > 1:
-        raise ValueError(f"`columns` must have as many rows each. Received: rows={rows}")
+        raise ValueError(f"`columns` must have equal numbers of rows. Received: rows={rows}")

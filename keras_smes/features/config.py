@@ -1,4 +1,4 @@
-"""Features to plain values and back, and the same as YAML: unknown kinds and keys are refused by name."""
+"""Serialisation of features as plain values and as YAML, with validation of kinds and keys."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,18 +18,18 @@ KINDS: dict[str, type[Feature]] = {
 
 
 def feature_to_config(feature: Feature) -> dict[str, Any]:
-    """Returns the feature as plain JSON values."""
+    """Returns the feature as JSON values."""
     return config_of_kind(feature)
 
 
 def feature_from_config(config: Mapping[str, Any]) -> Feature:
-    """Returns the feature that `feature_to_config` wrote; fields that are left out take their defaults."""
+    """Returns the feature of a `feature_to_config`; omitted fields have their defaults."""
     made: Feature = made_of_kind("feature", config, KINDS)
     return made
 
 
 def features_to_yaml(features: Iterable[Feature]) -> str:
-    """Returns the features as YAML, without the fields that are at their defaults."""
+    """Returns the features as YAML, without default values."""
     entries = []
     for feature in features:
         config, usual = (feature_to_config(f) for f in (feature, type(feature)(feature.name)))

@@ -1,7 +1,7 @@
-"""Raw values to the types that are served, or a refusal that names the feature and the value.
+"""Converts raw values to the served types, or raises with the feature and the value.
 
-A column is a NumPy array, or a list. `None`, and NaN in a float column of ids (which is how a table
-with empty cells stores integers), become the value that stands for "missing".
+A column is a NumPy array or a list. `None`, and NaN in a float column of ids (as tables store integers with
+empty cells), become the missing value.
 """
 
 import numbers
@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
-MISSING_INTEGER = -1  # how a loader writes an integer category that the source leaves empty
+MISSING_INTEGER = -1  # a loader's value for an empty integer category
 MISSING_STRING = ""
 
 _INT64 = np.iinfo(np.int64)
 
 
 def as_column(name: str, values: Any) -> np.ndarray:
-    """Returns `values` as an array `[N]`; lists keep their Python objects, so that no digit is lost."""
+    """Returns `values` as an array `[N]`; lists keep their Python objects, so that integers stay exact."""
     if isinstance(values, (list, tuple)):
         return np.fromiter(values, object, len(values))
     array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(
-            f"Feature {name!r} must be one value a row, of shape [rows]. Received: shape {array.shape}"
+            f"Feature {name!r} must have one value per row, of shape [rows]. Received: shape {array.shape}"
         )
     return array
 
@@ -38,7 +38,7 @@ def to_int64(name: str, values: Any) -> np.ndarray:
     if array.dtype.kind not in "iu":
         raise _type_drift(name, "integers", array.dtype.name)
     if array.dtype.kind == "u":
-        _refuse_first(name, array, array > np.uint64(_INT64.max), "ids within int64")
+        _check_all(name, array, array > np.uint64(_INT64.max), "ids within int64")
     return array.astype(np.int64, copy=False)
 
 
@@ -67,7 +67,7 @@ def to_strings(name: str, values: Any) -> np.ndarray:
     return np.fromiter((_text(name, value) for value in array), object, len(array))
 
 
-# By the name of the type that TF Serving is asked with.
+# The type name of TF Serving's requests.
 CONVERSIONS: dict[str, Callable[[str, Any], np.ndarray]] = {
     "int64": to_int64,
     "float32": to_float32,
@@ -76,7 +76,7 @@ CONVERSIONS: dict[str, Callable[[str, Any], np.ndarray]] = {
 
 
 def _none_for_nan(array: np.ndarray) -> np.ndarray:
-    """Returns objects with `None` for NaN, which is how pandas leaves a cell of text or ids empty."""
+    """Returns objects with `None` for NaN, pandas' empty cell of text or ids."""
     if not any(issubclass(kind, (float, np.floating)) for kind in set(map(type, array))):
         return array
     is_nan = (isinstance(value, (float, np.floating)) and value != value for value in array)
@@ -93,17 +93,17 @@ def _integers_of_objects(name: str, array: np.ndarray) -> np.ndarray:
         return np.array(filled, np.int64)
     except OverflowError:
         beyond = np.array([not _INT64.min <= value <= _INT64.max for value in filled])
-        _refuse_first(name, array, beyond, "ids within int64")
+        _check_all(name, array, beyond, "ids within int64")
         raise
 
 
 def _integers_of_floats(name: str, array: np.ndarray) -> np.ndarray:
     present = np.where(np.isnan(array), MISSING_INTEGER, array)
     whole = np.isfinite(present) & (present == np.floor(present))
-    _refuse_first(name, array, ~whole, "integers")
-    # From here on neighbouring integers are one and the same float.
+    _check_all(name, array, ~whole, "integers")
+    # From here on, adjacent integers are the same float.
     exact = 2.0 ** (np.finfo(array.dtype).nmant + 1)
-    _refuse_first(name, array, np.abs(present) >= exact, f"ids that {array.dtype.name} holds exactly")
+    _check_all(name, array, np.abs(present) >= exact, f"ids that {array.dtype.name} holds exactly")
     return present.astype(np.int64)
 
 
@@ -132,12 +132,12 @@ def _text(name: str, value: str | bytes | None) -> str:
         raise ValueError(f"Feature {name!r} takes text in UTF-8. Received: {value!r}") from None
 
 
-def _refuse_first(name: str, array: np.ndarray, refused: np.ndarray, wanted: str) -> None:
-    if refused.any():
-        row = int(np.argmax(refused))
+def _check_all(name: str, array: np.ndarray, invalid: np.ndarray, wanted: str) -> None:
+    if invalid.any():
+        row = int(np.argmax(invalid))
         raise ValueError(
             f"Feature {name!r} takes {wanted}. Received: {array[row]!s} at position {row}, "
-            f"one of {int(refused.sum())} such values"
+            f"one of {int(invalid.sum())} such values"
         )
 
 

@@ -1,4 +1,4 @@
-"""Crosses of all features with each other, layer upon layer, by keras-rs."""
+"""Feature crosses in several layers, by keras-rs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ class CrossNetwork(Composite):
     x[i+1] = x[0] * (W[i] x[i] + b[i]) + x[i]
     ```
 
-    Needs the extra `ranking`. It is a layer of its own so that a saved model asks for keras-rs by itself.
+    Needs the extra `ranking`. It is a separate layer so that loading a saved model imports keras-rs.
 
     Args:
         depth: Number of crosses; the output is a polynomial of the input of degree `depth + 1`.
@@ -53,7 +53,7 @@ class CrossNetwork(Composite):
         ]
 
     def build(self, inputs_shape: Sequence[int | None]) -> None:
-        # FeatureCross makes the weights of its inner layers in its first call, not in `build`.
+        # FeatureCross creates the weights of its inner layers in its first call, not in `build`.
         symbol = keras.KerasTensor(tuple(inputs_shape), dtype=self.compute_dtype)
         for cross in self.crosses:
             cross(symbol, symbol)

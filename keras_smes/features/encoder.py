@@ -1,8 +1,8 @@
-"""From a schema to Keras: raw inputs, preprocessing, embeddings, and the encoded instance h.
+"""Keras models of a schema: raw inputs, preprocessing, embeddings, and the encoded instance h.
 
-Preprocessing (string and integer lookups) and embedding are two models. Together they take raw
-values, as the served graph does; apart, the lookups run in the input pipeline and the rest compiles
-with XLA, which knows neither strings nor hash tables.
+Preprocessing (string and integer lookups) and embedding are two models. Together they take raw values, as
+in the served graph. Separately, the lookups run in the input pipeline and the rest compiles with XLA, which
+supports neither strings nor hash tables.
 """
 
 from collections import abc
@@ -16,6 +16,7 @@ from keras_smes.features.bucketize import Bucketize
 from keras_smes.features.categories import Embedded
 from keras_smes.features.column_model import ColumnModel
 from keras_smes.features.crosses import CrossNetwork
+from keras_smes.features.embedding_tables import tables
 from keras_smes.features.feature import Feature
 from keras_smes.features.fit_length import FitLength
 from keras_smes.features.lookup import lookup_layer
@@ -24,16 +25,15 @@ from keras_smes.features.pooling import MaskedPooling
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.features.sequences import MultiValued, Sequence
 from keras_smes.features.standardize import Standardize
-from keras_smes.features.tables import tables
 
 Tensor = Any
 Tensors = dict[str, Tensor]
-# The one tensor [B, N] that preprocessing makes of all numbers. No feature can have this name.
+# The tensor [B, N] of all numbers after preprocessing. No feature can have this name.
 NUMBERS = "standardized-numbers"
 
 
 def raw_inputs(schema: FeatureSchema) -> Tensors:
-    """Returns one Keras input for each raw input of the schema.
+    """Returns one Keras input per raw input of the schema.
 
     They are named and typed as the features, of shape `[B]`; `Tags` and `Sequence` have `NAME [B, L]`,
     of any L, and `NAME_length [B]` int32.
@@ -45,7 +45,7 @@ def raw_inputs(schema: FeatureSchema) -> Tensors:
 
 
 def preprocessed_inputs(schema: FeatureSchema) -> Tensors:
-    """Returns the Keras inputs of what `preprocessor` puts out."""
+    """Returns Keras inputs for the outputs of `preprocessor`."""
     inputs = {}
     for feature in _embedded(schema):
         shape = (feature.max_length,) if isinstance(feature, MultiValued) else ()
@@ -68,8 +68,8 @@ def preprocessor(schema: FeatureSchema, name: str = "preprocessor") -> keras.Mod
         name: Name of the model. Defaults to `"preprocessor"`.
 
     Returns:
-        A functional model, dict in and dict out. An id or string never seen before gets row 0, as does a
-        missing number in buckets.
+        A functional model from dict to dict. Out-of-vocabulary ids and strings get row 0, as do missing
+        numbers in buckets.
     """
     if not schema.is_fitted:
         unfitted = [f.name for f in schema.features if not f.is_fitted]
@@ -79,7 +79,7 @@ def preprocessor(schema: FeatureSchema, name: str = "preprocessor") -> keras.Mod
     inputs = raw_inputs(schema)
     outputs: Tensors = {}
     for table, members in tables(schema.features).items():
-        # One lookup for all of a table's features: a vocabulary is kept once.
+        # One lookup for all features of a table, so that the vocabulary is stored once.
         to_rows = _to_rows(members[0], table)
         for feature in members:
             outputs |= _rows(feature, to_rows(inputs[feature.name]), inputs)
@@ -97,14 +97,14 @@ def encode(
     crosses: int = 0,
     cross_dim: int | None = None,
 ) -> Tensor:
-    """Embeds and pools the ids, joins the numbers, and runs crosses and an MLP: the encoded instance h.
+    """Computes the encoded instance h: embeddings and pooling, numbers, crosses and an MLP.
 
     Args:
         schema: A fitted `FeatureSchema`.
-        preprocessed: What `preprocessor` puts out.
-        units: Widths of the MLP's layers, each with a ReLU. Empty: h is the joined or crossed features.
-        crosses: Depth of the `CrossNetwork` between the joined features and the MLP; above 0 it needs the
-            extra `ranking`. Defaults to `0`, none.
+        preprocessed: Outputs of `preprocessor`.
+        units: Widths of the MLP's layers, each with a ReLU. Empty: h is the concatenated or crossed features.
+        crosses: Depth of the `CrossNetwork` between the concatenated features and the MLP; above 0 it needs
+            the extra `ranking`. Defaults to `0`, none.
         cross_dim: Rank of the crosses' matrices. Defaults to `None`, full.
 
     Returns:
@@ -137,7 +137,7 @@ def _to_rows(feature: Feature, table: str) -> keras.layers.Layer:
 
 
 def _rows(feature: Feature, rows: Tensor, inputs: Tensors) -> Tensors:
-    """What the core takes of a feature: its rows in the table, and a length where it has one."""
+    """Inputs of the core for a feature: its table rows, and a length if it has one."""
     rows = ops.cast(rows, "int32")
     if not isinstance(feature, MultiValued):
         return {feature.name: rows}
@@ -147,7 +147,7 @@ def _rows(feature: Feature, rows: Tensor, inputs: Tensors) -> Tensors:
 
 
 def _vectors(schema: FeatureSchema, preprocessed: abc.Mapping[str, Tensor]) -> Tensors:
-    """One vector `[B, dim]` for each feature that is embedded, in the schema's order."""
+    """One vector `[B, dim]` per embedded feature, in the schema's order."""
     vectors: Tensors = {}
     for table, members in tables(schema.features).items():
         first: Any = members[0]

@@ -1,4 +1,4 @@
-"""What all features have in common: a named column of raw values, its side and its default."""
+"""Base class of features: a named column of raw values, its side and its default."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ SIDES = ("user", "candidate")
 
 Columns = Mapping[str, Any]
 Counts = dict[str, int]
-# Name of each raw input, with its shape (the batch aside) and dtype.
+# Name of each raw input, with its shape (without batch) and dtype.
 InputSpecs = dict[str, tuple[tuple[int | None, ...], str]]
 
 
@@ -23,10 +23,10 @@ class Feature:
 
     Args:
         name: Name of the column and of the served tensor.
-        side: `"user"` if all candidates of a request have the same value, as for the user and the
+        side: `"user"` if all candidates of a request share the value, as for the user and the
             context, or `"candidate"`. Defaults to `"candidate"`.
-        default: The raw value that stands where a request leaves the feature out. `None`, the default,
-            means that a request must have it.
+        default: The raw value for requests that omit the feature. `None`, the default: requests must have
+            it.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Feature:
 
     @property
     def table_name(self) -> str | None:
-        """Name of the embedding table, or `None` if the feature is a plain number."""
+        """Name of the embedding table, or `None` for a number without one."""
         return None
 
     @property
@@ -60,29 +60,29 @@ class Feature:
         return True
 
     def fit(self, values: np.ndarray) -> "Feature":
-        """Returns the feature with the state that `values [N]`, those of the training rows, give it."""
+        """Returns the feature fitted to `values [N]` of the training rows."""
         del values
         return self
 
     def prepare(self, columns: Columns) -> tuple[dict[str, np.ndarray], Counts]:
-        """Returns the feature's raw inputs as typed arrays, and counts of what is unusual in them.
+        """Returns the feature's raw inputs as typed arrays, and counts of unusual values.
 
         Raises:
-            ValueError: The column is no `[N]`, or its values are of another type.
+            ValueError: The column's shape is not `[N]`, or its values are of another type.
         """
         values = self.convert(columns[self.name])
         return {self.name: values}, {"rows": len(values), **self.count(values)}
 
     def convert(self, values: Any) -> np.ndarray:
-        """Returns `values` as `[N]` of `dtype`, or refuses what isn't of that type."""
+        """Returns `values` as `[N]` of `dtype`; other types raise an error."""
         return CONVERSIONS[self.dtype](self.name, values)
 
     def count(self, values: np.ndarray) -> Counts:
-        """Returns how many of the converted `values` get a treatment of their own."""
+        """Returns the numbers of converted `values` that get special treatment, by kind."""
         raise NotImplementedError
 
     def observed(self, prepared: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Returns the values `[N]` of prepared columns that `fit` learns from."""
+        """Returns the values `[N]` of prepared columns for `fit`."""
         return prepared[self.name]
 
     def _checked_default(self) -> Any:

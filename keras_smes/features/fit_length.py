@@ -1,4 +1,4 @@
-"""Rows of any padded width to the one width that the model works with."""
+"""Crops and pads rows of any width to the model's width."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,23 +15,23 @@ Shape = Sequence[int | None]
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class FitLength(keras.layers.Layer):
-    """Cuts or pads rows of ids `[B, L]` to `[B, max_length]`, and clears what lies beyond their lengths.
+    """Crops or pads rows of ids `[B, L]` to `[B, max_length]`, and sets positions beyond the length to 0.
 
-    A request may pad its rows to any L, and with anything: TensorFlow Serving pads with the first value.
+    A request may pad its rows to any L with any value: TensorFlow Serving pads with the first value.
     A negative length counts as 0, one above L as L.
 
     Args:
-        max_length: Most ids a row keeps.
-        keep: `"first"` or `"last"`: which ids a longer row keeps, in the order they have. Defaults to
+        max_length: Maximum number of ids per row.
+        keep: `"first"` or `"last"`: which ids of a longer row to keep, in their order. Defaults to
             `"last"`.
 
     Call arguments:
         inputs: `[B, L]` integers, each row's ids from the left.
-        lengths: `[B]` integers, how many ids each row has.
+        lengths: `[B]` integers, number of ids per row.
 
     Returns:
-        Dict of `"ids"` `[B, max_length]` int32, 0 beyond the length, and `"lengths"` `[B]` int32, those that
-        are left.
+        Dict of `"ids"` `[B, max_length]` int32, 0 beyond the length, and `"lengths"` `[B]` int32, the
+        new lengths.
 
     Example:
 
@@ -51,7 +51,7 @@ class FitLength(keras.layers.Layer):
         ids_bl, lengths_b = ops.cast(inputs, "int32"), ops.cast(lengths, "int32")
         lengths_b = ops.clip(lengths_b, 0, ops.shape(ids_bl)[1])
         kept_b = ops.minimum(lengths_b, self.max_length)
-        # So that max_length ids can be read from wherever a row's begin.
+        # Allows reading max_length ids from any start.
         ids_bl = ops.pad(ids_bl, [[0, 0], [0, self.max_length]])
         starts_b = lengths_b - kept_b if self.keep == "last" else ops.zeros_like(lengths_b)
         positions_bm = starts_b[:, None] + ops.arange(self.max_length, dtype="int32")

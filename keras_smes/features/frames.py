@@ -1,4 +1,4 @@
-"""Data frames of polars and pandas as the arrays and lists that features take."""
+"""Converts data frames of polars and pandas to arrays and lists."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def as_columns(columns: Any) -> Columns:
         columns: A dict, or a data frame of polars or pandas.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: `columns` is of another type.
     """
     if not isinstance(columns, Mapping):
         if not hasattr(columns, "to_dict"):
@@ -31,7 +31,7 @@ def _plain(values: Any) -> Any:
     if hasattr(values, "null_count"):  # a series of polars
         exact = values.dtype.is_numeric() and values.null_count() == 0
         return values.to_numpy() if exact else values.to_list()
-    if hasattr(values, "notna"):  # of pandas, which has several values for an empty cell
+    if hasattr(values, "notna"):  # of pandas, which has several empty values
         exact = isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf"
         return values.to_numpy() if exact else values.astype(object).where(values.notna(), None).tolist()
     return values

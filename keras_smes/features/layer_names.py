@@ -1,20 +1,20 @@
-"""Names that layers of a ranker have, and that inputs beside them can't have."""
+"""Names of a ranker's layers, which features can't have."""
 
 import re
 from collections.abc import Iterable
 
+from keras_smes.features.embedding_tables import tables
 from keras_smes.features.feature import Feature
-from keras_smes.features.tables import tables
 
 BESIDE_RAW = re.compile(r"preprocessor|core|scores|standardize")
-BESIDE_ROWS = re.compile(r"features|crosses|encoder_\d+")  # in the core, whose inputs are rows of tables
+BESIDE_ROWS = re.compile(r"features|crosses|encoder_\d+")  # in the core, whose inputs are table rows
 
 
 def check_layer_names(features: Iterable[Feature]) -> None:
-    """Rejects a feature that is named as a layer of the ranker: Keras names each once in a model.
+    """Rejects features with the name of a ranker's layer: Keras needs unique names in a model.
 
     Raises:
-        ValueError: Names such features.
+        ValueError: There are such features; names them.
     """
     features = list(features)
     names = tables(features)

@@ -1,4 +1,4 @@
-"""Numbers: standardised, after a logarithm where asked, or cut into buckets that are embedded."""
+"""Numbers: standardised, optionally after a logarithm, or bucketised and embedded."""
 
 import dataclasses
 import math
@@ -14,24 +14,24 @@ from keras_smes.moments import RunningMoments, nonzero_std
 
 @dataclasses.dataclass(frozen=True)
 class Number(Feature):
-    """A float32 number, standardised or cut into buckets; NaN and infinities count as missing.
+    """A float32 number, standardised or bucketised; NaN and infinities are missing.
 
-    Standardised, a missing number becomes the mean. In buckets it has row 0 for itself, and a number x
-    has row `1 + (how many boundaries are <= x)`.
+    Standardised, a missing number becomes the mean. In buckets it has its own row 0, and a number x has row
+    `1 + (number of boundaries <= x)`.
 
     Args:
         name: Name of the column and of the served tensor.
-        log: Whether `log1p(max(x, 0))` comes before standardising. Defaults to `False`.
-        mean: Mean after the logarithm. `None`, the default, takes it from the rows given to `fit`.
+        log: Whether to apply `log1p(max(x, 0))` before standardising. Defaults to `False`.
+        mean: Mean after the logarithm. `None`, the default: `fit` computes it.
         std: Standard deviation after the logarithm, positive; 1 for a column that is constant up to the
             rounding of float32. `None` as for `mean`.
-        buckets: Boundaries in rising order, rounded to float32; or their number plus one, and `fit` takes
+        buckets: Ascending boundaries, rounded to float32; or the number of buckets, for which `fit` takes
             quantiles of the rows as boundaries, fewer where quantiles coincide. `None`, the default,
             standardises instead.
-        dim: Width of the embedding of a bucket; without `buckets` there is none. Defaults to `16`.
+        dim: Width of a bucket's embedding; unused without `buckets`. Defaults to `16`.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
-        default: Number for requests that leave it out; NaN is the missing number. Defaults to `None`,
-            none may.
+        default: Number for requests that omit it; NaN is the missing number. Defaults to `None`: requests
+            must have it.
     """
 
     log: bool = False
@@ -74,7 +74,7 @@ class Number(Feature):
     def _checked_default(self) -> float:
         default = super()._checked_default()
         self._check(not math.isinf(default), "`default` must not be infinite", default=self.default)
-        # One NaN for all: containers compare by identity first, so schemas with it are equal.
+        # One NaN object: containers compare by identity first, so schemas with it are equal.
         return math.nan if math.isnan(default) else default
 
     @property
@@ -88,7 +88,7 @@ class Number(Feature):
 
     @property
     def num_ids(self) -> int:
-        """Rows of the buckets' embedding table: the missing number, and one row a bucket."""
+        """Rows of the embedding table: one for missing numbers, and one per bucket."""
         return len(self.boundaries) + 2
 
     @property

@@ -1,4 +1,4 @@
-"""Many embeddings a row to one: the mean or the sum of those within the row's length."""
+"""Pooling of a row's embeddings: their mean or sum within the length."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def valid_positions(lengths_b: Tensor, max_length: Any) -> Tensor:
 class MaskedPooling(keras.layers.Layer):
     """Pools the first n of L vectors: `sum_{l < n} e[l]`, for the mean divided by `max(n, 1)`.
 
-    A row without values gets zeros. What lies beyond the length changes nothing, not even as NaN.
+    A row without values gets zeros. Positions beyond the length are ignored, even NaN.
 
     Args:
         mode: `"mean"` or `"sum"`. Defaults to `"mean"`.

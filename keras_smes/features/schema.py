@@ -1,9 +1,8 @@
-"""What a row looks like: the names, types and fitted state of a ranker's raw features.
+"""The schema of a row: names, types and fitted state of a ranker's raw features.
 
-A schema stands alone: it knows NumPy and nothing of models, tables or data sets. It is declared
-without state (`IntegerCategory("user_id")`), fitted on training rows (`schema.fit(columns)`), kept
-as JSON in a run's configuration or as YAML, and turned into Keras layers by
-`keras_smes.features.encoder`.
+A schema depends on NumPy only, not on models, tables or data sets. It is declared without state
+(`IntegerCategory("user_id")`), fitted on training rows (`schema.fit(columns)`), stored as JSON in a run's
+configuration or as YAML, and converted to Keras layers by `keras_smes.features.encoder`.
 """
 
 import dataclasses
@@ -29,12 +28,12 @@ from keras_smes.features.config import (
     features_to_yaml,
 )
 from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
+from keras_smes.features.embedding_tables import check_tables, tables
 from keras_smes.features.feature import Columns, Counts, Feature, InputSpecs
 from keras_smes.features.frames import as_columns
 from keras_smes.features.layer_names import check_layer_names
 from keras_smes.features.numbers import Number
 from keras_smes.features.sequences import Sequence, Tags
-from keras_smes.features.tables import check_tables, tables
 
 __all__ = [
     "MISSING_INTEGER",
@@ -59,12 +58,12 @@ class FeatureSchema:
     """The raw features of a model, in order.
 
     Args:
-        features: The features; names must differ, also from the `NAME_length` of a `Tags` or `Sequence`, and
-            from those of a ranker's layers, such as `scores` or `core`.
+        features: The features, with unique names, which also differ from the `NAME_length` of a `Tags` or
+            `Sequence` and from a ranker's layers, such as `scores` or `core`.
 
     Raises:
-        ValueError: A name is used twice or is that of a layer, features of one `table` differ in more than
-            their names, or a `Sequence` has no such `target`.
+        ValueError: A name is not unique or is that of a layer, features of one `table` differ in more than
+            their names, or the `target` of a `Sequence` is missing.
 
     Example:
 
@@ -82,7 +81,7 @@ class FeatureSchema:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated or not names:
             raise ValueError(
-                f"`features` must be named once each, and not be empty. Received: repeated={repeated}"
+                f"`features` must have unique names, and not be empty. Received: repeated={repeated}"
             )
         check_tables(self.features)
         check_layer_names(self.features)
@@ -95,7 +94,7 @@ class FeatureSchema:
         fits = isinstance(target, Category) and target.side == "candidate" and target.dim == sequence.dim
         if not fits:
             raise ValueError(
-                f"`target` must be a category of the candidate, of dim={sequence.dim} as the sequence. "
+                f"`target` must be a category of the candidate with the sequence's dim={sequence.dim}. "
                 f"Received: target={sequence.target!r} (feature {sequence.name!r})"
             )
 
@@ -105,7 +104,7 @@ class FeatureSchema:
 
     @property
     def input_specs(self) -> InputSpecs:
-        """The raw inputs by name, each with its shape, the batch aside, and its dtype."""
+        """The raw inputs by name, each with its shape (without batch) and its dtype."""
         return {name: spec for feature in self.features for name, spec in feature.input_specs.items()}
 
     def __getitem__(self, name: str) -> Feature:
@@ -121,10 +120,10 @@ class FeatureSchema:
     def fit(self, columns: Columns) -> "FeatureSchema":
         """Returns the schema with the vocabularies, moments and quantiles of the training rows.
 
-        Features of one table are fitted on all their values together.
+        Features of one table are fitted jointly on all their values.
 
         Args:
-            columns: As for `prepare_columns`; columns that are no features are let be.
+            columns: As for `prepare_columns`; other columns are ignored.
 
         Raises:
             ValueError: As for `prepare_columns`.
@@ -139,7 +138,7 @@ class FeatureSchema:
         return FeatureSchema(tuple(feature.fit(observed[feature.name]) for feature in self.features))
 
     def prepare_columns(self, columns: Columns) -> tuple[dict[str, np.ndarray], dict[str, Counts]]:
-        """Turns raw columns into the typed arrays that a model takes, and counts what is unusual.
+        """Converts raw columns to a model's typed arrays, and counts unusual values.
 
         - An id may be a float if it is whole and exact; `None` and NaN become -1. Counted: `missing` (-1),
           and `unknown` (outside of a fitted vocabulary).
@@ -147,20 +146,20 @@ class FeatureSchema:
         - A number may have any real type and becomes float32; `None` becomes NaN. Counted: `missing` (NaN),
           `infinite` (also what is beyond float32).
         - `Tags` and `Sequence` are lists of ids or strings, or an array `[N, L]` beside `NAME_length [N]`;
-          what lies beyond a length is never looked at. Counted: `truncated` rows, those longer than
+          positions beyond a length are ignored. Counted: `truncated` rows, those longer than
           `max_length` (a `Sequence` keeps its last values, `Tags` their first), `empty` rows, `clamped`
-          lengths (below 0 or above L), and `missing` and `unknown` among all values given.
+          lengths (below 0 or above L), and `missing` and `unknown` among all values.
 
-        All that is counted is answered by the model: the missing and unknown by row 0 of a vocabulary, a
-        missing or infinite number by the mean, or by a bucket for itself.
+        The model handles all counted values: missing and unknown ids by row 0 of the vocabulary, a missing or
+        infinite number by the mean, or by its own bucket.
 
         Args:
-            columns: A column for each feature, and no others: NumPy arrays, lists or series, of `N` rows
-                each, by name; or a data frame of polars or pandas.
+            columns: Exactly one column per feature: a dict of NumPy arrays, lists or series of `N` rows; or
+                a data frame of polars or pandas.
 
         Returns:
-            The raw inputs by name: `[N]`, or `[N, max_length]` and lengths; and for each feature its
-            counts, with `rows`.
+            The raw inputs by name: `[N]`, or `[N, max_length]` and lengths; and the
+            counts by feature, with `rows`.
 
         Raises:
             ValueError: A column is missing or unknown; has other types than declared (strings for
@@ -176,16 +175,16 @@ class FeatureSchema:
         return prepare_columns(self.features, columns)
 
     def check_columns(self, columns: Columns) -> dict[str, Counts]:
-        """Refuses columns as `prepare_columns` does, and returns its counts."""
+        """Validates columns like `prepare_columns`, and returns its counts."""
         return self.prepare_columns(columns)[1]
 
     def to_config(self) -> list[dict[str, Any]]:
-        """Returns the schema as plain JSON values."""
+        """Returns the schema as JSON values."""
         return [feature_to_config(feature) for feature in self.features]
 
     @classmethod
     def from_config(cls, config: Iterable[Mapping[str, Any]]) -> "FeatureSchema":
-        """Returns the schema that `to_config` wrote.
+        """Returns the schema of a `to_config()`.
 
         Raises:
             ValueError: An entry is of an unknown kind or has an unknown key.
@@ -193,7 +192,7 @@ class FeatureSchema:
         return cls(tuple(feature_from_config(entry) for entry in config))
 
     def to_yaml(self) -> str:
-        """Returns the schema as YAML, fields at their defaults left out. Needs the extra `config`."""
+        """Returns the schema as YAML, without default values. Needs the extra `config`."""
         return features_to_yaml(self.features)
 
     @classmethod
@@ -201,12 +200,12 @@ class FeatureSchema:
         """Returns the schema that a YAML file or text declares. Needs the extra `config`.
 
         Args:
-            source: A path, or the text. A str of one line that ends in `.yaml` or `.yml` is a path. The
+            source: A path or the text. A str of one line that ends in `.yaml` or `.yml` is a path. The
                 document is a mapping with one key, `features`: a list of mappings, each with `kind`,
                 `name`, and the fields of that kind.
 
         Raises:
-            ValueError: The document is no such mapping, or an entry has an unknown kind or key.
+            ValueError: The document is not such a mapping, or an entry has an unknown kind or key.
             ImportError: PyYAML is not installed.
 
         Example:

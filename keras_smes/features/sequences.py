@@ -1,4 +1,4 @@
-"""Features of many values a row: tags in any order, and behaviour sequences with the newest last."""
+"""Features with many values per row: unordered tags, and behaviour sequences, newest last."""
 
 import dataclasses
 from functools import cached_property
@@ -30,9 +30,9 @@ _HASHED: dict[str, type[HashedInteger] | type[HashedString]] = {
 
 @dataclasses.dataclass(frozen=True)
 class MultiValued(Embedded):
-    """Many values a row, each a category, pooled into one vector. Use `Tags` or `Sequence`.
+    """A category with many values per row, pooled into one vector. Use `Tags` or `Sequence`.
 
-    The raw inputs are `NAME [B, L]`, padded on the right with whatever one likes, and `NAME_length [B]`
+    The raw inputs are `NAME [B, L]`, padded on the right with any value, and `NAME_length [B]`
     int32. Positions beyond the length are ignored. A negative length counts as 0, one above L as L.
     """
 
@@ -60,7 +60,7 @@ class MultiValued(Embedded):
 
     @cached_property
     def item(self) -> Category:  # type: ignore[override]
-        """The category of a single value."""
+        """Category of a single value."""
         shared: dict[str, Any] = {"name": self.name, "dim": self.dim, "table": self.table, "side": self.side}
         if self.num_bins is not None:
             return _HASHED[self.items](**shared, num_bins=self.num_bins)
@@ -72,7 +72,7 @@ class MultiValued(Embedded):
 
     @property
     def length_name(self) -> str:
-        """Name of the raw input of the rows' lengths."""
+        """Name of the raw input of lengths."""
         return f"{self.name}_length"
 
     @property
@@ -91,7 +91,7 @@ class MultiValued(Embedded):
         return dataclasses.replace(self, vocabulary=getattr(self.item.fit(values), "vocabulary", None))
 
     def prepare(self, columns: Columns) -> tuple[dict[str, np.ndarray], Counts]:
-        """Returns `NAME [N, max_length]` and `NAME_length [N]`, and counts of what is unusual.
+        """Returns `NAME [N, max_length]` and `NAME_length [N]`, and counts of unusual values.
 
         The column is a list (or object array) of lists, or an array `[N, L]` beside `NAME_length [N]`. A
         row of more than `max_length` values is `truncated`: a `Sequence` keeps the last, the newest,
@@ -124,24 +124,25 @@ class MultiValued(Embedded):
 
 @dataclasses.dataclass(frozen=True)
 class Tags(MultiValued):
-    """A category of many values a row, in no order, such as a video's tags.
+    """A category with many unordered values per row, such as a video's tags.
 
     Args:
-        name: Name of the column and of the served tensor; `NAME_length` is that of the lengths.
+        name: Name of the column and of the served tensor; `NAME_length` holds the lengths.
         dim: Width of the embedding. Defaults to `16`.
         items: `"integer"` (int64) or `"string"`. Defaults to `"integer"`.
-        vocabulary: Known values. `None`, the default, takes them from the rows given to `fit`.
-        min_count: How often a value must occur in those rows; rarer ones count as unknown. Defaults to
-            `1`.
-        num_bins: Rows of the embedding table, into which values are hashed instead of looked up. `None`,
-            the default, keeps a vocabulary.
-        max_length: Most values a row has; of a longer row the first count. Defaults to `50`.
+        vocabulary: Known values. `None`, the default, takes them from the rows of `fit`.
+        min_count: Minimum number of occurrences in those rows; rarer values are unknown. Defaults
+            to `1`.
+        num_bins: Number of table rows for hashing instead of a vocabulary. Defaults to `None`, a
+            vocabulary.
+        max_length: Maximum number of values per row; longer rows keep the first. Defaults to `50`.
         pooling: `"mean"` or `"sum"` of the embeddings, zeros for a row without values. Defaults to
             `"mean"`.
         table: Name of an embedding table that other features share, vocabulary included. Defaults to
-            `None`, a table of its own.
+            `None`, a separate table.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
-        default: List of values for requests that leave the feature out. Defaults to `None`, none may.
+        default: List of values for requests that omit the feature. Defaults to `None`: requests must have
+            it.
     """
 
     kind: ClassVar[str] = "tags"
@@ -153,23 +154,23 @@ class Sequence(MultiValued):
     """A behaviour sequence of ids, the newest last, such as the videos a user has watched.
 
     Args:
-        name: Name of the column and of the served tensor; `NAME_length` is that of the lengths.
+        name: Name of the column and of the served tensor; `NAME_length` holds the lengths.
         dim: Width of the embedding. Defaults to `16`.
         items: `"integer"` (int64) or `"string"`. Defaults to `"integer"`.
-        vocabulary: Known ids. `None`, the default, takes them from the rows given to `fit`.
-        min_count: How often an id must occur in those rows; rarer ones count as unknown. Defaults to `1`.
-        num_bins: Rows of the embedding table, into which ids are hashed instead of looked up. `None`, the
-            default, keeps a vocabulary.
-        max_length: Most ids a row has; of a longer row the last, the newest, count. Defaults to `50`.
-        pooling: `"mean"` or `"sum"` of the embeddings, or `"attention"` from the candidate, as
-            `TargetAttention` does it; zeros for a row without ids. Defaults to `"mean"`.
-        target: For attention, name of the candidate's feature, of the same `dim`, whose embedding asks.
-            Defaults to `None`.
+        vocabulary: Known ids. `None`, the default, takes them from the rows of `fit`.
+        min_count: Minimum number of occurrences in those rows; rarer ids are unknown. Defaults to `1`.
+        num_bins: Number of table rows for hashing instead of a vocabulary. Defaults to `None`, a vocabulary.
+        max_length: Maximum number of ids per row; longer rows keep the last, the newest. Defaults to `50`.
+        pooling: `"mean"` or `"sum"` of the embeddings, or `"attention"` from the candidate by
+            `TargetAttention`; zeros for a row without ids. Defaults to `"mean"`.
+        target: For attention, name of the candidate's feature, of the same `dim`, whose embedding is the
+            query. Defaults to `None`.
         attention_units: For attention, widths of the activation unit's hidden layers. Defaults to `(36,)`.
         table: Name of an embedding table that other features share, vocabulary included, such as the
-            target's. Defaults to `None`, a table of its own.
+            target's. Defaults to `None`, a separate table.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
-        default: List of ids for requests that leave the feature out. Defaults to `None`, none may.
+        default: List of ids for requests that omit the feature. Defaults to `None`: requests must have
+            it.
     """
 
     _: dataclasses.KW_ONLY

@@ -1,4 +1,4 @@
-"""Numbers to one vector of comparable size, the same in training and in the served graph."""
+"""Standardised numbers, the same in training and in the served graph."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,15 +13,15 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class Standardize(keras.layers.Layer):
-    """Standardises N numbers: `(x - mean) / std`, after `log1p(max(x, 0))` where asked.
+    """Standardises N numbers: `(x - mean) / std`, optionally after `log1p(max(x, 0))`.
 
     A missing number (NaN, or an infinity) becomes 0, the mean.
 
     Args:
-        log: List of N booleans: which numbers go through the logarithm.
+        log: List of N booleans: whether to apply the logarithm.
         mean: List of N means, after the logarithm.
-        std: List of N standard deviations, after the logarithm. One that is only the rounding of its mean in
-            float32 counts as 1.
+        std: List of N standard deviations, after the logarithm. One that is within the float32 rounding of
+            its mean counts as 1.
 
     Call arguments:
         inputs: `[B, N]` floats.
@@ -44,7 +44,7 @@ class Standardize(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         known = ops.isfinite(inputs)
-        # The unknown is replaced before the arithmetic, so that no NaN enters a gradient either.
+        # Missing numbers are replaced before the arithmetic, so that no NaN enters a gradient.
         values = ops.where(known, inputs, 0.0)
         values = ops.where(ops.convert_to_tensor(self.log), ops.log1p(ops.maximum(values, 0.0)), values)
         scale = [nonzero_std(mean, std) for mean, std in zip(self.mean, self.std, strict=True)]

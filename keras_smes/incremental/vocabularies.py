@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_smes.features.config import feature_to_config
+from keras_smes.features.embedding_tables import tables
 from keras_smes.features.schema import Feature, FeatureSchema
-from keras_smes.features.tables import tables
 from keras_smes.incremental.carry import FRESH, Sources
 
 # What rows decide, and not whoever declares the feature.

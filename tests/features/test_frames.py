@@ -137,7 +137,7 @@ def test_a_model_takes_plain_columns(ranker, kind):
         ("age", np.array(["1", "2", "3"]), "'age' takes numbers.*str"),
         ("id", np.array(["1", "2", "3"]), "'id' takes integers.*str"),
         ("id", [1.5, 2.0, 3.0], "'id' takes integers.*float"),
-        ("sex", [["f"], ["m", "f"], []], "'sex' takes one value a row"),
+        ("sex", [["f"], ["m", "f"], []], "'sex' takes one value per row"),
     ],
 )
 def test_a_model_names_the_column_that_it_cannot_take(ranker, name, values, message):

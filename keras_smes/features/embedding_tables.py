@@ -1,4 +1,4 @@
-"""Embedding tables: which features look up in which, and whether those that share one can."""
+"""Embedding tables: the features of each table, and validation of shared tables."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from keras_smes.features.feature import Feature
 
 
 def tables(features: Iterable[Feature]) -> dict[str, list[Feature]]:
-    """Returns the names of the embedding tables, each with the features that look up in it, in order."""
+    """Returns the embedding tables by name, each with its features in order."""
     members: dict[str, list[Feature]] = {}
     for feature in features:
         if feature.table_name is not None:
@@ -18,7 +18,7 @@ def tables(features: Iterable[Feature]) -> dict[str, list[Feature]]:
 
 
 def check_tables(features: Iterable[Feature]) -> None:
-    """Refuses features that share a table by mistake, or without agreeing on what its rows are."""
+    """Rejects features that share a table by mistake, or disagree on its rows."""
     for table, members in tables(features).items():
         if len(members) == 1:
             continue
@@ -42,7 +42,7 @@ def _differing(items: list[Category]) -> list[str]:
 
 
 def _rows(item: Category) -> dict[str, Any]:
-    """What decides which value has which row."""
+    """Fields that determine the row of a value."""
     fields = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
     for aside in ("name", "side", "default"):
         del fields[aside]
