@@ -133,7 +133,7 @@ def test_two_tasks_of_one_name_are_refused():
         (lambda: BinaryTask("order", label="ordered"), "`name` must not be one of.*name='order'"),
         (lambda: BinaryTask("a", label=""), "`label` must be.*label=''"),
         (lambda: BinaryTask("a", condition=""), "`condition` must be.*condition=''"),
-        (lambda: BinaryTask("a", condition="a"), "`condition` must differ from the label column.*condition='a'"),
+        (lambda: BinaryTask("a", condition="a"), "`condition` must differ from the label.*condition='a'"),
         (lambda: BinaryTask("a", weight=-1.0), "weight=-1.0"),
         (lambda: BinaryTask("a", units=(0,)), r"units=\[0\]"),
         (lambda: RegressionTask("a", transform="log"), "transform='log'"),
