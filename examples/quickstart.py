@@ -1,7 +1,7 @@
-"""From raw impressions to a gRPC answer: `make quickstart` runs this.
+"""From raw impressions to a gRPC response: `make quickstart` runs this.
 
-Trains SMES and a dense MMoE of equal size on real rows, compares them, exports SMES, serves it from
-another process, asks it over gRPC, and checks that the served scores are those of the trained model.
+Trains SMES and a dense MMoE of equal size on real rows, compares them, exports SMES, serves it in
+another process, sends requests over gRPC, and verifies that the served scores equal the trained model's.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def _print_comparison(metrics: Mapping[str, Any]) -> None:
 
 
 def _serve_and_compare(out: Path, rows: Interactions) -> float:
-    """Asks the served model for real rows; returns the largest difference from the model in process."""
+    """Scores real rows with the server; returns the largest difference from the model in process."""
     columns = {name: values[:SERVED_ROWS] for name, values in rows.columns().items()}
     ranker, _ = load_run(out / "smes")
     logits = ranker.get_layer("core").predict(preprocess(ranker, columns), verbose=0)
@@ -159,7 +159,7 @@ def _draw(out: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def _task_losses(history: Mapping[str, Any], tasks: list[str]) -> dict[str, list[float]]:
-    """The tasks' losses in sum: `loss` itself also holds the balance loss, which MMoE has not."""
+    """Sum of the tasks' losses: `loss` also includes the balance loss, which MMoE doesn't have."""
     return {
         f"{part}loss": [
             sum(epoch) for epoch in zip(*(history[f"{part}{t}_loss"] for t in tasks), strict=True)

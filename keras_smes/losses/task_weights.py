@@ -30,7 +30,9 @@ class TaskWeights(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         names = [] if isinstance(tasks, str) else list(tasks)
         if not names or len(set(names)) != len(names) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"`tasks` must be a list of unique names. Received: tasks={tasks!r}")
+            raise ValueError(
+                f"`tasks` must be a list of names, without duplicates. Received: tasks={tasks!r}"
+            )
         self.tasks = names
         self.built = True  # Build now: the optimizer may be built before the first call.
 
