@@ -28,5 +28,3 @@ class StringLookup(keras.layers.StringLookup):
         if isinstance(vocabulary, (list, tuple)):
             vocabulary = np.fromiter(vocabulary, object, len(vocabulary))
         super().set_vocabulary(vocabulary, idf_weights)
-
-
