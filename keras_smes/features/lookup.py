@@ -28,3 +28,31 @@ class StringLookup(keras.layers.StringLookup):
         if isinstance(vocabulary, (list, tuple)):
             vocabulary = np.fromiter(vocabulary, object, len(vocabulary))
         super().set_vocabulary(vocabulary, idf_weights)
+
+
+# Per type: the layer, the out-of-vocabulary placeholder, and the vocabulary in place of an empty one.
+_LOOKUPS: dict[type[Vocabulary], Any] = {
+    IntegerCategory: (keras.layers.IntegerLookup, RESERVED_INTEGER, RESERVED_INTEGER + 1),
+    StringCategory: (StringLookup, RESERVED_STRING, "\x1aunused"),
+}
+
+
+def lookup_layer(item: Category, name: str) -> keras.layers.Layer:
+    """Returns the layer that maps raw values of any shape to table rows.
+
+    Args:
+        item: A fitted category.
+        name: Name of the layer.
+    """
+    if isinstance(item, Hashed):
+        return keras.layers.Hashing(item.num_bins, name=name)
+    assert isinstance(item, IntegerCategory | StringCategory)
+    layer, unknown, _ = _LOOKUPS[type(item)]
+    return layer(vocabulary=known_values(item), oov_token=unknown, name=name)
+
+
+def known_values(item: Vocabulary) -> list[Any]:
+    """Returns the values of a fitted category in the order of their rows 1, 2, and so on."""
+    _, _, unused = _LOOKUPS[type(item)]
+    # Keras rejects an empty vocabulary, and one that holds the placeholder.
+    return list(item.vocabulary or [unused])

@@ -108,7 +108,7 @@ def test_the_page_is_well_formed_and_has_no_id_twice(page):
     assert len(ids) == len(set(ids))
     linked = {value[1:] for value in page.values("href") if value.startswith("#")}
     assert linked <= set(ids)
-    assert {"quality", "routing", "cost", "figures", "data", "configuration", "environment"} <= set(ids)
+    assert {"quality", "routing", "cost", "plots", "data", "configuration", "environment"} <= set(ids)
 
 
 def test_the_page_needs_nothing_else(page, text):
