@@ -302,6 +302,7 @@ def _date(text: str) -> datetime.date:
 
 def _describe(arguments: argparse.Namespace) -> None:
     from keras_smes.data import describe, draft
+    from keras_smes.files import whole
 
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None and out.exists():
@@ -311,7 +312,8 @@ def _describe(arguments: argparse.Namespace) -> None:
     text = draft(describe(files, folder), files, name="log" if out is None else out.stem)
     print(text)
     if out is not None:
-        out.write_text(text, encoding="utf-8")
+        with whole(out) as partial:
+            partial.write_text(text, encoding="utf-8")
         run = f"runs/{out.stem}"
         print(f"Written to {out}. Read it over, and then:\n")
         print(f"  keras-smes train --data {out} --out {run}")

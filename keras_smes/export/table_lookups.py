@@ -96,7 +96,20 @@ def _keys_of(table: "FeatureTable", schema: FeatureSchema) -> Arrays:
         feature = schema[column]
         if feature.dtype not in CATEGORIES or isinstance(feature, MultiValued):
             raise _unfit(column, table, feature.kind)
+    _check_distinct(table, schema)
     return {column: to_numpy(table.rows[column], schema[column].dtype) for column in table.columns}
+
+
+def _check_distinct(table: "FeatureTable", schema: FeatureSchema) -> None:
+    """Rejects a null key beside the value by which requests say null: they can't ask for one or the other."""
+    missing = {name: MISSING_STRING if schema[name].dtype == "string" else -1 for name in table.columns}
+    keys = table.rows.select(table.columns)
+    filled = keys.with_columns(keys[name].fill_null(value) for name, value in missing.items())
+    if (doubled := filled.is_duplicated()).any():
+        raise ValueError(
+            f"Table {table.name!r} must have keys that a request can tell apart, where null is -1 or the "
+            f"empty string. Received: {keys.filter(doubled).head(2).rows()} of {list(table.columns)}"
+        )
 
 
 def _unfit(column: str, table: "FeatureTable", received: str) -> ValueError:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_smes.backend.graph import call_graph
 from keras_smes.features.conversion import CONVERSIONS
 from keras_smes.features.frames import as_columns
 
@@ -29,7 +30,11 @@ class ColumnModel(keras.Model):
     """
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().__call__(self._typed(inputs), *args, **kwargs)
+        columns = self._typed(inputs)
+        if keras.backend.backend() != "tensorflow" and _has_text(columns):
+            # Keras would make tensors of its backend of all columns; lookups take TensorFlow's strings.
+            return call_graph(self, columns, lambda operation: operation)
+        return super().__call__(columns, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         return super().predict(self._typed(x), *args, **kwargs)
@@ -51,6 +56,14 @@ class ColumnModel(keras.Model):
             name: _typed(name, values, dtypes[name]) if name in dtypes else values
             for name, values in as_columns(inputs).items()
         }
+
+
+def _has_text(columns: Any) -> bool:
+    values = columns.values() if isinstance(columns, Mapping) else ()
+    known = [value for value in values if not isinstance(value, keras.KerasTensor)]
+    return any(
+        str(getattr(getattr(value, "dtype", None), "name", "")) in ("string", "object") for value in known
+    )
 
 
 def _typed(name: str, values: Any, dtype: str) -> Any:

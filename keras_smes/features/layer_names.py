@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from keras_smes.features.embedding_tables import tables
 from keras_smes.features.feature import Feature
 
-BESIDE_RAW = re.compile(r"preprocessor|core|scores|standardize")
-BESIDE_ROWS = re.compile(r"features|crosses|encoder_\d+")  # in the core, whose inputs are table rows
+# Beside layers also the operations that Keras names by itself, numbered from the second on.
+BESIDE_RAW = re.compile(r"preprocessor|core|scores|standardize|(cast|stack)(_\d+)?")
+# In the core, whose inputs are rows of tables.
+BESIDE_ROWS = re.compile(r"features|crosses|encoder_\d+|unstack(_\d+)?")
 
 
 def check_layer_names(features: Iterable[Feature]) -> None:

@@ -90,7 +90,8 @@ class ValidationConfig:
 
     Args:
         days: How many of the last training days. Defaults to `None`.
-        fraction: Or which share of the training rows, between 0 and 1. Defaults to `None`.
+        fraction: Or which share of the training rows, between 0 and 1: in whole days, unless there is one day
+            only or none. Defaults to `None`.
     """
 
     days: int | None = None

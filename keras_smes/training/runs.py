@@ -226,7 +226,7 @@ def hold_out(
         return parts.train, parts.test
     earlier = cut_plain(interactions, config.split).train
     if choice.fraction is not None:
-        inner = split_with_statistics(earlier, test_fraction=choice.fraction)
+        inner = cut(earlier, SplitConfig(test_fraction=choice.fraction))
     else:
         assert choice.days is not None
         last = date_range(earlier)[1]

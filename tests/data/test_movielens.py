@@ -131,5 +131,5 @@ def test_a_wrong_download_is_refused_and_not_kept(tmp_path: Path, downloads: lis
 
 def test_a_failing_pip_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # the real pip, with nowhere to look
-    with pytest.raises(RuntimeError, match=r"pip download .*recbole==1\.2\.1.* put recbole-1\.2\.1"):
+    with pytest.raises(OSError, match=r"pip download .*recbole==1\.2\.1.* put recbole-1\.2\.1"):
         fetch_wheel(tmp_path / "cache")

@@ -192,6 +192,12 @@ def test_what_can_not_be_looked_up_is_rejected(made, tmp_path):
             export_version(
                 ranker, tmp_path / "no", schema, tables=dataclasses.replace(tables, tables=changed)
             )
+    item = next(table for table in tables.tables if table.columns == ("item",))
+    missing = -1 if item.rows["item"].dtype.is_integer() else ""
+    doubled = item.rows[:2].with_columns(pl.Series("item", [None, missing]))
+    changed = tuple(dataclasses.replace(own, rows=doubled) if own is item else own for own in tables.tables)
+    with pytest.raises(ValueError, match=rf"that a request can tell apart.*\[\(None,\), \({missing!r},\)\]"):
+        with_tables(ranker, schema, dataclasses.replace(tables, tables=changed))
     with pytest.raises(ValueError, match="`tables` need a ranker of `build_ranker` and its schema"):
         export_version(ranker, tmp_path / "no", None, tables=tables)
     assert not list((tmp_path / "no").glob("*"))

@@ -194,7 +194,11 @@ def test_refusals_name_what_was_received(make, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["scores", "core", "preprocessor", "lookup_id", "embed_id", "fit_tags", "pool_tags", "encoder_0"]
+    "name",
+    [
+        *("scores", "core", "preprocessor", "lookup_id", "embed_id", "fit_tags", "pool_tags", "encoder_0"),
+        *("cast", "cast_2", "stack", "unstack"),  # operations that Keras names by itself
+    ],
 )
 def test_a_feature_named_as_a_layer_of_the_ranker_is_refused(name):
     with pytest.raises(ValueError, match=rf"named as layers.*\['{name}'\]"):

@@ -12,8 +12,10 @@ from keras_smes.cli import main
 from keras_smes.data import load
 from keras_smes.data.split import hashed_fractions
 from keras_smes.data.split_config import cut, cut_plain
-from keras_smes.training import RunConfig, SplitConfig, evaluate_run
+from keras_smes.training import RunConfig, SplitConfig, TrainingConfig, evaluate_run
+from keras_smes.training.config import ValidationConfig
 from keras_smes.training.run_folder import load_config, load_schema
+from keras_smes.training.runs import hold_out
 
 pytestmark = pytest.mark.tensorflow
 SMALL = {
@@ -181,6 +183,23 @@ def test_auto_features_are_of_the_rows_that_the_split_in_force_trains_on(tmp_pat
 def test_files_of_test_rows_stand_in_a_log():
     with pytest.raises(ValueError, match=r"`split.test_files` must stand in the YAML of a log.*a.csv"):
         RunConfig("simulated", split=SplitConfig(test_files=("a.csv",)))
+
+
+@pytest.mark.parametrize(("fraction", "held"), [(0.01, 1), (0.4, 1), (0.6, 2)])
+def test_a_fraction_held_out_is_of_whole_days(rows, feed, fraction, held):
+    """Of the three training days, 300 rows each, those nearest to the fraction are held out."""
+    config = RunConfig(str(feed), training=TrainingConfig(validation=ValidationConfig(fraction=fraction)))
+    train, validation = hold_out(config, rows, cut(rows, config.split))
+    assert days_of(train) == DAYS[: 3 - held]
+    assert days_of(validation) == DAYS[3 - held : 3]
+
+
+def test_a_fraction_of_a_single_day_is_its_last_rows(rows, feed):
+    training = TrainingConfig(validation=ValidationConfig(fraction=0.25))
+    config = RunConfig(str(feed), split=SplitConfig(train_until=DAYS[0]), training=training)
+    train, validation = hold_out(config, rows, cut(rows, config.split))
+    assert (len(train), len(validation)) == (225, 75)
+    assert train.frame[rows.time].max() < validation.frame[rows.time].min()
 
 
 def test_it_is_kept_as_json_and_read_again():

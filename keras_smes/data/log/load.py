@@ -145,6 +145,8 @@ def _joined(frame: pl.DataFrame, table: Table, folder: Path) -> tuple[pl.DataFra
     """Returns rows with the columns of a side table, and how many rows have no entry in it."""
     entries = read_files(list_files(table.files, folder)).drop(FILE)
     key = list(table.key)
+    if entries.is_empty():
+        raise ValueError(f"Table {table.files[0]} must have rows. Received: a header without any")
     check_table(table, frame.schema, entries.schema)
     doubled = entries.filter(~pl.struct(key).is_first_distinct())
     if doubled.height:

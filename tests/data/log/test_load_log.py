@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from support.made_up_log import DAYS, ZONE, rows_of_day, write_feed
 
-from keras_smes.data import Log, TimeColumn, load, load_log, split, split_with_statistics
+from keras_smes.data import Log, Table, TimeColumn, load, load_log, split, split_with_statistics
 from keras_smes.data.split import hashed_fractions
 from keras_smes.features.schema import Number
 from keras_smes.tasks import BinaryTask
@@ -264,8 +264,6 @@ def test_times_have_the_declared_unit(unit, factor, tmp_path):
 
 
 def test_a_table_has_each_key_once(tmp_path):
-    from keras_smes.data import Table
-
     files = numbered(tmp_path)
     pl.DataFrame({"x": [1, 1], "price": [1.0, 2.0]}).write_parquet(tmp_path / "items.parquet")
     log = Log(
@@ -275,6 +273,17 @@ def test_a_table_has_each_key_once(tmp_path):
         ValueError, match=r"Table items.parquet must have each key \['x'\] once. Received: \(1,\)"
     ):
         load_log(log)
+
+
+def test_a_table_of_a_header_alone_is_named(tmp_path):
+    files = numbered(tmp_path)
+    (tmp_path / "items.csv").write_text("x,price\n")
+    tables = (Table(("items.csv",), ("x",)),)
+    with pytest.raises(ValueError, match=r"Table items.csv must have rows. Received: a header without any"):
+        load_log(Log("log", files, (BinaryTask("click"),), folder=tmp_path, tables=tables))
+    (tmp_path / "rows.csv").write_text("x,click\n")
+    with pytest.raises(ValueError, match=r"A log must have rows. Received: none in 1 files.*rows.csv"):
+        load_log(Log("log", ("rows.csv",), (BinaryTask("click"),), folder=tmp_path, tables=tables))
 
 
 def test_weights_are_those_of_the_column(tmp_path):
