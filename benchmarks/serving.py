@@ -96,7 +96,7 @@ def sending(channel, request):
     return functools.partial(channel.unary_unary(messages.PREDICT), request, timeout=30.0)
 
 
-def export_ranker(folder, num_experts, units):
+def export_ranker(folder, num_experts, units, xla=False):
     """Writes a ranker of 42 features and 6 tasks."""
     features = [IntegerCategory(f"id_{index}", dim=8) for index in range(IDS)]
     features += [Number(f"number_{index}") for index in range(NUMBERS)]
@@ -104,7 +104,7 @@ def export_ranker(folder, num_experts, units):
     smes = SMES(6, num_experts, num_shared=2, num_private=1, expert_units=units)
     tasks = [f"task_{index}" for index in range(6)]
     ranker = build_ranker(schema, tasks=tasks, experts=smes)
-    write_saved_model(ranker, folder, signatures=["serving_default"])
+    write_saved_model(ranker, folder, signatures=["serving_default"], xla=xla)
 
 
 def example_columns(rows):
