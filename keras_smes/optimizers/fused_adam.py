@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.optimizers.rows import is_sparse
+from keras_smes.optimizers.sparse_gradients import is_sparse
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

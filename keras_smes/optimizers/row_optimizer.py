@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.optimizers.rows import beside, rows_of, sum_repeated, values_of, with_values
+from keras_smes.optimizers.sparse_gradients import beside, rows_of, sum_repeated, values_of, with_values
 
 Tensor = Any
 

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_smes.checks import check_weight
 from keras_smes.optimizers.row_optimizer import RowOptimizer
-from keras_smes.optimizers.rows import path_of
+from keras_smes.optimizers.sparse_gradients import path_of
 
 Tensor = Any
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_smes.optimizers.rows import path_of
+from keras_smes.optimizers.sparse_gradients import path_of
 
 EMBEDDINGS = r"(.*/)?embeddings"
 

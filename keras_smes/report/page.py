@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_smes
 from keras_smes.files import write_whole
-from keras_smes.report import figures, tables
+from keras_smes.report import figures, html_tables
 from keras_smes.report.collect import Group, collect, same_test_rows
 from keras_smes.report.html import Markup, element
 
@@ -48,13 +48,13 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
 def to_html(groups: Sequence[Group]) -> str:
     """Returns the page of groups of runs."""
     sections: dict[str, list[Any]] = {
-        "Quality": [_spread_note(groups), *_warnings(groups), *tables.quality(groups)],
-        "Routing": [tables.routing(groups)],
-        "Cost": [tables.cost(groups), _cost_figure(groups)],
+        "Quality": [_spread_note(groups), *_warnings(groups), *html_tables.quality(groups)],
+        "Routing": [html_tables.routing(groups)],
+        "Cost": [html_tables.cost(groups), _cost_figure(groups)],
         "Plots": [part for kind in figures.KINDS for part in _figures(kind, groups)],
-        "Data": [tables.data(groups)],
+        "Data": [html_tables.data(groups)],
         "Configuration": _configuration(groups),
-        "Environment": [tables.environment(groups)],
+        "Environment": [html_tables.environment(groups)],
     }
     body = [
         element("section", element("h2", name), *parts, id=name.lower()) for name, parts in sections.items()
@@ -142,10 +142,10 @@ def _figure(caption: str, content: Markup) -> Markup:
 
 
 def _configuration(groups: Sequence[Group]) -> list[Any]:
-    everything = tables.settings(groups)
+    everything = html_tables.settings(groups)
     if len(groups) == 1:
         return [everything]
-    differing = tables.differing_settings(groups)
+    differing = html_tables.differing_settings(groups)
     return [differing or "", element("details", element("summary", "All settings"), everything)]
 
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad, SplitOptimizer
-from keras_smes.optimizers.rows import values_of
+from keras_smes.optimizers.sparse_gradients import values_of
 from keras_smes.training.config import OptimizerConfig
 
 _REST = {

@@ -92,6 +92,8 @@ EVERY_ARGUMENT[TaskBalancedSMES] = {
     "num_shared": 2,
     "num_private": [1, 2, 3],
     "task_weights": [1.0, 2.0, 3.0],
+    "router_rank": 3,
+    "num_always": 1,
 }
 
 H = np.random.default_rng(0).normal(size=(24, 6)).astype(np.float32)
