@@ -1,6 +1,8 @@
 import json
 import os
+import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,30 @@ def test_where_caches_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert cache_folder("here") == Path("here")
     monkeypatch.delenv("KERAS_SMES_CACHE")
     assert cache_folder() == Path.home() / ".cache" / "keras_smes"
+
+
+def build_slowly(folder: Path) -> dict[str, int]:
+    for number in range(20):
+        (folder / f"{number}.bin").write_bytes(bytes(1000))
+        time.sleep(0.002)
+    return {"files": 20}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.8, 0.95, 1.0, 1.1])
+def test_a_builder_killed_at_any_moment_leaves_a_whole_folder_or_none(tmp_path: Path, share: float) -> None:
+    started = time.perf_counter()
+    cached(tmp_path / "apart", "made", {}, build_slowly)
+    seconds = time.perf_counter() - started
+    child = os.fork()
+    if not child:
+        cached(tmp_path, "made", {}, build_slowly)
+        os._exit(0)
+    time.sleep(share * seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    there = [path for path in tmp_path.glob("made-*") if path.is_dir()]
+    assert all(len(list(path.glob("*.bin"))) == 20 for path in there)
+    folder, values = cached(tmp_path, "made", {}, build_slowly)
+    assert values == {"files": 20}
+    assert [path.stat().st_size for path in folder.glob("*.bin")] == [1000] * 20
+    assert not [path for path in tmp_path.glob(".made-*") if path.is_dir()]
