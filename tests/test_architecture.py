@@ -35,7 +35,6 @@ ROOMS = {
     "backend": 0,
     "checks": 0,
     "files": 0,
-    "lazy": 0,
     "locks": 0,
     "configuration": 0,
     "moments": 0,

@@ -26,7 +26,7 @@ from typing import Any, Final
 import grpc
 import numpy as np
 
-from keras_smes_serving.client.client import Client, ServingError, rows_to_columns
+from keras_smes_serving.client import Client, ServingError, rows_to_columns
 from keras_smes_serving.client.inputs import Array
 from keras_smes_serving.client.retry import checked_timeout, for_grpc
 from keras_smes_serving.client.rows_file import read_rows

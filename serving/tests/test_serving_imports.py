@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ def ours(module: str) -> set[str]:
 
 def room_of(module: str) -> str:
     first, _, rest = module.partition(".")
-    return rest.partition(".")[0] if first == "server" else first
+    return rest.partition(".")[0].removesuffix("_pb2") if first == "server" else first
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -71,6 +73,16 @@ def test_the_client_side_imports_neither_tensorflow_nor_the_server(module):
     outside = {"tensorflow", "tensorflow_serving", f"{NAME}.server"}
     assert not {name for name in imports_of(module) if name.startswith(tuple(outside))}
     assert {room_of(name) for name in ours(module)} <= LIGHT[room_of(module)] | {room_of(module)}
+
+
+def test_the_client_side_imports_what_the_distribution_requires():
+    """An environment of the tests has more installed, and would not miss a requirement."""
+    needed = {"grpcio": "grpc", "protobuf": "google", "numpy": "numpy", "ml_dtypes": "ml_dtypes"}
+    requirements = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    light = [name for name in MODULES if not name.startswith("server")]
+    imported = {name.partition(".")[0] for module in light for name in imports_of(module)}
+    assert imported - sys.stdlib_module_names - {NAME} == set(needed.values())
+    assert {re.match(r"\w+", requirement)[0] for requirement in requirements} == set(needed)
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("server.")])

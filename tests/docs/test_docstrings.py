@@ -26,7 +26,9 @@ if not LEGACY_KERAS:
 def modules():
     packages = [keras_smes, keras_smes_serving]
     names = [m.name for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")]
-    public = [name for name in names if name not in NOT_IMPORTED and "._" not in name]
+    public = [
+        name for name in names if name not in NOT_IMPORTED and "._" not in name and not name.endswith("_pb2")
+    ]
     return [importlib.import_module(name) for name in ["keras_smes", "keras_smes_serving", *public]]
 
 

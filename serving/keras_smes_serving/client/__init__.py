@@ -1,6 +1,7 @@
 """Clients of TensorFlow Serving and of the embedded server: gRPC, protobuf and NumPy, no TensorFlow."""
 
-from keras_smes_serving.client.client import AsyncClient, Client
+from keras_smes_serving.client.async_client import AsyncClient
+from keras_smes_serving.client.client import Client
 from keras_smes_serving.client.inputs import SignatureSpec, TensorSpec, rows_to_columns
 from keras_smes_serving.client.requests import Ranking
 from keras_smes_serving.client.retry import OnCall, Retry
