@@ -15,7 +15,7 @@ from keras_smes.export.inputs import Inputs, named_model, served_inputs
 from keras_smes.export.onnx.lookups import lookup_node, vocabularies, without_lookups
 from keras_smes.export.onnx.operations import HANDLERS
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.serving.servable import DEFAULT_SIGNATURE
+from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE
 
 Model = Any  # onnx.ModelProto, of an extra
 

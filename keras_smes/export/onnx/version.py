@@ -19,7 +19,7 @@ from keras_smes.export.publish import publish
 from keras_smes.export.questions import Question, make_questions
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.files import write_whole
-from keras_smes.serving.servable import DEFAULT_SIGNATURE
+from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE
 
 MODEL, CONFIG = "model.onnx", "config.pbtxt"
 BATCH_SIZES = (1, 7, 64, 512)
