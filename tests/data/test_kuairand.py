@@ -201,9 +201,9 @@ def test_tasks_can_be_chosen(write_release: Write) -> None:
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ((), "not empty"),
+        ((), "non-empty"),
         (("hate",), r"`tasks` must be of label columns .*'watch_seconds'\]. Received: unknown=\['hate'\]"),
-        (("click", "click"), "once each"),
+        (("click", "click"), "unique names"),
         ((BinaryTask("bought", condition="click"),), r"unknown=\['bought'\]"),
         (({"kind": "no_such", "name": "click"},), "kind='no_such'"),
     ],
