@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_smes.backend.graph import call_graph
 from keras_smes.export.inputs import Inputs, is_built_ranker
 from keras_smes.features.categories import Embedded, Hashed, Vocabulary
 from keras_smes.features.lookup import known_values
@@ -45,11 +46,11 @@ def without_lookups(ranker: keras.Model, looked_up: Mapping[str, Any]) -> keras.
     preprocessor = ranker.get_layer("preprocessor")
 
     def operation(layer: Any) -> Any:
-        if layer is preprocessor:  # as in `sides`: there is no public way to call node by node
-            return lambda columns, **_: preprocessor._run_through_graph(columns, operation)
+        if layer is preprocessor:
+            return lambda columns, **_: call_graph(preprocessor, columns, operation)
         return (lambda rows, **_: rows) if isinstance(layer, LOOKUPS) else layer
 
-    return keras.Model(raw, ranker._run_through_graph(raw, operation))
+    return keras.Model(raw, call_graph(ranker, raw, operation))
 
 
 def lookup_node(column: str, rows: str, vocabulary: list[Any]) -> Any:
