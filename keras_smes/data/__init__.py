@@ -51,6 +51,7 @@ from keras_smes.data.log import (
     load_log,
     store_log,
 )
+from keras_smes.data.log.size import fits_in_memory
 from keras_smes.data.movielens import load_movielens_100k
 from keras_smes.data.past.causality import check_causal
 from keras_smes.data.past.feature_tables import FeatureTable, FeatureTables, tables_as_of
@@ -93,6 +94,7 @@ __all__ = [
     "load_kuairand",
     "load_log",
     "load_movielens_100k",
+    "load_rows",
     "oracle",
     "simulate",
     "split",
@@ -201,8 +203,54 @@ def load(
     taken = None if rates is None else tuple(rates)
     if not _is_log(name):
         return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)
-    changed: dict[str, Any] = {"half_life": half_life, "rates": taken}
+    return load_log(_declared(name, folder, half_life, taken, split))
+
+
+def load_rows(
+    name: str,
+    folder: str | Path | None = None,
+    half_life: float | None = None,
+    rates: Sequence[str] | None = None,
+    split: SplitConfig | None = None,
+    **options: Any,
+) -> Interactions | StoredInteractions:
+    """Reads as `load` does, a declared log whose rows take more than its `memory` into files by `store_log`.
+
+    Args:
+        name: As for `load`.
+        folder: As for `load`.
+        half_life: As for `load`.
+        rates: As for `load`.
+        split: As for `load`.
+        **options: As for `load`.
+
+    Returns:
+        The interactions in order of time, without statistics: in memory, or on disk where an estimate by the
+        first rows and the sizes of the files says that they take more than `memory`, by default a quarter of
+        the machine's.
+
+    Example:
+
+    >>> type(load_rows("simulated", rows=1_000)).__name__
+    'Interactions'
+    """
+    if not _is_log(name):
+        return load(name, folder, half_life, rates, split, **options)
+    check_data_options(name, {"half_life": half_life, "rates": rates, **options})
+    log = _declared(name, folder, half_life, None if rates is None else tuple(rates), split)
+    return load_log(dataclasses.replace(log, memory=None)) if fits_in_memory(log) else store_log(log)
+
+
+def _declared(
+    name: str,
+    folder: str | Path | None,
+    half_life: float | None,
+    rates: tuple[str, ...] | None,
+    split: SplitConfig | None,
+) -> Log:
+    """Returns the log of a YAML with what is stated beside it."""
+    changed: dict[str, Any] = {"half_life": half_life, "rates": rates}
     changed["folder"] = None if folder is None else Path(folder)
     changed["split"] = split if split is not None and split.given() else None
     declared = {key: value for key, value in changed.items() if value is not None}
-    return load_log(dataclasses.replace(Log.read(name), **declared))
+    return dataclasses.replace(Log.read(name), **declared)

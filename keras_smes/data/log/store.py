@@ -195,7 +195,7 @@ class _Storing:
             raise repeated_key(table, key)
 
     def _engine(self) -> DuckDB:
-        return DuckDB(self.log.memory)
+        return DuckDB.within(self.log.memory)
 
     def _sort(self) -> None:
         """Drops duplicates, joins the side tables and sorts, by time and then by place."""

@@ -23,7 +23,7 @@ Build = Callable[[Table], Table]
 Combine = Callable[[Mapping[str, Table]], Table]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 ROWS = "past_rows"
-_ROW_GROUP = 100_000
+_ROW_GROUP, _LEAST = 100_000, 256_000_000
 
 
 class Engine(Protocol):
@@ -44,7 +44,7 @@ class DuckDB:
     """DuckDB within this process, which keeps on disk what is beyond its memory.
 
     Args:
-        memory: Bytes that it may take. Defaults to `None`, a quarter of the machine's.
+        memory: Bytes that it may take, at least 256 MB. Defaults to `None`, a quarter of the machine's.
     """
 
     memory: int | None = None
@@ -73,10 +73,15 @@ class DuckDB:
                 connection.read_parquet(f"{glob.escape(str(folder))}/*.parquet").create_view(name)
             connection.sql(query).write_parquet(str(out / "0.parquet"), row_group_size=_ROW_GROUP)
 
+    @classmethod
+    def within(cls, memory: int | None) -> "DuckDB":
+        """Returns DuckDB with half of the memory that a whole step may take, rows of a part included."""
+        return cls(None if memory is None else memory // 2)
+
     def _config(self, spill: Path) -> dict[str, Any]:
         memory = machine_memory() // 4 if self.memory is None else self.memory
         return {
-            "memory_limit": f"{memory}B",
+            "memory_limit": f"{max(memory, _LEAST)}B",
             "temp_directory": str(spill),
             "preserve_insertion_order": False,
         }

@@ -72,7 +72,7 @@ def store_past(
         "keys": [dataclasses.asdict(key) for key in stored.roles.statistics],
         "histories": [dataclasses.asdict(history) for history in stored.roles.histories],
     }
-    build = partial(_write, stored, frozen_from, engine or DuckDB(stored.memory), verbose)
+    build = partial(_write, stored, frozen_from, engine or DuckDB.within(stored.memory), verbose)
     layer, _ = cached(stored.folder, "past", recipe, build)
     return dataclasses.replace(stored, roles=roles, layers=(*stored.layers, layer.name))
 

@@ -7,7 +7,18 @@ import polars as pl
 import pytest
 from support.made_up_log import DAYS, rows_of_day, write_feed
 
-from keras_smes.data import Log, Table, TimeColumn, load_log, split, split_with_past, split_with_statistics
+from keras_smes.data import (
+    Interactions,
+    Log,
+    StoredInteractions,
+    Table,
+    TimeColumn,
+    load_log,
+    load_rows,
+    split,
+    split_with_past,
+    split_with_statistics,
+)
 from keras_smes.data.log import store
 from keras_smes.data.log.store import store_log
 from keras_smes.data.split_config import SplitConfig
@@ -75,6 +86,17 @@ def test_census_income_on_disk_is_that_in_memory(kuairand_folder, tmp_path):
     path = tmp_path / "census.yaml"
     path.write_text(CENSUS, encoding="utf-8")
     assert_same(dataclasses.replace(Log.read(path), folder=folder), tmp_path, 50_000)
+
+
+def test_load_rows_picks_by_size(feed, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_SMES_CACHE", str(tmp_path))
+    path = feed.folder / "small.yaml"
+    for memory, kind in (("2GB", Interactions), ("10KB", StoredInteractions)):
+        text = (feed.folder / "feed.yaml").read_text(encoding="utf-8")
+        path.write_text(text.replace("memory: 2GB", f"memory: {memory}"), encoding="utf-8")
+        rows = load_rows(str(path))
+        assert isinstance(rows, kind)
+        assert len(rows) == 5 * 300
 
 
 # --- text, types, splits
