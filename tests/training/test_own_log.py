@@ -1,6 +1,9 @@
 """A team's own log, from its YAML to a served model: trained, evaluated, gone on from, exported."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -203,3 +206,30 @@ def test_a_run_of_requests_says_how_they_are_ordered(tmp_path, capsys):
     assert "req. AUC" in capsys.readouterr().out
     assert main(["score", str(tmp_path / "run"), "--out", str(tmp_path / "scores")]) == 0
     assert pl.read_parquet(tmp_path / "scores" / "*.parquet").columns[:2] == ["rid", "t"]
+
+
+ON_JAX = """
+import json, sys
+import polars as pl
+from keras_smes.cli import main
+log, folder = sys.argv[1:]
+assert main(["train", "--data", log, "--epochs", "1", "--out", f"{folder}/run"]) == 0
+assert main(["evaluate", f"{folder}/run", "--json", f"{folder}/again.json"]) == 0
+metrics, again = (json.load(open(f"{folder}/{name}.json")) for name in ("run/metrics", "again"))
+assert again["tasks"] == metrics["tasks"]
+assert main(["score", f"{folder}/run", "--out", f"{folder}/scores"]) == 0
+assert pl.read_parquet(f"{folder}/scores/*.parquet")["click"].is_between(0, 1).all()
+"""
+
+
+def test_a_log_with_strings_is_trained_evaluated_and_scored_on_jax(tmp_path):
+    pytest.importorskip("jax", reason="needs JAX")
+    rng = np.random.default_rng(4)
+    rows = pl.DataFrame({"day": [f"2026-11-0{day}" for day in (1, 2, 3) for _ in range(40)]})
+    rows = rows.with_columns(user=pl.Series([f"u{n}" for n in rng.integers(0, 9, 120)]))
+    rows = rows.with_columns(x=rng.normal(size=120), click=rng.integers(0, 2, 120))
+    path = write_skipping(tmp_path, rows, "", "log")
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    command = [sys.executable, "-c", ON_JAX, str(path), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
