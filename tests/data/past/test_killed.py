@@ -1,0 +1,54 @@
+"""Storing and counting killed at random moments: what is left is never taken for whole."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from support.made_up_log import write_feed
+
+from keras_smes.data import Log, load_log, split_with_statistics
+
+PROGRAM = """
+import os, signal, sys, threading, time
+from keras_smes.data import Log, split_with_past, store_log
+from keras_smes.data.log import store
+yaml, cache, out, delay = sys.argv[1:]
+store.CHUNK_ROWS = 50  # many steps
+start = time.monotonic()
+if delay:
+    threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL)).start()
+parts = split_with_past(store_log(Log.read(yaml), cache, part_rows=60), verbose=0)
+took = time.monotonic() - start
+parts.train.read().frame.write_parquet(out + "-train.parquet")
+parts.test.read().frame.write_parquet(out + "-test.parquet")
+print(took)
+os._exit(0)
+"""
+
+
+def run(yaml: Path, cache: Path, delay: float | None = None) -> subprocess.CompletedProcess:
+    arguments = [str(yaml), str(cache), str(cache), "" if delay is None else str(delay)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], env=environment, capture_output=True, text=True
+    )
+
+
+def test_what_a_killed_process_leaves_is_never_taken_for_whole(tmp_path: Path) -> None:
+    yaml = write_feed(tmp_path / "feed")
+    whole = run(yaml, tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    took = float(whole.stdout.split()[-1])
+    killed = 0
+    for share in np.random.default_rng().uniform(0, 1, 4):
+        killed += run(yaml, tmp_path / "cache", share * took).returncode == -9
+    assert killed >= 1
+    assert run(yaml, tmp_path / "cache").returncode == 0
+    expected = split_with_statistics(load_log(Log.read(yaml)))
+    for name in ("train", "test"):
+        frame = getattr(expected, name).frame
+        assert pl.read_parquet(f"{tmp_path / 'cache'}-{name}.parquet").equals(frame)
+    assert not list((tmp_path / "cache").rglob("scratch"))
