@@ -1,70 +1,87 @@
-"""What the input pipeline takes: memory as the log grows, and its speed beside that of training.
+"""Rows on their way into a training: how fast, and how much memory, from memory and from disk.
 
+    python benchmarks/input.py rows [--rows N N ...] [--model small]
     python benchmarks/input.py memory [--rows N N ...]
-    python benchmarks/input.py speed [--rows N]
+
+`rows` makes up a log on disk (the simulator's rows, again and again on later days), and trains and evaluates
+on it, each way and size in a process of its own: `disk` as it lies, `memory` read whole. Rows a second are of
+preparing (schema and packing), of an epoch of batches without a model, of training, after the first group
+of rows is there and the graph is built, and of evaluation; peaks are those of the whole process. On
+Linux only.
 
 `memory` makes up logs of KuaiRand's layout, and for each reads it in a process of its own: into files
 (`store_kuairand`, `split_with_past`), and, up to `--most-in-memory` rows, into memory. Peaks are those of
 the process's resident memory, what its imports take aside; on Linux only.
-
-`speed` streams such rows with their statistics: as they are (`raw`), and prepared beforehand
-(`prepared`), the pipeline alone; trains the default ranker on one batch in memory again and again, and
-fed by the prepared stream. All take turns, so that what else happens on the machine happens to all. What
-counts are ratios: above 1 the pipeline alone is faster than training, and `training, fed` is how much of
-training's own speed is left when it is fed. On a CPU both take turns on the cores: see the CPU time.
 """
 
 import argparse
+import dataclasses
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
-import tensorflow as tf
+import polars as pl
 from harness import machine, print_table
 
-from keras_smes import SMES, build_ranker
+from keras_smes.data import Interactions, StoredInteractions, simulate, split_with_past
 from keras_smes.data.kuairand import load_kuairand
 from keras_smes.data.kuairand_made_up import write_made_up_kuairand
 from keras_smes.data.kuairand_store import store_kuairand
 from keras_smes.data.past.statistics import split_with_statistics
-from keras_smes.data.past.stored import split_with_past
-from keras_smes.data.stored_schema import fit_schema
-from keras_smes.data.stream import Stream
-from keras_smes.optimizers import FusedAdam, LazyAdam, SplitOptimizer
-from keras_smes.training.batches import preprocess
+from keras_smes.data.stored import Part
+from keras_smes.training import EncoderConfig, RunConfig, TrainingConfig, evaluate
+from keras_smes.training.fit import Surroundings, fit_prepared, new_model
+from keras_smes.training.input.plan import StepPlan
+from keras_smes.training.input.prepared import Prepared, prepare
 
-USERS, VIDEOS, TASKS = 20_000, 200_000, ("click", "long_view", "like")
-BATCH = 512
+USERS, VIDEOS = 20_000, 200_000
+BASE_ROWS, BASE_DAYS, PART_ROWS = 1_000_000, 20, 250_000
+USUAL = RunConfig("simulated", training=TrainingConfig(epochs=1, monitor_rows=0))
+MODELS = {
+    "usual": USUAL,
+    # So small that the input has to keep up with it.
+    "small": dataclasses.replace(
+        USUAL,
+        experts={"num_experts": 4, "num_shared": 1, "expert_units": (8,)},
+        encoder=EncoderConfig((16,)),
+        tower_units=(4,),
+        training=TrainingConfig(epochs=1, batch_size=4096, monitor_rows=0),
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["memory", "speed", "child"])
+    parser.add_argument("what", choices=["rows", "memory", "child", "child-rows"])
     parser.add_argument("--rows", type=int, nargs="+", default=None)
-    parser.add_argument("--most-in-memory", type=int, default=3_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--most-in-memory", type=int, default=5_000_000)
+    parser.add_argument("--model", choices=list(MODELS), default="usual")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of training; 0 for a whole epoch")
     parser.add_argument("--folder", type=Path, help="where files are put; a temporary folder by default")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--way", default="disk", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.what == "child":
         return child(*arguments.child)
+    if arguments.what == "child-rows":
+        return child_of_rows(arguments.folder, arguments.way, MODELS[arguments.model], arguments.seconds)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        rows = measure_memory(arguments, Path(folder)) if arguments.what == "memory" else None
-        rows = rows or measure_speed(arguments, Path(folder))
+        measure = {"memory": measure_memory, "rows": measure_rows}[arguments.what]
+        rows = measure(arguments, Path(folder))
     print(json.dumps(machine()))
     print_table(rows, list(rows[0]))
     if arguments.json:
@@ -111,52 +128,105 @@ def _resident_mb(which: str) -> float:
     return next(int(line.split()[1]) / 1000 for line in lines if line.startswith(which))
 
 
-def measure_speed(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    rows = (arguments.rows or [300_000])[0]
-    release = write_made_up_kuairand(folder / "release", rows, USERS, VIDEOS)
-    train = split_with_past(store_kuairand("pure", release, folder / "cache", part_rows=20_000)).train
-    ranker = build_ranker(fit_schema(train), TASKS, SMES(len(TASKS), 16, 2, 1, (64, 32), name="experts"))
-    core = ranker.get_layer("core")
-    # As a configuration trains: Keras' Adam would go through whole tables, and any input keep up with it.
-    optimizer = SplitOptimizer(LazyAdam(), FusedAdam())
-    core.compile(optimizer, loss={task: keras.losses.BinaryCrossentropy(from_logits=True) for task in TASKS})
-    raw = Stream(train, BATCH)
-    prepared = Stream(train, BATCH, lambda columns, labels: (preprocess(ranker, columns), labels))
-    prepared.store({"schema": "of this process"})
-    one = tf.data.Dataset.from_tensors(next(iter(prepared.epoch())))
-    resident = one.repeat(prepared.steps).cache()
-    ways = {
-        "raw stream": lambda turn: drain(raw.epoch(turn, seed=0)),
-        "prepared stream": lambda turn: drain(prepared.epoch(turn, seed=0)),
-        "training": lambda turn: core.fit(resident, verbose=0),
-        "training, fed": lambda turn: core.fit(prepared.epoch(turn, seed=0), verbose=0),
-    }
-    return compare(ways, len(train), arguments.rounds)
+def measure_rows(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    table = []
+    base = simulate(rows=BASE_ROWS, users=USERS, videos=VIDEOS, days=BASE_DAYS, seed=1)
+    for rows in arguments.rows or [1_000_000, 5_000_000, 20_000_000]:
+        write_log(base, folder / "log", rows)
+        for way in ["disk"] + ["memory"] * (rows <= arguments.most_in_memory):
+            command = [sys.executable, __file__, "child-rows", "--folder", str(folder), "--way", way]
+            command += ["--seconds", str(arguments.seconds), "--model", arguments.model]
+            printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            table.append({"way": way, **json.loads(printed.splitlines()[-1])})
+            print(table[-1], flush=True)
+        shutil.rmtree(folder / "log")
+    return table
 
 
-def compare(ways: Mapping[str, Callable[[int], Any]], rows: int, rounds: int) -> list[dict[str, Any]]:
-    times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-    for turn in range(rounds + 1):
-        for way, run in ways.items():
-            started = time.perf_counter(), time.process_time()
-            run(turn)
-            took = time.perf_counter() - started[0], time.process_time() - started[1]
-            times[way] += [took] if turn else []  # the first is warm-up
-    medians = {way: np.median(values, axis=0) for way, values in times.items()}
-    return [
-        {
-            "way": way,
-            "rows/s": rows / wall,
-            "times training": medians["training"][0] / wall,
-            "CPU us a row": 1e6 * cpu / rows,
-        }
-        for way, (wall, cpu) in medians.items()
-    ]
+def write_log(base: Interactions, folder: Path, rows: int) -> None:
+    """Writes a base of rows again and again, each time on later days, in parts."""
+    (folder / "rows").mkdir(parents=True)
+    starts = range(0, BASE_ROWS, PART_ROWS)
+    pieces = [base.frame[start : start + PART_ROWS] for start in starts]
+    for number in range(rows // PART_ROWS):
+        turn, piece = divmod(number, len(pieces))
+        days = pl.duration(days=turn * BASE_DAYS)
+        late = pl.col("time_ms") + turn * BASE_DAYS * 86_400_000
+        frame = pieces[piece].with_columns(late, pl.col("date") + days)
+        frame.write_parquet(folder / "rows" / f"{number:04d}.parquet", compression="lz4")
 
 
-def drain(batches: Any) -> None:
+def open_log(folder: Path) -> StoredInteractions:
+    roles = simulate(rows=1000, users=USERS, videos=VIDEOS, days=BASE_DAYS, seed=1)
+    parts = []
+    for path in sorted((folder / "rows").iterdir()):
+        days = pl.scan_parquet(path).group_by("date").len().collect()
+        parts.append(Part(path.name, dict(days.rows())))
+    roles = dataclasses.replace(roles, frame=roles.frame.clear(), statistics=())
+    return StoredInteractions(roles, folder, tuple(parts))
+
+
+def child_of_rows(folder: Path, way: str, config: RunConfig, seconds: float) -> None:
+    """Prepares, trains and evaluates one way, and prints what it took."""
+    stored = open_log(folder / "log")
+    first, last = stored.dates()
+    cut = stored.split(test_from=last - (last - first) // 10)
+    train, test = (part if way == "disk" else part.read() for part in (cut.train, cut.test))
+    took: dict[str, Any] = {"rows": len(train), "test rows": len(test)}
+
+    def timed(name: str, rows: int, run: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = run()
+        took[f"rows/s {name}"] = rows / (time.perf_counter() - started)
+        return result
+
+    prepared = timed("prepared", len(train), lambda: prepare(train))
+    batches = StepPlan(prepared.rows, config.training.batch_size, 0)
+    count = timed("of batches", len(train), lambda: drain(batches.epoch(0)))
+    assert count == batches.steps
+    ranker, took["rows/s trained"] = train_for(config, prepared, seconds or math.inf)
+    timed("evaluated", len(test), lambda: evaluate(ranker, test))
+    print(json.dumps({**took, "peak MB": _resident_mb("VmHWM")}))
+
+
+def drain(batches: Any) -> int:
     # Counted by TensorFlow: a loop in Python costs what no model's input pays.
-    batches.reduce(np.int64(0), lambda count, *_: count + 1)
+    return int(batches.reduce(np.int64(0), lambda count, *_: count + 1))
+
+
+class Clock:
+    """In place of a session: notes when steps are done, and ends the training in time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.times: list[float] = []
+
+    def resume(self, data: str) -> None:
+        """Nothing is taken up."""
+
+    def write(self, steps: int, progress: Any, arrays: Any) -> None:
+        """Nothing is written."""
+
+    @property
+    def is_due(self) -> bool:
+        self.times.append(time.perf_counter())
+        if self.times[-1] - self.times[0] > self.seconds:
+            raise TimeoutError
+        return False
+
+
+def train_for(config: RunConfig, prepared: Prepared, seconds: float) -> tuple[Any, float]:
+    """Trains so long, and returns a ranker and how many rows a second were trained on."""
+    clock = Clock(seconds)
+    around = Surroundings(session=clock, verbose=0)  # type: ignore[arg-type]
+    try:
+        ranker = fit_prepared(config, prepared, around=around).ranker
+    except TimeoutError:
+        steps = math.ceil(prepared.rows.num_rows / config.training.batch_size)
+        ranker, _ = new_model(config, prepared, steps)  # as fast to evaluate
+    training = config.training
+    rows = (len(clock.times) - 1) * training.steps_per_execution * training.batch_size
+    return ranker, rows / (clock.times[-1] - clock.times[0])
 
 
 if __name__ == "__main__":

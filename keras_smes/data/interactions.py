@@ -253,6 +253,31 @@ class Interactions:
         """Returns the weight of each row in losses, float32 `[N]`."""
         return weights_of(self.frame, self.weight)
 
+    def dates(self) -> tuple[datetime.date, datetime.date]:
+        """Returns the first and the last date present."""
+        return date_range(self)
+
+    def days(self) -> pl.Series | None:
+        """Returns the day of each row, `None` if rows have none."""
+        return None if self.date is None else self.frame[self.date]
+
+    def times(self) -> tuple[int, int]:
+        """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
+        times = self.frame[self.column("time")]
+        return times[0], times[-1]
+
+    def count_users(self) -> int:
+        """Returns how many users the rows have."""
+        return self.frame[self.column("user")].drop_nulls().n_unique()
+
+    def with_schema(self, schema: FeatureSchema) -> "Interactions":
+        """Returns the rows with other features."""
+        return dataclasses.replace(self, schema=schema)
+
+    def with_rates(self, rates: Sequence[str]) -> "Interactions":
+        """Returns the rows with other label columns whose rates are taken."""
+        return dataclasses.replace(self, rates=tuple(rates))
+
     def between(
         self, first: datetime.date | None = None, last: datetime.date | None = None
     ) -> "Interactions":

@@ -1,9 +1,11 @@
 """What training, validation, evaluation and scoring take: rows in memory or on disk, by one protocol."""
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
+import polars as pl
 
 from keras_smes.data.interactions import Interactions
 from keras_smes.features.schema import FeatureSchema
@@ -27,6 +29,22 @@ class Rows(Protocol):
     def tasks(self) -> tuple[Task, ...]:
         """What is predicted."""
 
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+
+    @property
+    def user(self) -> str | None:
+        """Column of the user."""
+
+    @property
+    def time(self) -> str | None:
+        """Column of the moment."""
+
+    @property
+    def date(self) -> str | None:
+        """Column of the day."""
+
     def __len__(self) -> int: ...
 
     def pieces(self, share: Share = (0, 1)) -> Iterator[tuple[slice, Interactions]]:
@@ -41,8 +59,32 @@ class Rows(Protocol):
     def request_ids(self) -> np.ndarray | None:
         """Returns the request of each row; `None` if rows have no such role."""
 
-    def to_train(self) -> "Rows":
+    def dates(self) -> tuple[datetime.date, datetime.date]:
+        """Returns the first and the last date present."""
+
+    def days(self) -> pl.Series | None:
+        """Returns the day of each row, `None` if rows have none."""
+
+    def times(self) -> tuple[int, int]:
+        """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
+
+    def count_users(self) -> int:
+        """Returns how many users the rows have."""
+
+    def between(self, first: datetime.date | None = None, last: datetime.date | None = None) -> Self:
+        """Returns the rows dated from `first` to `last`, both inclusive; `None` leaves a side open."""
+
+    def with_schema(self, schema: FeatureSchema) -> Self:
+        """Returns the rows with other features."""
+
+    def with_rates(self, rates: Sequence[str]) -> Self:
+        """Returns the rows with other label columns whose rates are taken."""
+
+    def to_train(self) -> Self:
         """Returns the rows that are trained on."""
 
     def weights(self) -> np.ndarray:
         """Returns the weight of each row in losses, float32 `[N]`."""
+
+
+RowsT = TypeVar("RowsT", bound=Rows)

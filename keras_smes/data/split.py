@@ -3,20 +3,21 @@
 import dataclasses
 import datetime
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Generic, cast
 
 import numpy as np
 import polars as pl
 
 from keras_smes.data.column_types import as_day_or_none
-from keras_smes.data.interactions import Interactions, date_range
+from keras_smes.data.interactions import Interactions
 from keras_smes.data.roles import SplitDates
+from keras_smes.data.rows import Rows, RowsT
 
 TEST = "__test"  # column of the rows that test, where no dates say it
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
+class Split(Generic[RowsT]):
     """Earlier rows to train on and later rows to test on.
 
     Args:
@@ -25,14 +26,14 @@ class Split:
         description: How the rows were cut, and the rows, dates and times of both parts, as JSON values.
     """
 
-    train: Interactions
-    test: Interactions
+    train: RowsT
+    test: RowsT
     description: Mapping[str, Any]
 
     @property
     def frozen_from(self) -> datetime.date | None:
         """The date of the first test row, where `with_statistics` freezes what is known; `None` without."""
-        return None if self.test.date is None else date_range(self.test)[0]
+        return None if self.test.date is None else self.test.dates()[0]
 
 
 def split(
@@ -41,7 +42,7 @@ def split(
     test_from: datetime.date | None = None,
     test_until: datetime.date | None = None,
     test_fraction: float | None = None,
-) -> Split:
+) -> Split[Interactions]:
     """Cuts interactions by time, or where rows have none by a seeded hash of their place.
 
     With dates, the rows dated to `train_until` train and those dated `test_from` to `test_until` test. With
@@ -155,13 +156,13 @@ def last_training_day(days: pl.Series, fraction: float) -> datetime.date:
     return cast(datetime.date, counts[days.name][cast(int, best)])
 
 
-def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split:
+def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split[Interactions]:
     train = interactions.between(None, dates.train_until)
     test = interactions.between(dates.test_from, dates.test_until)
     return Split(train, test, {"by": "date", "train": describe_part(train), "test": describe_part(test)})
 
 
-def _split_by_fraction(interactions: Interactions, fraction: float) -> Split:
+def _split_by_fraction(interactions: Interactions, fraction: float) -> Split[Interactions]:
     if not 0 < fraction < 1:
         raise ValueError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={fraction}")
     how = {"by": "hash" if interactions.time is None else "fraction", "test_fraction": fraction}
@@ -184,7 +185,7 @@ def rows_of_fraction(frame: pl.DataFrame, time: str | None, fraction: float) -> 
     return times >= times[min(int(len(times) * (1 - fraction)), len(times) - 1)]
 
 
-def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -> Split:
+def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -> Split[Interactions]:
     for part, rows in (("training", ~tests), ("test", tests)):
         if not rows.any():
             raise ValueError(
@@ -196,14 +197,13 @@ def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -
     return Split(train, test, {**how, "train": describe_part(train), "test": describe_part(test)})
 
 
-def describe_part(part: Interactions) -> dict[str, Any]:
+def describe_part(part: Rows) -> dict[str, Any]:
     """Returns the rows, users, dates and times of rows, as JSON values; what they don't have is left out."""
     described: dict[str, Any] = {"rows": len(part)}
     if part.user is not None:
-        described["users"] = part.frame[part.user].drop_nulls().n_unique()
+        described["users"] = part.count_users()
     if part.time is not None:
-        first, last = date_range(part)
-        times = part.frame[part.time]
+        (first, last), (start, end) = part.dates(), part.times()
         described |= {"first_date": first.isoformat(), "last_date": last.isoformat()}
-        described |= {"first_time_ms": times[0], "last_time_ms": times[-1]}
+        described |= {"first_time_ms": start, "last_time_ms": end}
     return described

@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -11,16 +11,21 @@ import polars as pl
 from keras_smes.checks import check_count, check_counts, check_weight
 from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.past.statistics import split_with_statistics
+from keras_smes.data.past.histories import with_histories
+from keras_smes.data.past.statistics import split_with_statistics, with_statistics
+from keras_smes.data.past.stored import split_with_past, store_past
+from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split import (
     TEST,
     Split,
     complete_dates,
+    describe_part,
     hashed_fractions,
     last_days,
     last_training_day,
     split,
 )
+from keras_smes.data.stored import StoredInteractions, StoredSplit
 
 DATES = ("train_until", "test_from", "test_until")
 WAYS = (DATES[:2], ("test_days",), ("test_fraction",), ("test_files",))
@@ -186,16 +191,52 @@ class SplitConfig:
                 )
 
 
-def cut(rows: Interactions, config: SplitConfig) -> Split:
-    """Cuts rows as a configuration says, with the statistics and histories of `split_with_statistics`."""
-    rows, arguments = _resolved(rows, config)
-    return split_with_statistics(rows, **arguments)
+def cut(rows: RowsT, config: SplitConfig) -> Split[RowsT]:
+    """Cuts rows as a configuration says, with the statistics and histories of `split_with_statistics`.
+
+    Raises:
+        ValueError: As for `split`, or rows on disk are not to be cut by days.
+    """
+    if isinstance(rows, StoredInteractions):
+        return _described(split_with_past(rows, **_dates_of(rows, config), verbose=0))
+    assert isinstance(rows, Interactions)
+    resolved, arguments = _resolved(rows, config)
+    return cast(Split[RowsT], split_with_statistics(resolved, **arguments))
 
 
-def cut_plain(rows: Interactions, config: SplitConfig) -> Split:
+def cut_plain(rows: RowsT, config: SplitConfig) -> Split[RowsT]:
     """As `cut`, without statistics and histories."""
-    rows, arguments = _resolved(rows, config)
-    return split(rows, **arguments)
+    if isinstance(rows, StoredInteractions):
+        return _described(rows.split(**_dates_of(rows, config)))
+    assert isinstance(rows, Interactions)
+    resolved, arguments = _resolved(rows, config)
+    return cast(Split[RowsT], split(resolved, **arguments))
+
+
+def with_past(rows: RowsT, frozen_from: datetime.date | None = None) -> RowsT:
+    """Returns rows with the statistics and histories that they name, frozen from a day on if one is given."""
+    if isinstance(rows, StoredInteractions):
+        return cast(RowsT, store_past(rows, frozen_from, verbose=0))
+    assert isinstance(rows, Interactions)
+    return cast(RowsT, with_histories(with_statistics(rows, frozen_from), frozen_from))
+
+
+def _described(parts: StoredSplit) -> Any:
+    how = {"by": "date", "train": describe_part(parts.train), "test": describe_part(parts.test)}
+    return Split(parts.train, parts.test, how)
+
+
+def _dates_of(rows: StoredInteractions, config: SplitConfig) -> dict[str, Any]:
+    """The arguments of `StoredInteractions.split`."""
+    days = rows.days()
+    config.check(days, rows.name)
+    arguments = config.resolve(days, rows.name)
+    if wrong := sorted(set(arguments) - set(DATES)):
+        raise ValueError(
+            f"Rows on disk are cut by days: give dates, or `memory` that holds them. Received: {wrong} of "
+            f"{config._stated()}"
+        )
+    return arguments
 
 
 def _resolved(rows: Interactions, config: SplitConfig) -> tuple[Interactions, dict[str, Any]]:
@@ -210,12 +251,13 @@ def _resolved(rows: Interactions, config: SplitConfig) -> tuple[Interactions, di
     return rows, {key: value for key, value in arguments.items() if key in (*DATES, "test_fraction")}
 
 
-def of_every_day(rows: Interactions) -> SplitConfig:
+def of_every_day(rows: Rows) -> SplitConfig:
     """Returns the split whose test rows are those of the last day present, all earlier days being trained on.
 
     Rows without days, or of a single one, have their data set's own.
     """
-    days = [] if rows.date is None else rows.frame[rows.date].unique().sort().to_list()
+    present = rows.days()
+    days = [] if present is None else present.unique().sort().to_list()
     if len(days) < 2:
         return SplitConfig()
     return SplitConfig(days[-1] - datetime.timedelta(days=1), days[-1], days[-1])

@@ -103,6 +103,26 @@ class StoredInteractions:
         """What is predicted."""
         return self.roles.tasks
 
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return self.roles.task_names
+
+    @property
+    def user(self) -> str | None:
+        """Column of the user."""
+        return self.roles.user
+
+    @property
+    def time(self) -> str | None:
+        """Column of the moment."""
+        return self.roles.time
+
+    @property
+    def date(self) -> str | None:
+        """Column of the day."""
+        return self.roles.date
+
     def __len__(self) -> int:
         return sum(self.count(part) for part in self.parts)
 
@@ -244,6 +264,37 @@ class StoredInteractions:
         if not days:
             raise ValueError(f"`interactions` must have rows. Received: {self.name} without any")
         return min(days), max(days)
+
+    def days(self) -> pl.Series:
+        """Returns the day of each row, in the order of days."""
+        counts: dict[datetime.date, int] = {}
+        for part in self.parts:
+            for day, count in part.rows.items():
+                if self._counts(day):
+                    counts[day] = counts.get(day, 0) + count
+        days = sorted(counts)
+        return pl.Series("date", np.repeat(np.array(days, "datetime64[D]"), [counts[day] for day in days]))
+
+    def times(self) -> tuple[int, int]:
+        """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
+        time = pl.col(self.roles.column("time"))
+        found = self.scan(columns=[self.roles.column("time"), self.roles.column("date")])
+        first, last = found.select(time.min(), last=time.max()).collect(engine="streaming").row(0)
+        return first, last
+
+    def count_users(self) -> int:
+        """Returns how many users the rows have."""
+        user = self.roles.column("user")
+        found = self.scan(columns=[user]).select(pl.col(user).drop_nulls().n_unique())
+        return int(found.collect(engine="streaming").item())
+
+    def with_schema(self, schema: FeatureSchema) -> "StoredInteractions":
+        """Returns the rows with other features."""
+        return dataclasses.replace(self, roles=self.roles.with_schema(schema))
+
+    def with_rates(self, rates: Sequence[str]) -> "StoredInteractions":
+        """Returns the rows with other label columns whose rates are taken."""
+        return dataclasses.replace(self, roles=self.roles.with_rates(rates))
 
     def between(
         self, first: datetime.date | None = None, last: datetime.date | None = None

@@ -42,7 +42,7 @@ class Rows(NamedTuple):
         test: The test rows as models take them.
     """
 
-    parts: Split
+    parts: Split[Interactions]
     prepared: Prepared
     test: PackedRows
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_smes.data import Interactions, Split, load, split, with_histories, with_statistics
-from keras_smes.data.split_config import SplitConfig
+from keras_smes.data import Split, load
+from keras_smes.data.rows import Rows
+from keras_smes.data.split_config import SplitConfig, cut_plain, with_past
 from keras_smes.distribution.choose import engine_name
 from keras_smes.incremental.export import export_if_good
 from keras_smes.incremental.gate import QualityGate
@@ -56,17 +57,18 @@ class Days:
     first: datetime.date | None = None
     last: datetime.date | None = None
 
-    def pairs(self, rows: Interactions) -> list[tuple[datetime.date, datetime.date]]:
+    def pairs(self, rows: Rows) -> list[tuple[datetime.date, datetime.date]]:
         """Returns the days with rows, each with the next one.
 
         Raises:
             ValueError: There are fewer than two.
         """
-        present = rows.frame[rows.column("date")].unique().sort().to_list()
+        days = rows.days()
+        present = [] if days is None else days.unique().sort().to_list()
         chosen = [day for day in present if (self.first or day) <= day <= (self.last or day)]
         if len(chosen) < 2:
             raise ValueError(
-                f"Two days with rows are needed, of {present[0]} to {present[-1]}. "
+                f"Two days with rows are needed, of {present[:1]} to {present[-1:]}. "
                 f"Received: first={self.first}, last={self.last}"
             )
         return list(itertools.pairwise(chosen))
@@ -122,7 +124,7 @@ def validate_progressively(
     interactions = load(config.data, data_dir, **config.data_options)
     if run is not None:
         config, interactions = grown(config, WarmStart.read(run), interactions)
-    rows = with_histories(with_statistics(interactions))
+    rows = with_past(interactions)
     steps = _steps((days or Days()).pairs(rows), Path(out), run)
     with locked(out):
         for step in steps:  # before the first is trained
@@ -165,7 +167,7 @@ def _finished(step: _Step, export: Export | None) -> dict[str, Any] | None:
 
 
 def _do(
-    config: RunConfig, step: _Step, rows: Interactions, export: Export | None, options: RunOptions | None
+    config: RunConfig, step: _Step, rows: Rows, export: Export | None, options: RunOptions | None
 ) -> dict[str, Any]:
     keras.backend.clear_session()  # yesterday's models
     parts = _cut(rows, step)
@@ -194,13 +196,13 @@ def _of_day(config: RunConfig, step: _Step) -> RunConfig:
     return dataclasses.replace(config, split=SplitConfig(step.day, step.test_day, step.test_day))
 
 
-def _cut(rows: Interactions, step: _Step) -> Split:
+def _cut(rows: Rows, step: _Step) -> Split[Any]:
     first = None if step.before is None else step.day
-    return split(rows.between(first, step.test_day), train_until=step.day, test_from=step.test_day)
+    return cut_plain(rows.between(first, step.test_day), SplitConfig(step.day, step.test_day))
 
 
 def _train(
-    config: RunConfig, step: _Step, parts: Split, rows: Interactions, options: RunOptions | None
+    config: RunConfig, step: _Step, parts: Split[Any], rows: Rows, options: RunOptions | None
 ) -> dict[str, Any]:
     start = None
     if step.before is not None:
@@ -209,7 +211,7 @@ def _train(
     return train_rows(_of_day(config, step), cut, step.folder, options, start)
 
 
-def _check_same(step: _Step, config: RunConfig, rows: Interactions) -> None:
+def _check_same(step: _Step, config: RunConfig, rows: Rows) -> None:
     """Rejects a finished day of another configuration, start, or rows."""
     metrics = _read(step.folder / METRICS)
     if metrics is None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_smes.baselines import model_options
-from keras_smes.data import Interactions, Split, date_range, load
+from keras_smes.data import Split, load
+from keras_smes.data.rows import RowsT
 from keras_smes.data.split import describe_part
 from keras_smes.data.split_config import cut, of_every_day
 from keras_smes.distribution import build_engine
@@ -71,8 +72,8 @@ def successor_values(config: RunConfig, changes: Mapping[str, Any]) -> dict[str,
     return merged({**config.to_dict(), "split": {}}, changes)
 
 
-def _newer(train: Interactions, from_date: datetime.date, parts: Split) -> Interactions:
-    last = None if train.date is None else date_range(train)[1]
+def _newer(train: RowsT, from_date: datetime.date, parts: Split[RowsT]) -> RowsT:
+    last = None if train.date is None else train.dates()[1]
     if last is not None and from_date > last:
         raise ValueError(
             "`from_date` must be a day to train on, before those that are held out or test: give a later "
@@ -82,7 +83,7 @@ def _newer(train: Interactions, from_date: datetime.date, parts: Split) -> Inter
     return train.between(from_date, None)
 
 
-def grown(config: RunConfig, start: WarmStart, interactions: Interactions) -> tuple[RunConfig, Interactions]:
+def grown(config: RunConfig, start: WarmStart, rows: RowsT) -> tuple[RunConfig, RowsT]:
     """Returns a configuration and rows of which old tasks see nothing new: neither a say nor a rate.
 
     A task that is new has weight 0 in the joint choice, unless weights are stated, and no rate among the
@@ -91,16 +92,16 @@ def grown(config: RunConfig, start: WarmStart, interactions: Interactions) -> tu
     Args:
         config: The `RunConfig`.
         start: What to go on from.
-        interactions: The rows as they were loaded.
+        rows: The rows as they were loaded.
     """
-    old, new = [task.name for task in start.tasks], interactions.task_names
+    old, new = [task.name for task in start.tasks], rows.task_names
     if set(new) == set(old):
-        return _weighed(config, start, old, new), interactions
+        return _weighed(config, start, old, new), rows
     events = [task.label for task in start.tasks if isinstance(task, BinaryTask)]
     rates = start.config.data_options.get("rates") or list(dict.fromkeys(events))
     options = {"rates": rates, **config.data_options}
     config = _weighed(dataclasses.replace(config, data_options=options), start, old, new)
-    return config, dataclasses.replace(interactions, rates=tuple(options["rates"]))
+    return config, rows.with_rates(options["rates"])
 
 
 def _weighed(config: RunConfig, start: WarmStart, old: Sequence[str], new: Sequence[str]) -> RunConfig:

@@ -13,8 +13,9 @@ import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications
 from keras_smes.checks import check_weight
-from keras_smes.data import Interactions, Split, date_range, load, split_with_statistics
-from keras_smes.data.rows import Rows
+from keras_smes.data import Interactions, Split, load
+from keras_smes.data.rows import Rows, RowsT
+from keras_smes.data.split import last_training_day
 from keras_smes.data.split_config import SplitConfig, cut, cut_plain
 from keras_smes.distribution import Engine, build_engine
 from keras_smes.features.schema import Counts, FeatureSchema
@@ -212,9 +213,7 @@ def _measure(fitted: Fitted, rows: RunRows, engine: Engine, start: Start | None)
     }
 
 
-def hold_out(
-    config: RunConfig, interactions: Interactions, parts: Split
-) -> tuple[Interactions, Interactions]:
+def hold_out(config: RunConfig, rows: RowsT, parts: Split[RowsT]) -> tuple[RowsT, RowsT]:
     """Returns the rows to train on and those to look at after each epoch: the test rows if none are held out.
 
     Held-out rows are the last before the test rows, and know what was known before the first of them, as
@@ -224,15 +223,21 @@ def hold_out(
     if choice is None:
         _check_unchosen(config)
         return parts.train, parts.test
-    earlier = cut_plain(interactions, config.split).train
+    earlier = cut_plain(rows, config.split).train
     if choice.fraction is not None:
-        inner = cut(earlier, SplitConfig(test_fraction=choice.fraction))
+        if isinstance(earlier, Interactions):
+            inner = cut(earlier, SplitConfig(test_fraction=choice.fraction))
+            return inner.train, inner.test
+        days = earlier.days()
+        assert days is not None
+        first = last_training_day(days, choice.fraction) + datetime.timedelta(days=1)
     else:
         assert choice.days is not None
-        last = date_range(earlier)[1]
-        first = last - datetime.timedelta(days=choice.days - 1)
-        inner = split_with_statistics(earlier, test_from=first)
-    return inner.train, inner.test
+        first = earlier.dates()[1] - datetime.timedelta(days=choice.days - 1)
+    # Of rows on disk the past is that of all of them; later rows are in nobody's.
+    whole = earlier if isinstance(earlier, Interactions) else rows
+    held_out = cut(whole, SplitConfig(test_from=first, test_until=earlier.dates()[1]))
+    return held_out.train, held_out.test
 
 
 def _check_unchosen(config: RunConfig) -> None:
@@ -335,6 +340,6 @@ def evaluate_run(
     dates = config.split if (first, last) == (None, None) else SplitConfig(None, first, last)
     parts = cut(load(config.data, data_dir, split=config.split, **config.data_options), dates)
     schema = load_schema(run)  # `features: auto` may choose others by rows that came later
-    test = dataclasses.replace(parts.test, schema=schema)
+    test = parts.test.with_schema(schema)
     unusual = {"test": unusual_values(schema, test)}
     return {"split": dict(parts.description), "unusual": unusual, **evaluate(ranker, test)}

@@ -1,19 +1,35 @@
 """Rows on disk train, validate and evaluate as the same rows in memory do, to the bit."""
 
 import dataclasses
+import datetime
 import json
 
 import numpy as np
 import pytest
 
 from keras_smes.data import split_with_past, store_kuairand, write_made_up_kuairand
-from keras_smes.training import RunConfig, Session, TrainingConfig, evaluate, fit_ranker
+from keras_smes.data.split_config import cut
+from keras_smes.incremental import Days, continue_run, validate_progressively
+from keras_smes.training import (
+    RunConfig,
+    RunOptions,
+    Session,
+    SplitConfig,
+    TrainingConfig,
+    ValidationConfig,
+    evaluate,
+    evaluate_run,
+    fit_ranker,
+    load_run,
+    train_run,
+)
 from keras_smes.training.input import order
 from keras_smes.training.input.packed_rows import RowsOnDisk
 from keras_smes.training.input.prepared import prepare
 
 pytestmark = pytest.mark.tensorflow
 
+DAY = datetime.timedelta(days=1)
 CONFIG = RunConfig(
     "kuairand-pure",
     experts={"num_experts": 4, "num_shared": 1, "expert_units": (4,)},
@@ -99,3 +115,62 @@ def test_it_resumes_under_another_bound_of_memory(both, parts, tmp_path):
     )
     for ours, theirs in zip(again.ranker.get_weights(), both[1].ranker.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def log_on_disk(tmp_path, monkeypatch):
+    """A log of KuaiRand's layout that `load` gives on disk, or, by `in_memory()`, in memory."""
+    release = write_made_up_kuairand(tmp_path, rows=3000, users=60, videos=80, days=12)
+    stored = store_kuairand("pure", release, tmp_path / "cache", history=3, part_rows=300, verbose=0)
+    given = {"rows": stored}
+    for module in ("training.runs", "incremental.run", "incremental.progressive", "experiments.measure"):
+        monkeypatch.setattr(f"keras_smes.{module}.load", lambda *_, **__: given["rows"])
+    return stored, lambda: given.update(rows=stored.read())
+
+
+def outcome(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    kept = {name: metrics[name] for name in ("unusual", "tasks", "parameters", "history")}
+    split = {part: metrics["split"][part] for part in ("train", "test")}
+    return json.dumps(kept | {"split": split}), [
+        weights.tobytes() for weights in load_run(folder)[0].get_weights()
+    ]
+
+
+def test_runs_are_those_of_memory(log_on_disk, tmp_path):
+    """`train` with rows held out, `evaluate`, and `train --from`."""
+    stored, in_memory = log_on_disk
+    last = stored.dates()[1]
+    training = dataclasses.replace(CONFIG.training, validation=ValidationConfig(days=2), epochs=1)
+    split = SplitConfig(test_days=2)
+    config = dataclasses.replace(CONFIG, training=training, split=split)
+    found = {}
+    for where in ("disk", "memory"):
+        folder = tmp_path / where
+        train_run(config, folder / "run", options=RunOptions(verbose=0))
+        evaluated = evaluate_run(folder / "run", first=last)["tasks"]
+        continue_run(
+            folder / "run", folder / "next", {"split": {"test_days": 1}}, options=RunOptions(verbose=0)
+        )
+        found[where] = outcome(folder / "run"), json.dumps(evaluated), outcome(folder / "next")
+        in_memory()
+    assert found["disk"] == found["memory"]
+
+
+def test_days_are_validated_progressively_as_in_memory(log_on_disk, tmp_path):
+    stored, in_memory = log_on_disk
+    last = stored.dates()[1]
+    training = dataclasses.replace(CONFIG.training, epochs=1)
+    config, days = dataclasses.replace(CONFIG, training=training), Days(last - 2 * DAY, last)
+    found = {}
+    for where in ("disk", "memory"):
+        options = {"figures": False, "options": RunOptions(verbose=0)}
+        result = validate_progressively(config, tmp_path / where, days, **options)
+        found[where] = [(day["rows"], day["tasks"], day["stale"]) for day in result["days"]]
+        in_memory()
+    assert json.dumps(found["disk"]) == json.dumps(found["memory"])
+
+
+def test_rows_on_disk_are_cut_by_days(parts):
+    with pytest.raises(ValueError, match=r"cut by days.*Received: \['by', 'test_fraction'\]"):
+        cut(parts.train, SplitConfig(test_fraction=0.2, by="hash"))

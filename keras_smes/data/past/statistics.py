@@ -86,7 +86,7 @@ def split_with_statistics(
     test_from: datetime.date | None = None,
     test_until: datetime.date | None = None,
     test_fraction: float | None = None,
-) -> Split:
+) -> Split[Interactions]:
     """Cuts as `split` does, with statistics and histories frozen at the first date of the test rows.
 
     Args:
