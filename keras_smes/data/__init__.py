@@ -2,8 +2,8 @@
 
 `load` reads by name; `split` cuts by time; `with_statistics` and `with_histories` add what was known before
 each row's day; `check_causal` proves that features know no more; `tables_as_of` gives the same for serving.
-What is larger than memory is `StoredInteractions`, by `store_log` or `store_kuairand`; `split_with_past`,
-`fit_schema` and `Stream` are the rest of the way. This package needs the extra `data`
+What is larger than memory is `StoredInteractions`, by `store_log` or `store_kuairand`, with `split_with_past`;
+training takes both alike, by the protocol `rows.Rows`. This package needs the extra `data`
 (`pip install "keras_smes[data]"`) and knows nothing of models.
 
 Example:
@@ -16,8 +16,6 @@ And of any size:
 
 >>> parts = split_with_past(store_kuairand("27k", "KuaiRand-27K"))
 >>> schema = fit_schema(parts.train)
->>> for epoch in range(2):
-...     batches = Stream(parts.train, batch_size=512).epoch(epoch, seed=1)
 """
 
 import dataclasses
@@ -64,7 +62,6 @@ from keras_smes.data.split import Split, split
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.data.stored import StoredInteractions, StoredSplit
 from keras_smes.data.stored_schema import fit_schema
-from keras_smes.data.stream import Stream
 
 __all__ = [
     "DATASETS",
@@ -81,7 +78,6 @@ __all__ = [
     "SplitDates",
     "StoredInteractions",
     "StoredSplit",
-    "Stream",
     "Table",
     "TimeColumn",
     "check_causal",

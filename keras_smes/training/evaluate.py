@@ -1,7 +1,9 @@
 """Measures a ranker on rows: how well each task is ranked and predicted, and how experts are used."""
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -135,17 +137,23 @@ def score_figures(
     requests_n: np.ndarray | None = None,
 ) -> dict[str, Figures]:
     """As `task_figures`, of scores `[N]` by task, whoever gave them."""
-    figures = {}
-    for task in tasks:
-        counts_n = task.counted(labels) > 0
-        scores_b = scores[task.name][counts_n]
-        figures[task.name] = {
-            **_figures(task, task.observed(labels)[counts_n], scores_b, users_n[counts_n]),
-            "rows": len(scores_b),
-        }
-        if requests_n is not None:
-            observed_b = task.observed(labels)[counts_n]
-            figures[task.name] |= _within_requests(task, observed_b, scores_b, requests_n[counts_n])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # sorting is most of it, and NumPy sorts side by side
+        made = [pool.submit(_of_task, task, scores[task.name], labels, users_n, requests_n) for task in tasks]
+        return {task.name: own.result() for task, own in zip(tasks, made, strict=True)}
+
+
+def _of_task(
+    task: Task,
+    scores_n: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    users_n: np.ndarray,
+    requests_n: np.ndarray | None,
+) -> Figures:
+    counts_n = task.counted(labels) > 0
+    observed_b, scores_b = task.observed(labels)[counts_n], scores_n[counts_n]
+    figures = {**_figures(task, observed_b, scores_b, users_n[counts_n]), "rows": len(scores_b)}
+    if requests_n is not None:
+        figures |= _within_requests(task, observed_b, scores_b, requests_n[counts_n])
     return figures
 
 

@@ -12,7 +12,8 @@ from keras_smes.cli import main
 from keras_smes.distribution import LostProcessError
 from keras_smes.training import RunOptions
 from keras_smes.training.input.data_service import ServedPlan, in_order
-from keras_smes.training.input.packed_rows import RowsInMemory
+from keras_smes.training.input.packed_rows import RowsInMemory, RowsOnDisk
+from keras_smes.training.input.packing import Packing
 from keras_smes.training.input.plan import StepPlan
 
 pytestmark = pytest.mark.tensorflow
@@ -41,11 +42,16 @@ def listens(port):
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.fixture(scope="module")
-def plan():
+@pytest.fixture(scope="module", params=["memory", "disk"])
+def plan(request, tmp_path_factory):
     rng = np.random.default_rng(0)
     rows = {"id": np.arange(2000), "x": rng.normal(size=(2000, 3)).astype("float32")}
-    return StepPlan(RowsInMemory((rows, {"y": rows["x"][:, 0]}, {})), batch_size=63, seed=7)
+    parts = rows, {"y": rows["x"][:, 0]}, {}
+    if request.param == "memory":
+        return StepPlan(RowsInMemory(parts), batch_size=63, seed=7)
+    path, packing = tmp_path_factory.mktemp("rows") / "rows.words", Packing.of(parts)
+    packing.pack(parts).tofile(path)
+    return StepPlan(RowsOnDisk(path, packing, 2000), batch_size=63, seed=7)
 
 
 def served(plan, service, epochs):

@@ -172,7 +172,6 @@ NOT_RUN = {
     "keras_smes.data": "a release of KuaiRand with its real dates",
     "keras_smes.data.movielens.load_movielens_100k": "a download",
     "keras_smes.data.kuairand_store.store_kuairand": "progress bars; docs/guides/data.md runs it without",
-    "keras_smes.data.stream.Stream": "somebody's model",
     "keras_smes.experiments.run.run_experiment": "somebody's experiment",
     "keras_smes.report.collect.collect": "somebody's runs",
     "keras_smes.report.page.write_report": "somebody's runs",

@@ -3,12 +3,18 @@
 import dataclasses
 import datetime
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
-from keras_smes.data import split_with_past, store_kuairand, write_made_up_kuairand
+from keras_smes.data import StoredInteractions, split_with_past, store_kuairand, write_made_up_kuairand
 from keras_smes.data.split_config import cut
+from keras_smes.data.stored import Part
 from keras_smes.incremental import Days, continue_run, validate_progressively
 from keras_smes.training import (
     RunConfig,
@@ -29,6 +35,7 @@ from keras_smes.training.input.prepared import prepare
 
 pytestmark = pytest.mark.tensorflow
 
+ROOT = Path(__file__).parents[2]
 DAY = datetime.timedelta(days=1)
 CONFIG = RunConfig(
     "kuairand-pure",
@@ -38,13 +45,22 @@ CONFIG = RunConfig(
 )
 
 
+def open_log(folder):
+    """The rows on disk of a release that was made up in the folder."""
+    return store_kuairand("pure", folder, folder / "cache", history=3, part_rows=300, verbose=0)
+
+
+def cut_log(folder):
+    stored = open_log(folder)
+    first, last = stored.dates()
+    return split_with_past(stored, train_until=last - (last - first) // 4, verbose=0)
+
+
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("disk")
-    release = write_made_up_kuairand(folder, rows=3000, users=60, videos=80, days=12)
-    stored = store_kuairand("pure", release, folder / "cache", history=3, part_rows=300, verbose=0)
-    last = stored.dates()[1]
-    return split_with_past(stored, train_until=last - (last - stored.dates()[0]) // 4, verbose=0)
+    write_made_up_kuairand(folder, rows=3000, users=60, videos=80, days=12)
+    return cut_log(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +111,21 @@ def test_prepared_rows_are_found_again(parts, monkeypatch):
     assert prepare(parts.train).rows.path == first.rows.path
 
 
+def test_prepared_rows_follow_their_files(parts, tmp_path):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    rows = parts.train.read()
+    days = dict(rows.frame["date"].value_counts().rows())
+    found = []
+    for frame in (rows.frame, rows.frame.with_columns(click=1 - pl.col("click"))):
+        frame.write_parquet(folder / "0.parquet")
+        roles = dataclasses.replace(rows, frame=frame.clear())
+        stored = StoredInteractions(roles, tmp_path, (Part("0.parquet", days),))
+        _, targets, _ = prepare(stored).rows.head(len(rows))
+        found.append(targets["click"])
+    np.testing.assert_array_equal(found[1], 1 - found[0])
+
+
 def test_it_resumes_under_another_bound_of_memory(both, parts, tmp_path):
     """The first epoch from disk, the second from memory."""
     training = dataclasses.replace(CONFIG.training, epochs=2)
@@ -120,8 +151,8 @@ def test_it_resumes_under_another_bound_of_memory(both, parts, tmp_path):
 @pytest.fixture
 def log_on_disk(tmp_path, monkeypatch):
     """A log of KuaiRand's layout that `load` gives on disk, or, by `in_memory()`, in memory."""
-    release = write_made_up_kuairand(tmp_path, rows=3000, users=60, videos=80, days=12)
-    stored = store_kuairand("pure", release, tmp_path / "cache", history=3, part_rows=300, verbose=0)
+    write_made_up_kuairand(tmp_path, rows=3000, users=60, videos=80, days=12)
+    stored = open_log(tmp_path)
     given = {"rows": stored}
     for module in ("training.runs", "incremental.run", "incremental.progressive", "experiments.measure"):
         monkeypatch.setattr(f"keras_smes.{module}.load", lambda *_, **__: given["rows"])
@@ -174,3 +205,41 @@ def test_days_are_validated_progressively_as_in_memory(log_on_disk, tmp_path):
 def test_rows_on_disk_are_cut_by_days(parts):
     with pytest.raises(ValueError, match=r"cut by days.*Received: \['by', 'test_fraction'\]"):
         cut(parts.train, SplitConfig(test_fraction=0.2, by="hash"))
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from tests.training.test_rows_on_disk import CONFIG, cut_log
+from keras_smes.training import Session, fit_ranker
+from keras_smes.training.input import order
+
+order.BLOCK_ROWS, order.GROUP_BLOCKS = 32, 16
+folder, lives = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+
+
+class Killed(Session):
+    def write(self, steps, progress, arrays):
+        global lives
+        super().write(steps, progress, arrays)
+        lives -= 1
+        if not lives:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+parts = cut_log(folder)
+fitted = fit_ranker(CONFIG, parts.train, verbose=0, session=Killed(folder / "state", {}, minutes=0))
+fitted.ranker.save_weights(folder / "killed.weights.h5")
+"""
+
+
+def test_a_training_that_is_killed_within_an_epoch_resumes_to_the_same_bits(tmp_path):
+    write_made_up_kuairand(tmp_path, rows=3000, users=60, videos=80, days=12)
+    whole = fit_ranker(CONFIG, cut_log(tmp_path).train, verbose=0).ranker
+    lives = [*np.random.default_rng().integers(1, 3, size=2), 1000]
+    for life in lives:
+        command = [sys.executable, "-c", KILLED, str(tmp_path), str(life)]
+        ended = subprocess.run(command, cwd=ROOT, check=False).returncode
+        assert ended == (0 if life == lives[-1] else -signal.SIGKILL), lives
+    expected = [values.tobytes() for values in whole.get_weights()]
+    whole.load_weights(tmp_path / "killed.weights.h5")
+    assert [values.tobytes() for values in whole.get_weights()] == expected, lives

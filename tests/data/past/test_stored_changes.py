@@ -2,12 +2,10 @@
 
 import datetime
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from keras_smes.data.cache import fingerprints
 from keras_smes.data.interactions import Interactions
@@ -15,7 +13,6 @@ from keras_smes.data.past.statistics import with_statistics
 from keras_smes.data.past.stored import store_past
 from keras_smes.data.roles import KeyGroup
 from keras_smes.data.stored import Part, StoredInteractions
-from keras_smes.data.stream import Stream
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, StringCategory
 
 START = datetime.datetime(2026, 1, 1)
@@ -87,42 +84,3 @@ def test_a_file_of_the_same_size_and_time_is_told_by_its_footer(tmp_path: Path) 
         found.append((paths[0].stat().st_size, fingerprints(paths)))
     assert found[0][0] == found[1][0]
     assert found[0][1] != found[1][1]
-
-
-def prepared(stored: StoredInteractions) -> dict[str, np.ndarray]:
-    stream = Stream(stored, 16)
-    stream.store({}, verbose=0)
-    (chunk,) = stream.chunks()
-    return chunk
-
-
-def test_prepared_rows_follow_their_files_and_their_schema(tmp_path: Path) -> None:
-    before = prepared(store(tmp_path, rows(range(2))))
-    after = prepared(store(tmp_path, rows(range(2), flipped=True)))
-    np.testing.assert_array_equal(after["float32"], 1 - before["float32"])
-    assert before["object"][:, 0].tolist() == rows(range(2))["word"].to_list()
-
-
-def test_no_pickle_is_kept_or_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[object] = []
-    load: Callable[..., np.ndarray] = np.load
-    monkeypatch.setattr(
-        np, "load", lambda *a, **k: loaded.append(k.get("allow_pickle", False)) or load(*a, **k)
-    )
-    chunk = prepared(store(tmp_path, rows(range(2))))
-    assert set(chunk) == {"int64", "float32", "object"}
-    assert not any(loaded)
-    assert len(loaded) == 2
-    kept = [path for path in tmp_path.glob("prepared-*/*") if path.suffix == ".npy"]
-    for path in kept:
-        load(path, allow_pickle=False)  # raises where an array is pickled
-
-
-def test_what_only_pickle_could_keep_is_rejected(tmp_path: Path) -> None:
-    stored = store(tmp_path, rows(range(2)))
-    stream = Stream(
-        stored, 16, lambda columns, labels: ({"x": np.array([{}] * len(labels["click"]))}, labels)
-    )
-    with pytest.raises(ValueError, match="`prepare` must make arrays of numbers or of str"):
-        stream.store({}, verbose=0)
-    assert not list(tmp_path.glob("prepared-*"))
