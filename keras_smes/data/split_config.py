@@ -222,21 +222,25 @@ def with_past(rows: RowsT, frozen_from: datetime.date | None = None) -> RowsT:
 
 
 def _described(parts: StoredSplit) -> Any:
-    how = {"by": "date", "train": describe_part(parts.train), "test": describe_part(parts.test)}
-    return Split(parts.train, parts.test, how)
+    column = parts.test.roles.test_column if parts.test.is_test else None
+    how = {"by": "date"} if column is None else {"by": "column", "column": column}
+    described = {"train": describe_part(parts.train), "test": describe_part(parts.test)}
+    return Split(parts.train, parts.test, {**how, **described})
 
 
 def _dates_of(rows: StoredInteractions, config: SplitConfig) -> dict[str, Any]:
-    """The arguments of `StoredInteractions.split`."""
+    """The arguments of `StoredInteractions.split`: none where a column says which rows test."""
     days = rows.days()
-    config.check(days, rows.name)
+    if days is not None:
+        config.check(days, rows.name)
     arguments = config.resolve(days, rows.name)
-    if wrong := sorted(set(arguments) - set(DATES)):
+    wrong = sorted(set(arguments) - set(DATES))
+    if wrong and rows.roles.test_column is None:
         raise ValueError(
             f"Rows on disk are cut by days: give dates, or `memory` that holds them. Received: {wrong} of "
             f"{config._stated()}"
         )
-    return arguments
+    return {} if wrong else arguments
 
 
 def _resolved(rows: Interactions, config: SplitConfig) -> tuple[Interactions, dict[str, Any]]:

@@ -265,12 +265,14 @@ class StoredInteractions:
             raise ValueError(f"`interactions` must have rows. Received: {self.name} without any")
         return min(days), max(days)
 
-    def days(self) -> pl.Series:
-        """Returns the day of each row, in the order of days."""
+    def days(self) -> pl.Series | None:
+        """Returns the day of each row, in the order of days; `None` if rows have none."""
+        if self.roles.date is None:
+            return None
         counts: dict[datetime.date, int] = {}
         for part in self.parts:
             for day, count in part.rows.items():
-                if self._counts(day):
+                if day is not None and self._counts(day):
                     counts[day] = counts.get(day, 0) + count
         days = sorted(counts)
         return pl.Series("date", np.repeat(np.array(days, "datetime64[D]"), [counts[day] for day in days]))
