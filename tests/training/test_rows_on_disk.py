@@ -3,10 +3,6 @@
 import dataclasses
 import datetime
 import json
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,19 +11,13 @@ import pytest
 from keras_smes.data import StoredInteractions, split_with_past, store_kuairand, write_made_up_kuairand
 from keras_smes.data.split_config import cut
 from keras_smes.data.stored import Part
-from keras_smes.incremental import Days, continue_run, validate_progressively
 from keras_smes.training import (
     RunConfig,
-    RunOptions,
     Session,
     SplitConfig,
     TrainingConfig,
-    ValidationConfig,
     evaluate,
-    evaluate_run,
     fit_ranker,
-    load_run,
-    train_run,
 )
 from keras_smes.training.input import order
 from keras_smes.training.input.packed_rows import RowsOnDisk
@@ -35,7 +25,7 @@ from keras_smes.training.input.prepared import prepare
 
 pytestmark = pytest.mark.tensorflow
 
-ROOT = Path(__file__).parents[2]
+
 DAY = datetime.timedelta(days=1)
 CONFIG = RunConfig(
     "kuairand-pure",
@@ -148,98 +138,6 @@ def test_it_resumes_under_another_bound_of_memory(both, parts, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.fixture
-def log_on_disk(tmp_path, monkeypatch):
-    """A log of KuaiRand's layout that `load` gives on disk, or, by `in_memory()`, in memory."""
-    write_made_up_kuairand(tmp_path, rows=3000, users=60, videos=80, days=12)
-    stored = open_log(tmp_path)
-    given = {"rows": stored}
-    for module in ("training.runs", "incremental.run", "incremental.progressive", "experiments.measure"):
-        monkeypatch.setattr(f"keras_smes.{module}.load", lambda *_, **__: given["rows"])
-    return stored, lambda: given.update(rows=stored.read())
-
-
-def outcome(folder):
-    metrics = json.loads((folder / "metrics.json").read_text())
-    kept = {name: metrics[name] for name in ("unusual", "tasks", "parameters", "history")}
-    split = {part: metrics["split"][part] for part in ("train", "test")}
-    return json.dumps(kept | {"split": split}), [
-        weights.tobytes() for weights in load_run(folder)[0].get_weights()
-    ]
-
-
-def test_runs_are_those_of_memory(log_on_disk, tmp_path):
-    """`train` with rows held out, `evaluate`, and `train --from`."""
-    stored, in_memory = log_on_disk
-    last = stored.dates()[1]
-    training = dataclasses.replace(CONFIG.training, validation=ValidationConfig(days=2), epochs=1)
-    split = SplitConfig(test_days=2)
-    config = dataclasses.replace(CONFIG, training=training, split=split)
-    found = {}
-    for where in ("disk", "memory"):
-        folder = tmp_path / where
-        train_run(config, folder / "run", options=RunOptions(verbose=0))
-        evaluated = evaluate_run(folder / "run", first=last)["tasks"]
-        continue_run(
-            folder / "run", folder / "next", {"split": {"test_days": 1}}, options=RunOptions(verbose=0)
-        )
-        found[where] = outcome(folder / "run"), json.dumps(evaluated), outcome(folder / "next")
-        in_memory()
-    assert found["disk"] == found["memory"]
-
-
-def test_days_are_validated_progressively_as_in_memory(log_on_disk, tmp_path):
-    stored, in_memory = log_on_disk
-    last = stored.dates()[1]
-    training = dataclasses.replace(CONFIG.training, epochs=1)
-    config, days = dataclasses.replace(CONFIG, training=training), Days(last - 2 * DAY, last)
-    found = {}
-    for where in ("disk", "memory"):
-        options = {"figures": False, "options": RunOptions(verbose=0)}
-        result = validate_progressively(config, tmp_path / where, days, **options)
-        found[where] = [(day["rows"], day["tasks"], day["stale"]) for day in result["days"]]
-        in_memory()
-    assert json.dumps(found["disk"]) == json.dumps(found["memory"])
-
-
 def test_rows_on_disk_are_cut_by_days(parts):
     with pytest.raises(ValueError, match=r"cut by days.*Received: \['by', 'test_fraction'\]"):
         cut(parts.train, SplitConfig(test_fraction=0.2, by="hash"))
-
-
-KILLED = """
-import os, pathlib, signal, sys
-from tests.training.test_rows_on_disk import CONFIG, cut_log
-from keras_smes.training import Session, fit_ranker
-from keras_smes.training.input import order
-
-order.BLOCK_ROWS, order.GROUP_BLOCKS = 32, 16
-folder, lives = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-
-
-class Killed(Session):
-    def write(self, steps, progress, arrays):
-        global lives
-        super().write(steps, progress, arrays)
-        lives -= 1
-        if not lives:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-parts = cut_log(folder)
-fitted = fit_ranker(CONFIG, parts.train, verbose=0, session=Killed(folder / "state", {}, minutes=0))
-fitted.ranker.save_weights(folder / "killed.weights.h5")
-"""
-
-
-def test_a_training_that_is_killed_within_an_epoch_resumes_to_the_same_bits(tmp_path):
-    write_made_up_kuairand(tmp_path, rows=3000, users=60, videos=80, days=12)
-    whole = fit_ranker(CONFIG, cut_log(tmp_path).train, verbose=0).ranker
-    lives = [*np.random.default_rng().integers(1, 3, size=2), 1000]
-    for life in lives:
-        command = [sys.executable, "-c", KILLED, str(tmp_path), str(life)]
-        ended = subprocess.run(command, cwd=ROOT, check=False).returncode
-        assert ended == (0 if life == lives[-1] else -signal.SIGKILL), lives
-    expected = [values.tobytes() for values in whole.get_weights()]
-    whole.load_weights(tmp_path / "killed.weights.h5")
-    assert [values.tobytes() for values in whole.get_weights()] == expected, lives
