@@ -138,7 +138,7 @@ def run_prepare(rows: int, memory: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         path = write_log(Path(folder), int(rows), memory)
         command = [sys.executable, __file__, "prepare-one", str(path), str(Path(folder) / "cache")]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def prepare_one(path: str, cache: str) -> dict[str, object]:
