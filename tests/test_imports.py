@@ -59,7 +59,7 @@ def test_the_library_imports_where_the_extras_are_missing():
         (
             "import tensorflow as tf; tf.keras.Model; os.environ['TF_USE_LEGACY_KERAS'] = '1'",
             "0",
-            "is Keras 3",
+            "is already Keras 3",
         ),
         ("sys.modules['tf_keras'] = None", "1", "pip install"),
         ("os.environ['KERAS_BACKEND'] = 'jax'", "1", "needs KERAS_BACKEND=tensorflow"),

@@ -11,10 +11,14 @@ from keras_smes.baselines import MMoE
 from keras_smes.tfrs import Keras3Layer
 
 
-def test_without_it_tf_keras_drops_variables_and_losses_silently():
+def test_without_it_tf_keras_drops_variables_silently_or_rejects_the_layer():
     """Why there is an adapter. Should this fail one day, it may not be needed any more."""
     inputs = tf.keras.Input((12,))
-    assert tf.keras.Model(inputs, smes(execution="dense")(inputs)).weights == []
+    dense = MMoE(num_tasks=2, num_experts=4, expert_units=(8,))
+    assert tf.keras.Model(inputs, dense(inputs)).weights == []
+    assert len(tf.keras.Model(inputs, Keras3Layer(dense)(inputs)).weights) == len(dense.weights) == 3
+    with pytest.raises(TypeError, match="intermediate TF-Keras symbolic"):
+        smes(execution="dense")(inputs)
     wrapped = tf.keras.Model(inputs, Keras3Layer(smes())(inputs))
     assert len(wrapped.weights) == 5
 
