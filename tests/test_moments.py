@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from support.backends import evaluate
 
-from keras_smes.data.stored_schema import _Moments
 from keras_smes.features.numbers import Number
 from keras_smes.features.standardize import Standardize
 from keras_smes.moments import nonzero_std
@@ -20,10 +19,11 @@ CONSTANTS = [0.0, 3.0, 6.0, 14.62, 0.1, 1e-30, 1.7e9, 1e30, -5.3]
 @pytest.mark.parametrize("rows", [3, 1000, 100_003])
 def test_a_constant_column_is_left_at_its_scale(constant, log, rows):
     values = np.full(rows, constant, "float32")
-    streamed = _Moments(log)
+    unfitted = Number("x", log=log)
+    streamed = unfitted.moments()
     for part in np.array_split(values, 7):
         streamed.add(part)
-    for number in (Number("x", log=log).fit(values), streamed.fit(Number("x", log=log))):
+    for number in (unfitted.fit(values), unfitted.with_moments(streamed)):
         expected = math.log1p(max(values[0], 0)) if log else float(values[0])
         assert number.mean == pytest.approx(expected, rel=1e-12)
         assert number.std == 1.0
