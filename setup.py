@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = "0.1.0"
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "keras_smes/__init__.py").read_text(encoding="utf-8"))[1]
 
 CONFIG = ["pyyaml>=6"]  # schemas and experiments as YAML
 DATA = [

@@ -25,7 +25,7 @@ from keras_smes.layers import (
 from keras_smes.ranker import build_ranker
 from keras_smes.tasks import BinaryTask, OrdinalTask, RegressionTask, Task, WeightedLogisticTask
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "SMES",

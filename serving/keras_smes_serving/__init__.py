@@ -4,4 +4,4 @@ Import from `keras_smes_serving.client`, or from `keras_smes_serving.server.embe
 `server` (`pip install "keras_smes_serving[server]"`).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
