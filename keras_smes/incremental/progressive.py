@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_smes.data import Split, load
+from keras_smes.data import Split, load_rows
 from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import SplitConfig, cut_plain, with_past
 from keras_smes.distribution.choose import engine_name
@@ -121,7 +121,7 @@ def validate_progressively(
             "`split` must be left out: each day is tested on the next. `days` says which days. "
             f"Received: split={stated}"
         )
-    interactions = load(config.data, data_dir, **config.data_options)
+    interactions = load_rows(config.data, data_dir, **config.data_options)
     if run is not None:
         config, interactions = grown(config, WarmStart.read(run), interactions)
     rows = with_past(interactions)

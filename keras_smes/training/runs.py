@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications
 from keras_smes.checks import check_weight
-from keras_smes.data import Interactions, Split, load
+from keras_smes.data import Interactions, Split, load_rows
 from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split import last_training_day
 from keras_smes.data.split_config import SplitConfig, cut, cut_plain
@@ -104,7 +104,7 @@ def train_run(
             named, or of other rows.
         NonFiniteError: A loss or gradient is not finite. The checkpoints stay.
     """
-    interactions = load(config.data, data_dir, split=config.split, **config.data_options)
+    interactions = load_rows(config.data, data_dir, split=config.split, **config.data_options)
     parts = cut(interactions, config.split)
     train, validation = hold_out(config, interactions, parts)
     return train_rows(config, RunRows(train, validation, parts.test, parts.description), out, options)
@@ -338,7 +338,7 @@ def evaluate_run(
     """
     ranker, config = load_run(run)
     dates = config.split if (first, last) == (None, None) else SplitConfig(None, first, last)
-    parts = cut(load(config.data, data_dir, split=config.split, **config.data_options), dates)
+    parts = cut(load_rows(config.data, data_dir, split=config.split, **config.data_options), dates)
     schema = load_schema(run)  # `features: auto` may choose others by rows that came later
     test = parts.test.with_schema(schema)
     unusual = {"test": unusual_values(schema, test)}

@@ -32,7 +32,7 @@ FEED = """
     histories:
     - {name: seen, item: item_id, label: click, length: 20, pooling: attention}
     split: {test_days: 2}
-    memory: 2GB                                         # above it rows are rejected
+    memory: 2GB                                         # above it rows stay on disk
 """
 
 

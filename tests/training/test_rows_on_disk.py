@@ -3,6 +3,10 @@
 import dataclasses
 import datetime
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
@@ -141,3 +145,42 @@ def test_it_resumes_under_another_bound_of_memory(both, parts, tmp_path):
 def test_rows_on_disk_are_cut_by_days(parts):
     with pytest.raises(ValueError, match=r"cut by days.*Received: \['by', 'test_fraction'\]"):
         cut(parts.train, SplitConfig(test_fraction=0.2, by="hash"))
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from training.test_rows_on_disk import CONFIG, cut_log
+from keras_smes.training import Session, fit_ranker
+from keras_smes.training.input import order
+
+order.BLOCK_ROWS, order.GROUP_BLOCKS = 32, 16
+folder, lives = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+
+
+class Killed(Session):
+    def write(self, steps, progress, arrays):
+        global lives
+        super().write(steps, progress, arrays)
+        lives -= 1
+        if not lives:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+parts = cut_log(folder)
+fitted = fit_ranker(CONFIG, parts.train, verbose=0, session=Killed(folder / "state", {}, minutes=0))
+fitted.ranker.save_weights(folder / "killed.weights.h5")
+"""
+
+
+def test_a_training_that_is_killed_within_an_epoch_resumes_to_the_same_bits(tmp_path):
+    write_made_up_kuairand(tmp_path, rows=3000, users=60, videos=80, days=12)
+    whole = fit_ranker(CONFIG, cut_log(tmp_path).train, verbose=0).ranker
+    lives = [*np.random.default_rng().integers(1, 3, size=2), 1000]
+    for life in lives:
+        command = [sys.executable, "-c", KILLED, str(tmp_path), str(life)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        ended = subprocess.run(command, env=environment, check=False).returncode
+        assert ended == (0 if life == lives[-1] else -signal.SIGKILL), lives
+    expected = [values.tobytes() for values in whole.get_weights()]
+    whole.load_weights(tmp_path / "killed.weights.h5")
+    assert [values.tobytes() for values in whole.get_weights()] == expected, lives

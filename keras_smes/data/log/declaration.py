@@ -110,7 +110,8 @@ class Log:
         rates: Label columns whose rates are taken. Defaults to `None`, those of binary tasks.
         split: A `SplitConfig`, or its values. Defaults to none of them: the last fifth of the rows by time,
             in whole days.
-        memory: Bytes that the rows may take in memory; more are rejected. Defaults to `None`, any.
+        memory: Bytes that the rows may take in memory: `load_rows` keeps more on disk, `load` rejects them.
+            Defaults to `None`: a quarter of the machine's for `load_rows`, any for `load`.
         request: Column of the request or session that a row was shown in, for metrics of the order within it.
             Defaults to `None`.
         skip_training: Column of 0 and 1, or booleans: where it is 1 a row is not trained on, but counts in
