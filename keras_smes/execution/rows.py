@@ -51,5 +51,7 @@ def take_rows(rows_xd: Tensor, index: Tensor) -> Tensor:
     """Takes rows, zero where the index is negative: a padded row must not carry another's NaN."""
     if rows_xd.shape[0] == 0:  # an empty batch: JAX takes nothing from nothing
         return ops.zeros((*ops.shape(index), rows_xd.shape[-1]), dtype=rows_xd.dtype)
+    if rows_xd.shape[0] is None:  # a graph's batch may turn out empty: then there is a row to take
+        rows_xd = ops.pad(rows_xd, ((0, 1), (0, 0)))
     taken = ops.take(rows_xd, ops.maximum(index, 0), axis=0)
     return ops.where(index[..., None] < 0, ops.zeros((), taken.dtype), taken)

@@ -137,8 +137,9 @@ def fit_ranker(
         NonFiniteError: A loss or gradient is not finite.
     """
     around = Surroundings(verbose=verbose, **surroundings)
-    start, train = around.start, train.to_train()
+    start = around.start
     _check_start(start, around.engine)
+    train = train.to_train()
     prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
     return fit_prepared(config, prepared, validation, around)
 

@@ -121,7 +121,9 @@ def test_defaults_are_those_of_the_signature(name):
 
 def is_same(said, default, value):
     """Whether what a docstring says is the default, as an expression where the function is defined."""
-    meant = eval(said, vars(importlib.import_module(value.__module__)))
+    # A class may take its arguments from a base, whose module has the names.
+    function = value.__init__ if isinstance(value, type) else value
+    meant = eval(said, vars(importlib.import_module(function.__module__)))
     if isinstance(default, (list, tuple)) or isinstance(meant, (list, tuple)):
         return list(meant) == list(default)
     return bool(np.all(meant == default)) and isinstance(meant, bool) == isinstance(default, bool)

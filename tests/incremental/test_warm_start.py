@@ -210,7 +210,7 @@ def test_training_opens_new_experts(run, tmp_path, log, day):
     changes = {
         "experts": {"num_experts": 8, "balance_weight": 1.0},
         "optimizer": {"learning_rate": 0.02},
-        "training": {"epochs": 6},
+        "training": {"epochs": 12},
     }
     # The data set's usual tasks are six: four of them are new.
     metrics = continue_run(run, tmp_path / "second", changes, from_date=day(3))
@@ -225,7 +225,7 @@ def test_training_opens_new_experts(run, tmp_path, log, day):
     assert again.config.data_options["rates"] == ["click", "like"]
     assert evaluate_run(tmp_path / "second")["tasks"] == metrics["tasks"]
     steps = -(-metrics["training"]["rows"] // 64)
-    assert again.first_step == metrics["start"]["first_step"] + 6 * steps
+    assert again.first_step == metrics["start"]["first_step"] + 12 * steps
 
 
 def test_the_schedule_begins_anew(start, log, day):
