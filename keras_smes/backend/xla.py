@@ -1,4 +1,4 @@
-"""Who compiles what is being built: XLA, or nobody."""
+"""Whether XLA compiles what is being built."""
 
 from collections.abc import Callable
 from typing import Any

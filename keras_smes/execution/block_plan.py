@@ -69,7 +69,7 @@ def plan_blocks(union_be: Tensor, executed_bm: Tensor, most_rows: int = ROWS_MOS
 def _slots_of_rows(row_bm: Tensor, most: Size, rows: Size) -> Tensor:
     """Inverts `row_bm`: the slot of each row, -1 in padding."""
     row_s = ops.reshape(row_bm, (-1,))
-    # Empty slots go to a row behind the last; slots count from 1, so that what nobody wrote is -1.
+    # Empty slots go to a row behind the last; slots count from 1, so that an unwritten one is -1.
     row_s = ops.where(row_s < 0, most * rows, row_s)
     slot_p = ops.scatter(
         row_s[:, None], ops.arange(1, ops.shape(row_s)[0] + 1, dtype="int32"), (most * rows + 1,)

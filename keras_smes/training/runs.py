@@ -234,7 +234,7 @@ def hold_out(config: RunConfig, rows: RowsT, parts: Split[RowsT]) -> tuple[RowsT
     else:
         assert choice.days is not None
         first = earlier.dates()[1] - datetime.timedelta(days=choice.days - 1)
-    # Of rows on disk the past is that of all of them; later rows are in nobody's.
+    # On disk the past of a row is taken from all rows, and later rows are in no row's past.
     whole = earlier if isinstance(earlier, Interactions) else rows
     held_out = cut(whole, SplitConfig(test_from=first, test_until=earlier.dates()[1]))
     return held_out.train, held_out.test

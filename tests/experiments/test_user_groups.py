@@ -26,7 +26,7 @@ def test_rows_of_a_user_are_in_one_group_whatever_the_other_rows_are():
     users_n = np.array(["ann", "bob", "ann", None, None], object)
     groups_n = groups_of_users(users_n)
     assert groups_n[0] == groups_n[2]
-    assert groups_n[3] != groups_n[4]  # nobody's rows are not one user's
+    assert groups_n[3] != groups_n[4]  # rows of no user are not rows of one user
     np.testing.assert_array_equal(groups_of_users(users_n[1:3]), groups_n[1:3])
 
 

@@ -28,7 +28,7 @@ class AsyncClient(BaseClient):
         retry: `Retry`. Defaults to `Retry()`.
         allow_nan: bool. Defaults to `True`.
         typed_fields: bool. Defaults to `False`.
-        on_call: `OnCall`. Defaults to nobody.
+        on_call: `OnCall`. Defaults to `None`, no function.
         credentials: `grpc.ChannelCredentials`. Defaults to none.
         options: sequence of (str, value). Defaults to none.
 

@@ -33,7 +33,7 @@ class Client(BaseClient):
         typed_fields: bool. Whether tensors are sent in typed fields instead of blocks of bytes:
             slower, for servers that can't read the latter. Defaults to `False`.
         on_call: `OnCall`. Told of each call: model, signature, code, seconds, bytes sent, bytes
-            received. Defaults to nobody.
+            received. Defaults to `None`, no function.
         credentials: `grpc.ChannelCredentials`. For TLS. Defaults to none.
         options: sequence of (str, value). Further options of the gRPC channel. Defaults to none.
 
@@ -157,7 +157,7 @@ class Client(BaseClient):
 
         Raises:
             ValueError: The inputs don't fit the signature.
-            ServingError: The signature isn't to be had.
+            ServingError: The signature is unavailable.
 
         Example:
 

@@ -178,7 +178,7 @@ class Api:
 
         Args:
             request: `ReloadConfigRequest` message.
-            gave_up: function without arguments. Returns True once nobody waits for the answer.
+            gave_up: function without arguments. Returns whether the caller has given up.
 
         Returns:
             `ReloadConfigResponse` message.

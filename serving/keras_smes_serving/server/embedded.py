@@ -66,7 +66,7 @@ class EmbeddedServer(ModelServer):
         """Loads the model, then opens the ports.
 
         Args:
-            gave_up: function without arguments. Returns True once nobody waits any more.
+            gave_up: function without arguments. Returns whether the caller has given up.
 
         Raises:
             FileNotFoundError: The base path holds no version.

@@ -61,7 +61,7 @@ def serve(argv: Sequence[str]) -> int:
         print(usage())
         return 0
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # else each load is told twice
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # else each load is logged twice
     os.environ.setdefault("GRPC_VERBOSITY", "INFO")  # a TLS handshake that fails leaves a line
     print(_NOTICE, flush=True)
     if not (flags.xla_cpu_compilation_enabled or flags.xla_gpu_compilation_enabled or disable_xla()):

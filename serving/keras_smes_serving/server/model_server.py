@@ -68,7 +68,7 @@ class ModelServer:
         Waits until each model has a version that can answer.
 
         Args:
-            gave_up: function without arguments. Returns True once nobody waits any more: the
+            gave_up: function without arguments. Returns whether the caller has given up: the
                 ports are opened then, whatever is loaded.
 
         Raises:

@@ -59,7 +59,7 @@ class ServerCore:
 
         Args:
             config: `ModelServerConfig` message. All the models.
-            gave_up: function without arguments. Returns True once nobody waits for the answer.
+            gave_up: function without arguments. Returns whether the caller has given up.
 
         Raises:
             ServingError: The configuration is refused, or a new model has no version that can be

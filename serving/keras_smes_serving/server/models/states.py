@@ -109,7 +109,7 @@ class StateBoard:
         Args:
             names: iterable of str. The models.
             since: int. Only what was written after this `mark` counts.
-            gave_up: function without arguments. Returns True once nobody waits any more.
+            gave_up: function without arguments. Returns whether the caller has given up.
 
         Returns:
             dict. The models that failed, each with its versions and their states; empty if all
