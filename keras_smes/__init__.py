@@ -1,5 +1,7 @@
 """Sparse mixture-of-experts for multi-task recommendation, in Keras 3, served by TF Serving."""
 
+import keras_smes.backend.quiet_start  # noqa: F401  before TensorFlow is imported
+
 # `keras.models.load_model` knows a class by its registration alone: what registers classes is imported here.
 from keras_smes import baselines, features, layers, losses, metrics, optimizers, tasks
 from keras_smes.features.schema import (

@@ -34,6 +34,7 @@ ROOMS = {
     "viz": 1,
     "backend": 0,
     "checks": 0,
+    "console": 0,
     "files": 0,
     "locks": 0,
     "configuration": 0,

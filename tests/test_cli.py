@@ -185,3 +185,18 @@ def test_help_lists_the_commands(capsys):
     listed = capsys.readouterr().out
     for command in ("train", "evaluate", "export", "serve", "predict"):
         assert command in listed
+
+
+def test_a_command_writes_nothing_but_its_output():
+    command = [sys.executable, "-m", "keras_smes", "--help"]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr == ""
+
+
+def test_start_up_lines_are_dropped_for_commands_alone():
+    from keras_smes.backend.quiet_start import is_command
+
+    assert is_command(["python", "/usr/bin/keras-smes", "train"])
+    assert is_command(["python", "-m", "keras_smes", "train"])
+    assert not is_command(["python", "-m", "pytest", "keras_smes"])
+    assert not is_command(["python"])

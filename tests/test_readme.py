@@ -23,9 +23,9 @@ def test_commands_and_their_options_exist():
 
 
 def test_every_command_is_in_its_guide():
-    from keras_smes.cli import _parser
+    from keras_smes.cli.main import build_parser
 
-    known = set(_parser()._subparsers._group_actions[0].choices)
+    known = set(build_parser()._subparsers._group_actions[0].choices)
     page = (ROOT / "docs" / "guides" / "commands.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == known
 

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
+from keras_smes.console import track
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.progress import track
 from keras_smes.data.rows import Rows
 from keras_smes.data.stored import StoredInteractions
 from keras_smes.features.categories import Embedded, Vocabulary

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_smes.checks import check_count
+from keras_smes.console import show
 from keras_smes.experiments.config import Experiment, Planned
 from keras_smes.experiments.summary import summarize
 from keras_smes.experiments.table import to_markdown
@@ -152,7 +153,7 @@ def _do(experiment: Experiment, planned: Sequence[Planned], path: Path, data_dir
             measured = contender.measure(seed, experiment.candidates if run is runs[0] else None)
             names = {"key": run.key, "label": label, "seed": seed, "config": run.config.to_dict()}
             append_run(path, {**names, **measured, **about})
-            print(f"{label}, seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
+            show(f"{label}, seed {seed}: {time.monotonic() - start:.0f} s")
 
 
 def _by_label(planned: Iterable[Planned]) -> dict[str, list[Planned]]:

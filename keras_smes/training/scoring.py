@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from keras_smes.checks import check_count
+from keras_smes.console import track
 from keras_smes.data import Interactions
-from keras_smes.data.progress import track
 from keras_smes.distribution import Engine
 from keras_smes.files import clear_partial, whole
 from keras_smes.locks import locked

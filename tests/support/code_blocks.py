@@ -82,13 +82,13 @@ def check_command(words):
 
 
 def check_keras_smes(words):
-    from keras_smes.cli import _parser
+    from keras_smes.cli.main import build_parser
     from keras_smes_serving.server.flags import parse_flags
 
     if words[1] == "serve":
         parse_flags(words[2:])
     else:
-        _parser().parse_args(words[1:])
+        build_parser().parse_args(words[1:])
 
 
 def check_make(words):

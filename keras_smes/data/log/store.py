@@ -15,6 +15,7 @@ import polars as pl
 from ibis.expr.types import Table as Rows
 
 from keras_smes.checks import check_count
+from keras_smes.console import track
 from keras_smes.data.cache import cache_folder, cached, fingerprints
 from keras_smes.data.log.declaration import AUTO, Log, Table
 from keras_smes.data.log.files import FILE, list_files, scan_files
@@ -38,7 +39,6 @@ from keras_smes.data.log.load import (
 )
 from keras_smes.data.past.engine import DuckDB, plain, restored
 from keras_smes.data.past.expressions import PLACE
-from keras_smes.data.progress import track
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST
 from keras_smes.data.stored import ROWS, Part, StoredInteractions

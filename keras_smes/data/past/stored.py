@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 from ibis.expr.types import Table
 
+from keras_smes.console import track
 from keras_smes.data.cache import cached
 from keras_smes.data.column_types import as_dates, as_times, check_same_days, check_unit
 from keras_smes.data.interactions import Interactions
@@ -23,7 +24,6 @@ from keras_smes.data.past.engine import Build, DuckDB, Engine, plain
 from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.past.histories import Listing, join_items, with_histories
 from keras_smes.data.past.statistics import Counting, chosen, statistics_of_rows, with_statistics
-from keras_smes.data.progress import track
 from keras_smes.data.roles import History
 from keras_smes.data.stored import Part, StoredInteractions, StoredSplit
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_smes.console import track
 from keras_smes.data.cache import cached
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.progress import track
 from keras_smes.data.rows import Rows
 from keras_smes.data.stored import StoredInteractions
 from keras_smes.data.stored_schema import fit_schema

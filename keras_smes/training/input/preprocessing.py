@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_smes.data.progress import track
+from keras_smes.console import track
 from keras_smes.diagnostics.probe import evenly_spread
 from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.packing import Arrays

@@ -1,29 +1,40 @@
-"""A progress bar for steps that take long."""
+"""What is written to the terminal: results, errors, progress."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
+def show(text: str) -> None:
+    """Prints a result, at once even into a pipe."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """Prints an error on stderr, on one line."""
+    print(" ".join(text.splitlines()), file=sys.stderr, flush=True)
+
+
 def track(items: Iterable[Item], label: str, verbose: int, total: int | None = None) -> Iterator[Item]:
-    """Yields `items`, with a bar of Keras that says how many are done.
+    """Yields `items` behind Keras' progress bar.
 
     Args:
-        items: What is gone through.
+        items: The steps.
         label: What is being done, such as `"Reading the log"`.
         verbose: `0` shows nothing, `1` the bar.
-        total: How many items there are. `None`, the default, asks `items`.
+        total: How many items there are. Default: their length.
     """
     if not verbose:
         yield from items
         return
-    import keras  # on use: reading data needs no Keras
+    import keras  # on use: this module is imported before TensorFlow
 
     if total is None:
         assert isinstance(items, Sized)
         total = len(items)
-    print(label, flush=True)
+    show(label)
     bar = keras.utils.Progbar(total, unit_name="part", interval=0.5)
     for item in items:
         yield item

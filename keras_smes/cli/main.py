@@ -1,0 +1,73 @@
+"""The command line: one file per command, which holds its options and what it runs.
+
+What a command needs beyond the base install is imported inside it.
+"""
+
+import argparse
+import errno
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from keras_smes.cli import (
+    describe,
+    evaluate,
+    experiment,
+    export,
+    features,
+    plan,
+    predict,
+    progressive,
+    report,
+    score,
+    train,
+)
+from keras_smes.console import complain
+
+# In the order of `--help`.
+COMMANDS = (describe, train, progressive, evaluate, score, experiment, plan, report, features, export)
+MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code.
+
+    A user's mistake, or a disk that is full, is one line on stderr and code 2; a model held back by a gate is
+    code 3.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice hides our output
+    if argv[:1] == ["serve"]:  # its flags are those of tensorflow_model_server, not ours
+        from keras_smes_serving.server.main import serve
+
+        return serve(argv[1:])
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int | None = arguments.run(arguments)
+    except Exception as error:
+        if not isinstance(error, MISTAKES) and not _is_of_the_disk(error):
+            raise
+        complain(f"keras-smes {arguments.command}: {error}")
+        return 2
+    return code or 0
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether TensorFlow could not write a file: no OSError, but it has the text of one."""
+    is_theirs = type(error).__module__.startswith("tensorflow.")
+    return is_theirs and any(os.strerror(number) in str(error) for number in OF_THE_DISK)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of every command but `serve`, whose flags are those of tensorflow_model_server."""
+    parser = argparse.ArgumentParser(
+        "keras-smes", description="Sparse mixture-of-experts for multi-task ranking."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    commands.add_parser("serve", help="serve an exported model over gRPC (flags of tensorflow_model_server)")
+    predict.add(commands)
+    return parser

@@ -1,0 +1,61 @@
+"""`keras-smes progressive`: trains day by day, tests on the next day, exports what passes the gate."""
+
+import argparse
+from pathlib import Path
+
+from keras_smes.cli.options import (
+    HELD_BACK,
+    Commands,
+    add_gate_options,
+    add_run_options,
+    date,
+    read_document,
+    read_gate,
+    run_values,
+)
+from keras_smes.console import show
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add_parser("progressive", help="train on a day, test on the next, go on from there")
+    add_run_options(parser)
+    parser.add_argument("--from", dest="start", metavar="RUN", help="a finished run to go on from")
+    parser.add_argument("--from-date", type=date, metavar="DATE", help="first day to train on")
+    parser.add_argument("--to-date", type=date, metavar="DATE", help="last day to test on")
+    parser.add_argument("--no-figures", action="store_true", help="without Matplotlib")
+    parser.add_argument(
+        "--export-to", metavar="MODELS/NAME", help="export what passes the gate; needs --gate"
+    )
+    add_gate_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from keras_smes.incremental import Days, Export, validate_progressively
+    from keras_smes.incremental.progressive import last_gate_failed
+    from keras_smes.incremental.run import successor_values
+    from keras_smes.training import RunConfig
+    from keras_smes.training.run_folder import load_config
+
+    gate = read_gate(arguments)
+    if (gate is None) != (arguments.export_to is None):
+        raise ValueError(
+            f"`--export-to` and `--gate` go together. Received: export_to={arguments.export_to}, gate={gate}"
+        )
+    document = read_document(arguments)
+    values = run_values(arguments, document)
+    if arguments.start is not None:
+        values = successor_values(load_config(arguments.start), values)
+    with document.errors():
+        config = RunConfig.from_dict(values)
+    results = validate_progressively(
+        config,
+        arguments.out,
+        Days(arguments.from_date, arguments.to_date),
+        arguments.data_dir,
+        arguments.start,
+        None if gate is None else Export(arguments.export_to, gate),
+        figures=not arguments.no_figures,
+    )
+    show((Path(arguments.out) / "README.md").read_text(encoding="utf-8"))
+    return HELD_BACK if gate is not None and last_gate_failed(results) else 0
