@@ -9,6 +9,7 @@ from typing import Any
 
 Key = tuple[str | int, ...]
 YAML = (".yaml", ".yml")
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class ConfigError(ValueError):
@@ -70,6 +71,9 @@ class Document:
             if node is not None:
                 self._note_lines(node, ())
             return yaml.SafeLoader("").construct_document(node) if node is not None else None
+        except yaml.MarkedYAMLError as error:
+            line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+            raise ValueError(f"{self.name} must be YAML. Received: {error.problem}{line}") from error
         except yaml.YAMLError as error:
             raise ValueError(f"{self.name} must be YAML. Received: {error}") from error
 
@@ -98,6 +102,18 @@ class Document:
                     )
                 self._lines[own] = name.start_mark.line + 1
                 self._note_lines(value, own)
+        elif node.tag == _TIMESTAMP:
+            self._check_day(node, key)
+
+    def _check_day(self, node: Any, key: Key) -> None:
+        """Stops at a day such as the 30th of February, for which PyYAML's error has no place."""
+        try:
+            import_yaml().SafeLoader("").construct_object(node)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.name}, line {self._lines[key]}, `{dotted(key)}`: must be a day of the calendar. "
+                f"Received: {node.value}"
+            ) from error
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

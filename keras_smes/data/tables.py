@@ -11,6 +11,7 @@ import polars as pl
 
 _LINE = "__line"
 _IDS_AT_A_TIME = 4_000_000
+_SHOWN = 200  # characters of polars' own message
 
 
 def _integer(text: pl.Expr) -> pl.Expr:
@@ -207,7 +208,8 @@ def explain_malformed(path: Path, separator: str, quote: str | None, error: Exce
                 raise ValueError(
                     f"{path}, row {row}: must have {width} columns. Received: {received} values"
                 ) from error
-    raise ValueError(f"{path} must be a table separated by {separator!r}. Received: {error}") from error
+    received = " ".join(str(error).split())[:_SHOWN]  # polars quotes all of the rest of the file
+    raise ValueError(f"{path} must be a table separated by {separator!r}. Received: {received}") from error
 
 
 def _refuse_value(path: Path, text: pl.LazyFrame, line: int, column: Column) -> NoReturn:

@@ -17,6 +17,7 @@ from keras_smes.data.tables import explain_malformed
 PARQUET, COMMA, TAB = (".parquet", ".pq"), (".csv",), (".tsv", ".tab")
 PACKED = (".gz", ".zst", ".zstd")
 _FIRST_INEXACT = 2**53
+_SEPARATORS, _NO_SEPARATOR = (",", "\t", ";", "|"), "\x01"
 # Column of the place of a row's file among those that were read.
 FILE = "__file"
 
@@ -87,6 +88,7 @@ def _read(file: Path, limit: int | None) -> pl.DataFrame:
         if kind == "parquet":
             frame = pl.read_parquet(file, n_rows=limit, hive_partitioning=False)
         else:
+            _check_shape(file, kind, limit)
             frame = pl.read_csv(file, separator=kind, n_rows=limit, infer_schema=False)
     return frame.with_columns(_of_folders(file, frame.columns))
 
@@ -97,6 +99,7 @@ def _scan(file: Path, copy: Path) -> pl.LazyFrame:
         if kind == "parquet":
             rows = pl.scan_parquet(file, hive_partitioning=False)
         else:
+            _check_shape(file, kind)
             pl.scan_csv(file, separator=kind, infer_schema=False).sink_parquet(copy, compression="lz4")
             rows = pl.scan_parquet(copy)
         columns = rows.collect_schema().names()
@@ -124,6 +127,39 @@ def _explaining(file: Path, kind: str) -> Iterator[None]:
         if kind != "parquet" and not file.name.lower().endswith(PACKED):
             explain_malformed(file, kind, '"', error)
         raise ValueError(f"{file} can't be read: {error}") from error
+
+
+def _check_shape(file: Path, separator: str, limit: int | None = None) -> None:
+    """Stops at text whose header isn't one of a table, or with a row that lacks values, as a cut one does."""
+    options = {"separator": separator, "has_header": False, "infer_schema": False}
+    header = [name or "" for name in pl.read_csv(file, n_rows=1, **options).row(0)]
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise ValueError(f"{file}, row 1: must name each column once. Received: {repeated} again")
+    if others := [mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]]:
+        raise ValueError(
+            f"{file}, row 1: must be separated by {separator!r}. Received: {header[0]!r}, separated by "
+            f"{others[0]!r}"
+        )
+    row = _first_short_row(file, separator, len(header) - 1, limit)
+    if row is not None:
+        raise ValueError(f"{file}, row {row}: must have {len(header)} columns. Received: fewer values")
+
+
+def _first_short_row(file: Path, separator: str, marks: int, limit: int | None) -> int | None:
+    """The first row of too few separators, which polars fills with nulls; row 1 is the header.
+
+    Rows with quotes are left out, and files of values that span rows.
+    """
+    rows = None if limit is None else limit + 1
+    lines = pl.scan_csv(
+        file, separator=_NO_SEPARATOR, quote_char=None, has_header=False, infer_schema=False, n_rows=rows
+    )
+    line, quotes = pl.nth(0).fill_null(""), pl.nth(0).str.count_matches('"', literal=True)
+    is_short = (quotes.fill_null(0) == 0) & (line.str.count_matches(separator, literal=True) < marks)
+    spans = (quotes % 2 == 1).any().alias("spans")
+    found = lines.select(is_short.arg_max().alias("row"), is_short.any().alias("any"), spans)
+    row, is_any, is_spanning = found.collect(engine="streaming").row(0)
+    return row + 1 if is_any and not is_spanning else None
 
 
 def _of_folders(file: Path, columns: Iterable[str]) -> list[pl.Expr]:

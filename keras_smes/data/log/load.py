@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from keras_smes.data.column_types import as_dates, as_times
+from keras_smes.data.column_types import as_dates, as_marks, as_times
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
@@ -23,6 +24,7 @@ from keras_smes.data.tables import drop_duplicates
 from keras_smes.features.schema import FeatureSchema
 
 TIME, DATE = "__time", "__date"
+_YEARS = (315_532_800, 4_102_444_800)  # 1980 to 2100, in seconds since 1970
 USUAL_FRACTION = 0.2
 
 
@@ -146,7 +148,7 @@ def _joined(frame: pl.DataFrame, table: Table, folder: Path) -> tuple[pl.DataFra
     entries = read_files(list_files(table.files, folder)).drop(FILE)
     key = list(table.key)
     if entries.is_empty():
-        raise ValueError(f"Table {table.files[0]} must have rows. Received: a header without any")
+        raise no_entries(table)
     check_table(table, frame.schema, entries.schema)
     doubled = entries.filter(~pl.struct(key).is_first_distinct())
     if doubled.height:
@@ -154,6 +156,11 @@ def _joined(frame: pl.DataFrame, table: Table, folder: Path) -> tuple[pl.DataFra
     there = entries.select(key).with_columns(pl.lit(True).alias("__there"))
     known = frame.select(key).join(there, on=key, how="left", maintain_order="left")["__there"]
     return frame.join(entries, on=key, how="left", maintain_order="left"), known.null_count()
+
+
+def no_entries(table: Table) -> ValueError:
+    """Returns the error of a side table without rows."""
+    return ValueError(f"Table {table.files[0]} must have rows. Received: a header without any")
 
 
 def check_table(table: Table, rows: pl.Schema, entries: pl.Schema) -> None:
@@ -214,18 +221,34 @@ def _days(values: pl.Series, time_zone: str) -> pl.Series:
 
 def _moments(values: pl.Series, time: TimeColumn) -> pl.Series:
     """Milliseconds since 1970 (UTC), of numbers in the declared unit or of timestamps."""
-    if not values.dtype.is_numeric() or time.unit == "ms":
+    if not values.dtype.is_numeric():
         return as_times(values)
+    _check_unit(values, time)
     factor = UNITS[time.unit]
+    if factor == 1:
+        return as_times(values)
     scaled = values * int(factor) if factor > 1 else values // int(1 / factor)
     return as_times(scaled.floor() if scaled.dtype.is_float() else scaled)
 
 
+def _check_unit(values: pl.Series, time: TimeColumn) -> None:
+    """Stops at moments of no log: those of another unit are years of 1970, or thousands of years ahead."""
+    for received in (values.min(), values.max()):
+        if not isinstance(received, int | float) or not math.isfinite(received):
+            continue
+        fits = [unit for unit, factor in UNITS.items() if _YEARS[0] <= received * factor / 1000 <= _YEARS[1]]
+        if time.unit not in fits:
+            hint = f", which fits unit {fits[0]!r}" if fits else ""
+            raise ValueError(
+                f"`time` column {values.name!r} must hold moments of the years 1980 to 2100, in unit "
+                f"{time.unit!r} since 1970. Received: {received}{hint}"
+            )
+
+
 def check_there(frame: pl.DataFrame, role: str, columns: Sequence[str]) -> None:
     if missing := sorted(set(columns) - set(frame.columns)):
-        raise ValueError(
-            f"`{role}` must name columns that are there. Received: {missing}, not in {frame.columns}"
-        )
+        there = [name for name in frame.columns if not name.startswith("__")]
+        raise ValueError(f"`{role}` must name columns that are there. Received: {missing}, not in {there}")
 
 
 def check_columns(frame: pl.DataFrame, log: Log) -> None:
@@ -234,6 +257,8 @@ def check_columns(frame: pl.DataFrame, log: Log) -> None:
     check_there(frame, "statistics", [column for group in log.statistics for column in group.columns])
     check_there(frame, "histories", [column for past in log.histories for column in (past.item, past.label)])
     check_there(frame, "rates", log.rates or ())
+    if log.skip_training is not None:
+        as_marks(frame[log.skip_training])
     if not isinstance(log.features, str):
         names, roles = [feature.name for feature in log.features], log.roles()
         outcomes = {column for column, role in roles.items() if role in ("label", "condition", "outcome")}
@@ -268,13 +293,16 @@ def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureS
         return FeatureSchema(log.features)
     if dates is not None:
         log.split.check(frame[DATE], log.name)
-    train = frame.filter(training_rows(dates))
+    train = frame.filter(training_rows(log, dates))
     return auto_schema(log, frame.columns, lambda name: train[name])
 
 
-def training_rows(dates: SplitDates | None) -> pl.Expr:
-    """Returns which rows are trained on: those until a date, or those that don't test."""
-    return ~pl.col(TEST) if dates is None else pl.col(DATE) <= dates.train_until
+def training_rows(log: Log, dates: SplitDates | None) -> pl.Expr:
+    """Returns which rows are trained on: those until a date, or those that don't test, and none skipped."""
+    train = ~pl.col(TEST) if dates is None else pl.col(DATE) <= dates.train_until
+    if log.skip_training is None:
+        return train
+    return train & ~pl.col(log.skip_training).cast(pl.Boolean)
 
 
 def auto_schema(log: Log, columns: Sequence[str], values: Callable[[str], pl.Series]) -> FeatureSchema:
@@ -290,7 +318,8 @@ def auto_schema(log: Log, columns: Sequence[str], values: Callable[[str], pl.Ser
     features = choose_features(map(values, free))
     if not features:
         raise ValueError(
-            f"`features: auto` finds no column without a role. Received: columns={list(columns)}"
+            "`features: auto` finds no column without a role that differs between training rows. "
+            f"Received: columns without a role={free}"
         )
     return FeatureSchema(tuple(features))
 

@@ -30,6 +30,7 @@ from keras_smes.data.log.load import (
     check_table,
     check_there,
     interactions_of,
+    no_entries,
     no_rows,
     planned_split,
     repeated_key,
@@ -164,6 +165,7 @@ class _Storing:
         files = list_files(self.log.files, self.log.folder)
         test_files = list_files(self.log.split.test_files, self.log.folder)
         scans = scan_files([*files, *test_files], self._folder("text"))
+        self._check_times(scans[0].collect_schema().names())
         place, folder = 0, self._folder("rows")
         for number, scan in enumerate(track(scans, "Reading the log", self.verbose)):
             for rows in _chunks(scan):
@@ -179,9 +181,22 @@ class _Storing:
         self.counts["rows_read"] = place
         check_there(rows, "unique", self.log.unique)
 
+    def _check_times(self, own: Sequence[str]) -> None:
+        """Stops if days may be those of a side table: rows are dated as they are read, before they join."""
+        time = None if self.log.time is None else self.log.time.column
+        for role, column in (("time", time), ("date", self.log.date)):
+            if self.log.tables and column is not None and column not in own:
+                there = [name for name in own if name != FILE]
+                raise ValueError(
+                    f"`{role}` must be a column of the log's own files where rows stay on disk, not of a "
+                    f"side table; a larger `memory` takes either. Received: {column!r}, not in {there}"
+                )
+
     def _write_table(self, place: int, table: Table) -> None:
         """Writes a side table, with a column that says that a key is there."""
         scans = scan_files(list_files(table.files, self.log.folder), self._folder(f"text-{place}"))
+        if not sum(scan.select(pl.len()).collect().item() for scan in scans):
+            raise no_entries(table)
         types = scans[0].drop(FILE).collect_schema()
         check_table(table, pl.Schema(self.types), types)
         self.types.update({name: dtype for name, dtype in types.items() if name not in table.key})
@@ -276,7 +291,7 @@ class _Storing:
         )
 
     def _schema(self, out: Path, dates: SplitDates | None) -> FeatureSchema:
-        train = pl.scan_parquet(out / "*.parquet").filter(training_rows(dates))
+        train = pl.scan_parquet(out / "*.parquet").filter(training_rows(self.log, dates))
         columns = train.collect_schema().names()
         return auto_schema(self.log, columns, lambda name: train.select(name).collect()[name])
 

@@ -107,6 +107,16 @@ def test_all_of_the_example_is_read(tmp_path):
             r"line 7, `time.unit`: .*must be one of .*unit='h'",
         ),
         ("files: rows.parquet\n", "", r"line 1: A configuration must have `files`"),
+        (
+            "test_fraction: 0.1, by: hash, seed: 7",
+            "test_from: 2026-02-30",
+            r"line 8, `split.test_from`: .*2026-02-30",
+        ),
+        (
+            "files:",
+            "time: {column: t, unit: s\nfiles:",
+            r"log.yaml must be YAML. Received: [^\n]* in line \d+$",
+        ),
         ("name: census", "- census", r"must be YAML|must hold a mapping"),
     ],
 )

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from support.made_up_log import DAYS, ZONE, rows_of_day, write_feed
 
-from keras_smes.data import Log, Table, TimeColumn, load, load_log, split, split_with_statistics
+from keras_smes.data import Log, Table, TimeColumn, load, load_log, split, split_with_statistics, store_log
 from keras_smes.data.split import hashed_fractions
 from keras_smes.features.schema import Number
 from keras_smes.tasks import BinaryTask
@@ -279,8 +279,9 @@ def test_a_table_of_a_header_alone_is_named(tmp_path):
     files = numbered(tmp_path)
     (tmp_path / "items.csv").write_text("x,price\n")
     tables = (Table(("items.csv",), ("x",)),)
-    with pytest.raises(ValueError, match=r"Table items.csv must have rows. Received: a header without any"):
-        load_log(Log("log", files, (BinaryTask("click"),), folder=tmp_path, tables=tables))
+    for read in (load_log, lambda log: store_log(log, tmp_path / "cache")):
+        with pytest.raises(ValueError, match=r"Table items.csv must have rows. Received: a header without"):
+            read(Log("log", files, (BinaryTask("click"),), folder=tmp_path, tables=tables))
     (tmp_path / "rows.csv").write_text("x,click\n")
     with pytest.raises(ValueError, match=r"A log must have rows. Received: none in 1 files.*rows.csv"):
         load_log(Log("log", ("rows.csv",), (BinaryTask("click"),), folder=tmp_path, tables=tables))
@@ -295,3 +296,66 @@ def test_weights_are_those_of_the_column(tmp_path):
     numbered(tmp_path, w=[-1.0] * 1000)
     with pytest.raises(ValueError, match=r"`weight` column 'w' must hold finite numbers.*w\[0\]=-1.0"):
         load_log(log)
+
+
+# --- what a stranger's log has wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (CSV[:-20], r"a\.csv, row 3: must have 6 columns. Received: fewer values"),
+        (CSV.replace("\r\n,08", "\r\n\r\n,08"), r"a\.csv, row 3: must have 6 columns"),
+        (CSV.replace("score", "code"), r"a\.csv, row 1: must name each column once. Received: \['code'\]"),
+        (CSV.replace(",", ";"), r"a\.csv, row 1: must be separated by ','. .* separated by ';'"),
+        (CSV.replace("007", '"007'), r"a\.csv must be a table separated by ','. Received: .{1,200}$"),
+    ],
+)
+def test_text_that_is_no_table_is_named(text, message, tmp_path):
+    write(tmp_path, "a.csv", text)
+    for read in (load_log, lambda log: store_log(log, tmp_path / "cache")):
+        with pytest.raises(ValueError, match=message):
+            read(Log("csv", ("a.csv",), (BinaryTask("click"),), folder=tmp_path))
+
+
+def test_values_may_span_rows(tmp_path):
+    write(tmp_path, "a.csv", CSV.replace("007", '"first\nsecond\nthird"'))
+    assert of_csv(tmp_path, split={"test_days": 1}).frame["code"].to_list() == ["first\nsecond\nthird", "08"]
+
+
+@pytest.mark.parametrize(("declared", "fits"), [("ms", "s"), ("s", "ms"), ("us", "s")])
+def test_a_moment_in_another_unit_is_named(declared, fits, tmp_path):
+    factor = {"s": 1, "ms": 1000, "us": 1_000_000}[fits]
+    files = numbered(tmp_path, when=1_793_500_800 * factor + np.arange(1000))
+    log = Log("log", files, (BinaryTask("click"),), folder=tmp_path, time=TimeColumn("when", declared))
+    with pytest.raises(ValueError, match=rf"`time` column 'when' .*unit '{declared}'.* fits unit '{fits}'"):
+        load_log(log)
+
+
+def test_kinds_are_chosen_by_rows_that_training_takes(tmp_path):
+    """`size` is constant, and `x` a code, but for rows that are skipped."""
+    is_skipped = np.arange(1000) >= 900
+    size, x = (
+        np.where(is_skipped, np.arange(1000), 3),
+        np.where(is_skipped, np.arange(1000), np.arange(1000) % 9),
+    )
+    files = numbered(tmp_path, size=size, skip=is_skipped, x=x)
+    log = Log(
+        "log",
+        files,
+        (BinaryTask("click"),),
+        folder=tmp_path,
+        skip_training="skip",
+        split={"test_fraction": 0.1},
+    )
+    for rows in (load_log(log), store_log(log, tmp_path / "cache")):
+        assert [(own.name, own.kind) for own in rows.schema.features] == [("x", "integer_category")]
+
+
+@pytest.mark.parametrize("marks", [["yes", "no"], [0, 7]])
+def test_marks_of_another_kind_are_named(marks, tmp_path):
+    files = numbered(tmp_path, skip=marks * 500)
+    log = Log("log", files, (BinaryTask("click"),), folder=tmp_path, skip_training="skip")
+    for read in (load_log, lambda log: store_log(log, tmp_path / "cache")):
+        with pytest.raises(ValueError, match="`skip_training` column 'skip' must hold 0 or 1"):
+            read(log)

@@ -192,6 +192,18 @@ def test_a_table_has_each_key_once(tmp_path):
         store_log(log, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("role", ["time", "date"])
+def test_days_of_a_side_table_are_rejected(role, tmp_path):
+    ROWS.drop("at").write_parquet(tmp_path / "rows.parquet")
+    ROWS.select("place", "at").write_parquet(tmp_path / "moments.parquet")
+    tables, given = (Table(("moments.parquet",), ("place",)),), {"time": TimeColumn("at"), "date": "at"}
+    log = Log("log", ("rows.parquet",), (BinaryTask("click"),), folder=tmp_path, tables=tables,
+              split={"test_fraction": 0.2}, **{role: given[role]})  # fmt: skip
+    assert load_log(log).time == "__time"
+    with pytest.raises(ValueError, match=f"`{role}` must be a column of the log's own files.* 'at', not in"):
+        store_log(log, tmp_path / "cache")
+
+
 def test_a_changed_label_and_one_more_day_make_other_rows(tmp_path):
     log = Log("log", ("*.parquet",), (BinaryTask("click"),), folder=tmp_path, time=TimeColumn("ts"))
     clicks = []
