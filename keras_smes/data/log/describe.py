@@ -25,6 +25,11 @@ _AFTERWARDS = re.compile(
     r"(^|_)(play|watch|dwell|stay|view|finish|enter)(ed|ing)?(_?(time|ms|s|sec|seconds|duration|rate|ratio))*$",
     re.IGNORECASE,
 )
+_REQUEST = re.compile(
+    r"^(request|session|search|query|page_?view|impression)(_?(id|uuid|key))?$", re.IGNORECASE
+)
+_WEIGHT = re.compile(r"(^|_)(weight|propensity)$", re.IGNORECASE)
+_YES = ("yes", "y", "true", "t", "1")
 _UNITS = {"s": 1, "ms": 1e3, "us": 1e6}
 _YEARS = (946_684_800, 4_102_444_800)  # 2000 to 2100, in seconds
 
@@ -65,6 +70,10 @@ class Description:
         rates: Rate of each label by day, where there are days.
         missing_days: Days without rows, of those between the first and the last.
         is_sorted: Whether rows are in order of time.
+        time_zone: That of the column of the moment. Defaults to `"UTC"`.
+        request: Guessed; `None`, the default, if none was found.
+        weight: Guessed; `None`, the default, if none was found.
+        positive: Of columns of two texts, the one that is 1 as a label: that says yes, or the rarer one.
     """
 
     files: int
@@ -79,6 +88,10 @@ class Description:
     rates: Mapping[str, Mapping[str, float]]
     missing_days: Sequence[str]
     is_sorted: bool
+    time_zone: str = "UTC"
+    request: str | None = None
+    weight: str | None = None
+    positive: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) -> Description:
@@ -99,21 +112,32 @@ def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) 
     user = _first(frame, lambda values: bool(_USER.match(values.name)) and not values.dtype.is_float())
     time = _time(frame)
     date = _first(frame, lambda values: values.dtype == pl.Date) or _first(frame, _are_digits_of_days)
-    labels = _labels(frame, {user, date, None if time is None else time[0]})
+    request = _first(frame, lambda values: bool(_REQUEST.match(values.name)) and not _is_binary(values))
+    weight = _first(frame, _is_weight)
+    taken = {user, date, request, weight, None if time is None else time[0]}
+    facts, positive = _facts(frame), _positive(frame)
+    frame = frame.with_columns(
+        pl.col(name) == value for name, value in positive.items() if _LABEL.search(name)
+    )
+    labels = _labels(frame, taken)
     days = _days(frame, time, date)
     return Description(
         files=len(files),
         rows=frame.height,
-        columns=_facts(frame),
+        columns=facts,
         user=user,
         time=time,
         date=date,
         labels=labels,
-        leaks=_leaks(frame, labels, {user, date, None if time is None else time[0]}),
+        leaks=_leaks(frame, labels, taken),
         afterwards=[name for name in frame.columns if name not in labels and _AFTERWARDS.search(name)],
         rates={} if days is None else _rates(frame, days, list(labels)),
         missing_days=[] if days is None else _gaps(days),
         is_sorted=time is None or bool(frame[time[0]].is_sorted()),
+        time_zone=_zone(frame, time),
+        request=request,
+        weight=weight,
+        positive=positive,
     )
 
 
@@ -138,6 +162,27 @@ def _time(frame: pl.DataFrame) -> tuple[str, str] | None:
                 if _YEARS[0] * per_second <= first <= last <= _YEARS[1] * per_second:
                     return name, unit
     return None
+
+
+def _zone(frame: pl.DataFrame, time: tuple[str, str] | None) -> str:
+    dtype = None if time is None else frame[time[0]].dtype
+    return (dtype.time_zone or "UTC") if isinstance(dtype, pl.Datetime) else "UTC"
+
+
+def _is_weight(values: pl.Series) -> bool:
+    return bool(_WEIGHT.search(values.name)) and values.dtype.is_float() and not (values < 0).any()
+
+
+def _positive(frame: pl.DataFrame) -> dict[str, str]:
+    """Of each column of two texts the one that says yes, or else the rarer one."""
+    found = {}
+    for name in frame.columns:
+        if frame[name].dtype != pl.String or frame[name].drop_nulls().n_unique() != 2:
+            continue
+        counted = frame[name].drop_nulls().value_counts().sort("count", name)
+        texts = counted[name].to_list()
+        found[name] = next((text for text in texts if text.lower() in _YES), texts[0])
+    return found
 
 
 def _labels(frame: pl.DataFrame, taken: set[str | None]) -> dict[str, float]:

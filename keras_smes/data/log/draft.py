@@ -41,7 +41,7 @@ def _roles(description: Description) -> list[str]:
         column, unit = description.time
         stamp = description.columns[column].dtype.startswith("Datetime")
         lines.append(f"time: {json.dumps(column) if stamp else json.dumps({'column': column, 'unit': unit})}")
-        lines.append('time_zone: "UTC"' + " " * 28 + "# where a day begins")
+        lines.append(f"time_zone: {json.dumps(description.time_zone)}" + " " * 28 + "# where a day begins")
         if not description.is_sorted:
             lines.append("# Rows are not in order of time: they are sorted when they are read.")
     if description.date is not None:
@@ -54,19 +54,22 @@ def _roles(description: Description) -> list[str]:
 def _tasks(description: Description) -> list[str]:
     if not description.labels:
         return [
-            "# No column of 0 and 1 looks like a label. Name the tasks, such as",
-            '# - {kind: binary, name: income, label: income_50k, positive: ["50000+."]}',
-            f"# Columns of two values: {', '.join(_of_two_values(description)) or 'none'}",
+            "# No column of 0 and 1 was found. Name the tasks, such as",
+            *(f"# {_task(description, name)}" for name in description.positive),
+            "# - {name: long_view, label: watch_ms, at_least: 10000}",
             "tasks: []",
         ]
     lines = ["tasks:"]
     for label, rate in description.labels.items():
-        lines.append(f"- {json.dumps(label)}" + " " * 20 + f"# rate {rate:.4f}{_by_day(description, label)}")
+        said = f"# rate {rate:.4f}{_by_day(description, label)}"
+        lines.append(_task(description, label) + " " * 20 + said)
     return lines
 
 
-def _of_two_values(description: Description) -> list[str]:
-    return [name for name, facts in description.columns.items() if facts.distinct == 2]
+def _task(description: Description, label: str) -> str:
+    if label not in description.positive:
+        return f"- {json.dumps(label)}"
+    return f"- {{name: {json.dumps(label)}, positive: [{json.dumps(description.positive[label])}]}}"
 
 
 def _by_day(description: Description, label: str) -> str:
@@ -86,12 +89,20 @@ def _left_out(description: Description) -> list[str]:
         lines += [f"- {json.dumps(name)}" + " " * 20 + f"# {why}" for name, why in reasons.items()]
     twins = {name: facts.same_as for name, facts in description.columns.items() if facts.same_as}
     twins = {name: twin for name, twin in twins.items() if not _has_role(description, name)}
-    if twins:
+    ignored = {name: f"the same as {twin}" for name, twin in twins.items()} | _other_roles(description)
+    if ignored:
         lines.append("ignore:")
-        lines += [
-            f"- {json.dumps(name)}" + " " * 20 + f"# the same as {twin}" for name, twin in twins.items()
-        ]
+        lines += [f"- {json.dumps(name)}" + " " * 20 + f"# {why}" for name, why in ignored.items()]
     return lines
+
+
+def _other_roles(description: Description) -> dict[str, str]:
+    """Columns that are no features, and whose role is for the reader to choose."""
+    roles = {
+        description.request: "or, in place of this, `request:` for metrics within it (extra `ranking`)",
+        description.weight: "or, in place of this, `weight:` of the rows in losses",
+    }
+    return {name: why for name, why in roles.items() if name is not None}
 
 
 def _has_role(description: Description, name: str) -> bool:

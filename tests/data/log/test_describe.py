@@ -72,6 +72,39 @@ def test_texts_are_judged_by_rows_that_did_not_teach_them(tmp_path):
     assert seen.columns["id"].once == 1.0
 
 
+def test_texts_that_say_yes_are_labels_and_sessions_and_weights_no_features(tmp_path):
+    """By hand: 4 of 12 rows say yes, `duration` alone tells them, and each session has its own id."""
+    bought = ["no", "yes", "no"] * 4
+    frame = pl.DataFrame(
+        {
+            "at": pl.datetime_range(
+                pl.datetime(2026, 11, 1), pl.datetime(2026, 11, 3), "4h", closed="left",
+                time_zone="Asia/Shanghai", eager=True,
+            ),
+            "bought": bought,
+            "session_id": [f"s{n // 2}" for n in range(12)],
+            "sample_weight": np.linspace(0.5, 2.0, 12),
+            "colour": ["red", "blue", "red", "red"] * 3,
+        }
+    )  # fmt: skip
+    frame.write_parquet(tmp_path / "rows.parquet")
+    seen = describe(["rows.parquet"], tmp_path)
+    assert (seen.request, seen.weight, seen.time_zone) == ("session_id", "sample_weight", "Asia/Shanghai")
+    assert dict(seen.labels) == {"bought": pytest.approx(1 / 3)}
+    assert seen.rates["bought"] == {"2026-11-01": pytest.approx(2 / 6), "2026-11-02": pytest.approx(2 / 6)}
+    (tmp_path / "log.yaml").write_text(draft(seen, ["rows.parquet"]), encoding="utf-8")
+    rows = load(str(tmp_path / "log.yaml"))
+    assert rows.schema.names == ["colour"]
+    assert rows.frame["bought"].to_list() == [0, 1, 0] * 4
+    assert rows.time_zone == "Asia/Shanghai"
+
+
+def test_a_draft_without_labels_suggests_columns_of_two_texts(tmp_path):
+    frame = pl.DataFrame({"income": ["<=50K", ">50K", "<=50K"] * 9, "age": range(27)})
+    frame.write_csv(tmp_path / "rows.csv")
+    assert '# - {name: "income", positive: [">50K"]}' in draft(describe(["rows.csv"], tmp_path), ["rows.csv"])
+
+
 def test_constant_doubled_and_empty_columns_are_said(tmp_path):
     frame = pl.DataFrame(
         {"is_buy": [0, 1, 0], "one": [3, 3, 3], "x": [1, 2, 5], "again": [1, 2, 5], "none": [None] * 3}
