@@ -33,7 +33,7 @@ test-tensorflow: venv $(SERVING_RUNTIME)/.installed
 
 # What a JAX user runs: the layers, their arithmetic and execution, optimizers and losses.
 test-jax: venv
-	KERAS_BACKEND=jax $(PYTEST) tests/test_routing.py tests/test_balance.py tests/test_slots.py tests/layers \
+	KERAS_BACKEND=jax $(PYTEST) tests/test_routing.py tests/test_balance.py tests/test_routing_slots.py tests/layers \
 		tests/execution tests/backend/test_keras_internals.py tests/optimizers tests/losses tests/features tests/tasks tests/baselines tests/metrics \
 		tests/diagnostics
 

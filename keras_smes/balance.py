@@ -5,13 +5,10 @@ Pure functions on float32 tensors; they follow the section "Balance" of the spec
 Source: SMES (arXiv 2602.09386), after the load-balancing loss of Switch Transformers (arXiv 2101.03961).
 """
 
-from typing import Any
-
 from keras import ops
 
 from keras_smes.backend.replicas import mean_over_replicas, share_of_replica
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def mean_over_instances(values_bte: Tensor, mask_b: Tensor | None = None) -> Tensor:

@@ -14,9 +14,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["Keras3Layer"]
+from keras_smes.types import Tensor
 
-Tensor = Any
+__all__ = ["Keras3Layer"]
 
 
 def _legacy_keras() -> Any:

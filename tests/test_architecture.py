@@ -33,13 +33,13 @@ ROOMS = {
     "tfrs": 1,
     "viz": 1,
     "backend": 0,
-    "checks": 0,
+    "validation": 0,
     "console": 0,
     "files": 0,
     "locks": 0,
     "configuration": 0,
     "moments": 0,
-    "slots": 0,
+    "types": 0,
 }
 # Side by side on a floor, or below, and yet closed to each other.
 CLOSED = {
@@ -51,8 +51,8 @@ CLOSED = {
     "features": {"layers", "execution", "routing", "balance"},
     "diagnostics": {"data", "serving", "baselines"},
     "tasks": {"features", "execution", "routing", "balance", "losses", "optimizers"},
-    "tfrs": set(ROOMS) - {"tfrs"},
-    "viz": set(ROOMS) - {"viz"},
+    "tfrs": set(ROOMS) - {"tfrs", "types"},
+    "viz": set(ROOMS) - {"viz", "types"},
     "training": {"incremental", "experiments", "export"},
     "export": {"incremental", "experiments", "training"},
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def graph_of(model: Any) -> Any:

@@ -1,13 +1,11 @@
 """Calls from a compiled step to Python on the host, for each backend."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 
 from keras_smes.backend.xla import compiles_with_xla
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def is_traced() -> bool:

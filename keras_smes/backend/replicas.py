@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def num_replicas() -> int:

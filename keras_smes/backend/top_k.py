@@ -1,13 +1,10 @@
 """The best of a row of scores, and of equal scores the lower index, on both backends."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from keras_smes.backend.xla import is_compiled
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def top_k(scores: Tensor, k: int) -> Tensor:

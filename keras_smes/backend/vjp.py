@@ -1,11 +1,10 @@
 """The one thing that `keras.ops` lacks: the gradient of a function, inside a hand-written gradient."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def pull_back(

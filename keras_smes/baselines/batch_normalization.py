@@ -1,13 +1,10 @@
 """Batch normalisation over the global batch of replicas."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from keras_smes.backend.replicas import own_losses, sum_over_replicas
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class GlobalBatchNormalization(keras.layers.BatchNormalization):

@@ -10,11 +10,10 @@ from keras import ops
 from keras_smes.backend.quantization import Composite
 from keras_smes.baselines.batch_normalization import GlobalBatchNormalization
 from keras_smes.baselines.task_mixture import apart, check_units
-from keras_smes.checks import check_count, check_counts, check_rank
 from keras_smes.layers.initializers import clone, stacked
 from keras_smes.layers.masks import counted_rows
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_count, check_counts, check_rank
 
 SEEDS_OF_KERNEL = 2**8  # a stack of experts may use one seed per expert
 
@@ -123,7 +122,7 @@ class HoME(Composite):
         gated = task + group + shared
         self.tasks = [make(task, gated, f"task_{t}") for t in range(self.num_tasks)]
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         check_rank("inputs", input_shape, "[batch, width]")
         for experts in [self.meta_shared, *self.meta_groups]:
             experts.build(input_shape, input_shape)
@@ -151,7 +150,7 @@ class HoME(Composite):
             mixtures.append(experts.mix(both, z_groups[c], outputs))
         return ops.stack(mixtures, axis=1)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (input_shape[0], self.num_tasks, self.expert_units[-1])
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
@@ -223,7 +222,7 @@ class ExpertGroup(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
 
-    def build(self, inputs_shape: Sequence[int | None], gate_shape: Any = None) -> None:
+    def build(self, inputs_shape: Shape, gate_shape: Any = None) -> None:
         self.feature_gate.build(inputs_shape)
         shape: Any = tuple(inputs_shape)
         for dense in self.layers:
@@ -269,7 +268,7 @@ class FeatureGate(keras.layers.Layer):
         )
         self.mix = _gate(num_gates, "softmax", mix)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         width = input_shape[-1]
         self.mix.build(input_shape)
         self.down = self._kernel("down_kernel", (self.num_gates, width, self.rank), self.down_initializer)

@@ -8,11 +8,10 @@ import keras
 from keras import ops
 
 from keras_smes.baselines.task_mixture import TaskMixture, apart
-from keras_smes.checks import check_rank
 from keras_smes.layers.expert_pool import every_expert
 from keras_smes.layers.initializers import stacked
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -63,7 +62,7 @@ class MMoE(TaskMixture):
         self.gate_initializer, experts = itertools.islice(apart(self.kernel_initializer), 2)
         self.experts = self._pool(num_experts, "experts", experts)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         check_rank("inputs", input_shape, "[batch, width]")
         self.kernel = self.add_weight(
             name="kernel",

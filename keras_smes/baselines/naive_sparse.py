@@ -6,9 +6,7 @@ from typing import Any
 import keras
 
 from keras_smes.baselines.task_balance import TaskBalancedSMES
-from keras_smes.checks import check_count, check_counts
-
-Tensor = Any
+from keras_smes.validation import check_count, check_counts
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

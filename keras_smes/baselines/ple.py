@@ -7,11 +7,10 @@ import keras
 from keras import ops
 
 from keras_smes.baselines.task_mixture import TaskMixture, apart
-from keras_smes.checks import check_count, check_rank
 from keras_smes.layers.expert_pool import every_expert
 from keras_smes.layers.initializers import reseeded, stacked
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_count, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -88,7 +87,7 @@ class PLE(TaskMixture):
             tasks, shared, last, next(initializers), name=f"level_{level}", dtype=self.dtype_policy
         )
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         check_rank("inputs", input_shape, "[batch, width]")
         shape = tuple(input_shape)
         for level in self.levels:
@@ -124,7 +123,7 @@ class ExtractionLevel(keras.layers.Layer):
         self.tasks, self.shared, self.last = tasks, shared, last
         self.kernel_initializer = kernel_initializer
 
-    def build(self, tasks_shape: Sequence[int | None], shared_shape: Any = None) -> None:
+    def build(self, tasks_shape: Shape, shared_shape: Any = None) -> None:
         own, common = self.tasks[0].num_experts, self.shared.num_experts
         shape = (len(self.tasks), tasks_shape[-1], own + common)
         self.kernel = self._gate("kernel", shape, 0)

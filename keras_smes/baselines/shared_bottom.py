@@ -7,10 +7,9 @@ import keras
 from keras import ops
 
 from keras_smes.baselines.task_mixture import TaskMixture
-from keras_smes.checks import check_rank
 from keras_smes.layers.expert_pool import every_expert
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -57,7 +56,7 @@ class SharedBottom(TaskMixture):
         )
         self.bottom = self._pool(1, "bottom", self.kernel_initializer)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         check_rank("inputs", input_shape, "[batch, width]")
         self.bottom.build(input_shape)
 

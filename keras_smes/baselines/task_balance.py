@@ -1,15 +1,11 @@
 """One balance loss per router: the ablation of the global balance of SMES."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import keras
 
 from keras_smes.balance import task_balance_loss
 from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularizer
 from keras_smes.layers.smes import SMES
-
-Tensor = Any
+from keras_smes.types import Routing, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -42,7 +38,7 @@ class TaskBalanceRegularizer(GlobalBalanceRegularizer):
         - [SMES](https://arxiv.org/abs/2602.09386), which argues for one loss over all of them
     """
 
-    def imbalance(self, routing: Mapping[str, Tensor], mask_b: Tensor | None) -> Tensor:
+    def imbalance(self, routing: Routing, mask_b: Tensor | None) -> Tensor:
         """Returns the unweighted loss `L_task`, a float32 scalar."""
         return task_balance_loss(routing["probabilities"], routing["chosen"], mask_b)
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_smes.checks import check_count, check_counts
 from keras_smes.layers.expert_pool import ExpertPool
 from keras_smes.layers.initializers import clone, reseeded
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_count, check_counts
 
 
 class TaskMixture(keras.layers.Layer):
@@ -54,7 +53,7 @@ class TaskMixture(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (input_shape[0], self.num_tasks, self.expert_units[-1])
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:

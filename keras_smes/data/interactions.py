@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_positive
 from keras_smes.data.column_types import (
     Conversions,
     as_dates,
@@ -32,6 +31,7 @@ from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import BinaryTask, Task, as_tasks
+from keras_smes.validation import check_positive
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,13 +15,13 @@ from typing import Any
 
 import polars as pl
 
-from keras_smes.checks import check_count
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.tables import Column, check_unique, drop_duplicates, read_table
 from keras_smes.features.schema import Feature, FeatureSchema, IntegerCategory, Number, StringCategory
 from keras_smes.tasks import RegressionTask, Task, as_tasks, task_from_config
+from keras_smes.validation import check_count
 
 # "Effective view" is no task: it agrees with click on 97 % of the rows. Neither is hate: too few.
 TASKS: Mapping[str, str] = {

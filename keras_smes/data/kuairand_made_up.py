@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_count
+from keras_smes.validation import check_count
 
 FIRST = datetime.datetime(2022, 4, 22, 16, tzinfo=datetime.UTC)  # midnight in Shanghai
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from keras_smes.checks import check_count
 from keras_smes.console import track
 from keras_smes.data.cache import cache_folder, cached, fingerprints
 from keras_smes.data.kuairand import LOG, FeatureTable, Release, deduplicate, join_features, open_release
 from keras_smes.data.stored import ROWS, Part, StoredInteractions
 from keras_smes.data.tables import check_unique, drop_duplicates, scan_table
 from keras_smes.tasks import Task
+from keras_smes.validation import check_count
 
 FORMAT = 1  # of the files; another number makes them anew
 CHUNK_ROWS = 500_000

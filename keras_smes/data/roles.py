@@ -3,9 +3,9 @@
 import dataclasses
 import datetime
 
-from keras_smes.checks import check_count
 from keras_smes.data.column_types import as_day_or_none
 from keras_smes.features.schema import check_name
+from keras_smes.validation import check_count
 
 
 @dataclasses.dataclass(frozen=True)

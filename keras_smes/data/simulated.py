@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_counts, check_weight
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.roles import KeyGroup
 from keras_smes.features.schema import Feature, FeatureSchema, IntegerCategory, Number, check_name
 from keras_smes.tasks import as_tasks
+from keras_smes.validation import check_counts, check_weight
 
 GROUPS: Mapping[str, Mapping[str, float]] = {
     "watching": {"click": 0.45, "long_view": 0.3, "like": 0.03},

@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_count, check_counts, check_weight
 from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.histories import with_histories
@@ -26,6 +25,7 @@ from keras_smes.data.split import (
     split,
 )
 from keras_smes.data.stored import StoredInteractions, StoredSplit
+from keras_smes.validation import check_count, check_counts, check_weight
 
 DATES = ("train_until", "test_from", "test_until")
 WAYS = (DATES[:2], ("test_days",), ("test_fraction",), ("test_files",))

@@ -8,11 +8,11 @@ import numpy as np
 
 from keras_smes.backend.graph import graph_of, inputs_of, mask_of, nodes_of
 from keras_smes.backend.xla import as_graph
-from keras_smes.checks import check_count
 from keras_smes.layers import SMES, PrivateExpertGate
 from keras_smes.metrics import RoutingHealth
+from keras_smes.types import Tensor
+from keras_smes.validation import check_count
 
-Tensor = Any
 AddUp = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 BATCH = 2048
 MASK = "mask"  # key beside the tensors of a routing
@@ -196,7 +196,7 @@ def _both(mask: Tensor | None, counted_b: np.ndarray | None) -> Tensor | None:
     return keras.ops.logical_and(mask, counted_b)
 
 
-def _health(routing: Mapping[str, Tensor]) -> RoutingHealth:
+def _health(routing: dict[str, Tensor]) -> RoutingHealth:
     num_tasks, num_experts = routing["probabilities"].shape[1:]
     return RoutingHealth(num_tasks, num_experts, bound=routing["executed"].shape[1])
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_smes.checks import check_count
+from keras_smes.validation import check_count
 
 ENGINES = (
     "auto",

@@ -1,12 +1,11 @@
 """An embedding table sharded by rows, one shard per parameter server."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-Tensor = Any
+from keras_smes.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -41,7 +40,7 @@ class ShardedEmbedding(keras.layers.Layer):
             for n, size in enumerate(sizes)
         ]
 
-    def build(self, ids_shape: Sequence[int | None]) -> None:
+    def build(self, ids_shape: Shape) -> None:
         for shard in self.shards:
             shard.build(ids_shape)
 
@@ -51,7 +50,7 @@ class ShardedEmbedding(keras.layers.Layer):
         rows = tf.nn.embedding_lookup([shard.embeddings.value for shard in self.shards], ids)
         return tf.cast(rows, self.compute_dtype)
 
-    def compute_output_shape(self, ids_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, ids_shape: Shape) -> tuple[int | None, ...]:
         return (*ids_shape, self.output_dim)
 
     def get_table(self) -> np.ndarray:

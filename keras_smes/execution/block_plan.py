@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
+
 Size = Any  # an int, or under TensorFlow with an unknown batch a scalar that XLA folds when it compiles
 
 ROWS_STEP, ROWS_MOST = 8, 256

@@ -17,8 +17,7 @@ from keras_smes.backend.vjp import pull_back
 from keras_smes.execution.block_plan import BlockPlan, plan_blocks
 from keras_smes.execution.experts import Choice, Experts
 from keras_smes.execution.rows import take_rows
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:

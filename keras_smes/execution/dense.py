@@ -5,14 +5,11 @@ other way of execution must equal. An expert with broken weights (not finite) re
 and elsewhere only those that chose it.
 """
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from keras_smes.execution.experts import Choice, Experts
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:

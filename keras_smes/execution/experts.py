@@ -1,11 +1,11 @@
 """What is executed: the stacked weights of E expert MLPs, as the ways of execution take them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class ExpertLayer(NamedTuple):

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from keras_smes.execution.experts import Choice, Experts
 from keras_smes.execution.plan import Plan, pack
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:

@@ -3,11 +3,11 @@
 TensorFlow, with dynamic shapes: the number of pairs is what the batch really needs.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class Plan(NamedTuple):

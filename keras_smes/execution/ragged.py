@@ -4,14 +4,13 @@ Shapes are static, without padding: a row for each slot, and empty slots behind 
 is the machine's affair: where XLA has no grouped kernel for it, it multiplies all rows with all experts.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
 from keras_smes.execution.experts import Choice, Experts
 from keras_smes.execution.rows import to_rows, to_slots
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class Groups(NamedTuple):

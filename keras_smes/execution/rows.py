@@ -8,7 +8,7 @@ from typing import Any
 
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def to_rows(inputs_bd: Tensor, slot_of_row: Tensor, row_bm: Tensor) -> Tensor:

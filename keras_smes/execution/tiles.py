@@ -15,8 +15,7 @@ from keras import ops
 from keras_smes.execution.block_plan import BlockPlan, plan_blocks
 from keras_smes.execution.experts import Choice, Experts
 from keras_smes.execution.rows import to_rows, to_slots
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 ROWS_MOST = 512
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_smes.checks import check_counts
 from keras_smes.configuration.document import ConfigError, Document
 from keras_smes.configuration.structure import check_typed, structure
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.distribution import DistributionConfig
 from keras_smes.training.config import RunConfig, merged
+from keras_smes.validation import check_counts
 
 SPLIT = tuple(field.name for field in dataclasses.fields(SplitConfig))
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_smes.checks import check_count
 from keras_smes.console import show
 from keras_smes.experiments.config import Experiment, Planned
 from keras_smes.experiments.summary import summarize
@@ -21,6 +20,7 @@ from keras_smes.experiments.table import to_markdown
 from keras_smes.files import named_errors, write_whole
 from keras_smes.locks import locked
 from keras_smes.training.environment import describe_environment
+from keras_smes.validation import check_count
 
 RUNS, RESULTS, TABLE = "runs.jsonl", "results.json", "README.md"
 

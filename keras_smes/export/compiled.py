@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from keras_smes.backend.graph import call_graph
 from keras_smes.export.inputs import is_built_ranker
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class CompiledCore(keras.layers.Layer):

@@ -14,7 +14,6 @@ per row, and need inputs that a tf.Example can hold. `routing` needs one layer t
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -24,8 +23,8 @@ from keras_smes.export.inputs import Inputs, filled, is_built_ranker
 from keras_smes.export.sides import run_once_a_side
 from keras_smes.export.tf_examples import have_examples, parse_examples
 from keras_smes.features.schema import check_name
+from keras_smes.types import Tensor
 
-Tensor = Any
 Columns = Mapping[str, Tensor]
 Scores = dict[str, Tensor]
 Fusion = Callable[[Scores], Tensor]

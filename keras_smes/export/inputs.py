@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from keras_smes.features.schema import Feature, FeatureSchema, check_name
 from keras_smes.features.sequences import MultiValued
+from keras_smes.types import Tensor
 
-Tensor = Any
 Inputs = Mapping[str, "ServedInput"]
 
 

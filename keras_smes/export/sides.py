@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_smes.backend.graph import call_graph, is_graph
 from keras_smes.export.inputs import spread
+from keras_smes.types import Tensor
 
-Tensor = Any
 Columns = Mapping[str, Tensor]
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,8 +16,6 @@ from keras_smes.export.inputs import named_model, served_inputs
 from keras_smes.export.signature_defs import complete_signatures
 from keras_smes.features.schema import FeatureSchema
 from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE
-
-Tensor = Any
 
 
 def write_saved_model(

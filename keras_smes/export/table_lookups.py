@@ -21,11 +21,11 @@ from keras_smes.features.feature import Feature
 from keras_smes.features.lookup import StringLookup, lookup_layer
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.features.sequences import MultiValued
+from keras_smes.types import Tensor
 
 if TYPE_CHECKING:
     from keras_smes.data import FeatureTable, FeatureTables
 
-Tensor = Any
 Arrays = Mapping[str, np.ndarray]
 CATEGORIES = {"int64": IntegerCategory, "string": StringCategory}
 

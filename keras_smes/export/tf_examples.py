@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_smes.export.inputs import Inputs, ServedInput
+from keras_smes.types import Tensor
 
-Tensor = Any
 # What a loader writes where the source has nothing: an example without the feature means just that.
 MISSING = {tf.int64: -1, tf.string: b"", tf.float32: float("nan")}
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_smes.checks import check_counts
 from keras_smes.export.audit import audit
 from keras_smes.export.card import describe_signatures, ranker_facts, write_card
 from keras_smes.export.endpoints import Fusion
@@ -20,6 +19,7 @@ from keras_smes.export.signatures import write_saved_model
 from keras_smes.export.table_lookups import Arrays, with_tables
 from keras_smes.export.warmup import Filters, write_warmup
 from keras_smes.features.schema import FeatureSchema
+from keras_smes.validation import check_counts
 
 if TYPE_CHECKING:
     from keras_smes.data import FeatureTables

@@ -7,11 +7,9 @@ import keras
 from keras import ops
 
 from keras_smes.backend.quantization import Composite
-from keras_smes.checks import check_counts
 from keras_smes.features.pooling import valid_positions
-
-Tensor = Any
-Shape = Sequence[int | None]
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_counts
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -40,7 +40,7 @@ class Bucketize(keras.layers.Layer):
         buckets = 1 + ops.cast(ops.digitize(ops.where(known, inputs, 0.0), self.boundaries), "int32")
         return ops.where(known, buckets, 0)
 
-    def compute_output_shape(self, inputs_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, inputs_shape: Shape) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
 
     def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:

@@ -10,7 +10,6 @@ from keras_smes.backend.graph import call_graph
 from keras_smes.features.conversion import CONVERSIONS
 from keras_smes.features.frames import as_columns
 
-Tensor = Any
 # What Keras' converters would write files of that load nowhere, or answer wrongly to NaN.
 WITHOUT_LOOKUPS = {
     "onnx": "`keras_smes.export.export_onnx_version` does, and `keras-smes export --format onnx`.",

@@ -1,14 +1,12 @@
 """Feature crosses in several layers, by keras-rs."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_smes.backend.quantization import Composite
-from keras_smes.checks import check_count
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_count
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -52,7 +50,7 @@ class CrossNetwork(Composite):
             cross(self.projection_dim, dtype=self.dtype_policy, name=f"cross_{i}") for i in range(self.depth)
         ]
 
-    def build(self, inputs_shape: Sequence[int | None]) -> None:
+    def build(self, inputs_shape: Shape) -> None:
         # FeatureCross creates the weights of its inner layers in its first call, not in `build`.
         symbol = keras.KerasTensor(tuple(inputs_shape), dtype=self.compute_dtype)
         for cross in self.crosses:
@@ -65,7 +63,7 @@ class CrossNetwork(Composite):
             crossed_bd = cross(inputs, crossed_bd)
         return crossed_bd
 
-    def compute_output_shape(self, inputs_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, inputs_shape: Shape) -> tuple[int | None, ...]:
         return tuple(inputs_shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from keras_smes.features.pooling import MaskedPooling
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.features.sequences import MultiValued, Sequence
 from keras_smes.features.standardize import Standardize
+from keras_smes.types import Tensor
 
-Tensor = Any
 Tensors = dict[str, Tensor]
 # The tensor [B, N] of all numbers after preprocessing. No feature can have this name.
 NUMBERS = "standardized-numbers"

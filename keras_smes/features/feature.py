@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_smes.checks import check_count, check_name
 from keras_smes.features.conversion import CONVERSIONS
+from keras_smes.validation import check_count, check_name
 
 SIDES = ("user", "candidate")
 

@@ -1,16 +1,13 @@
 """Crops and pads rows of any width to the model's width."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_smes.checks import check_count
 from keras_smes.features.pooling import valid_positions
-
-Tensor = Any
-Shape = Sequence[int | None]
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_count
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

@@ -1,13 +1,11 @@
 """Pooling of a row's embeddings: their mean or sum within the length."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-Tensor = Any
-Shape = Sequence[int | None]
+from keras_smes.types import Shape, Tensor
 
 
 def valid_positions(lengths_b: Tensor, max_length: Any) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_smes.checks import check_name
 from keras_smes.features.categories import (
     Category,
     HashedInteger,
@@ -34,6 +33,7 @@ from keras_smes.features.frames import as_columns
 from keras_smes.features.layer_names import check_layer_names
 from keras_smes.features.numbers import Number
 from keras_smes.features.sequences import Sequence, Tags
+from keras_smes.validation import check_name
 
 __all__ = [
     "MISSING_INTEGER",

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_smes.checks import check_counts
 from keras_smes.features.categories import (
     Category,
     Embedded,
@@ -17,6 +16,7 @@ from keras_smes.features.categories import (
 )
 from keras_smes.features.feature import Columns, Counts, InputSpecs
 from keras_smes.features.padding import flatten_lists, flatten_padded, is_padded, pad
+from keras_smes.validation import check_counts
 
 _WITH_VOCABULARY: dict[str, type[IntegerCategory] | type[StringCategory]] = {
     "integer": IntegerCategory,

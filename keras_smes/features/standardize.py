@@ -7,8 +7,7 @@ import keras
 from keras import ops
 
 from keras_smes.moments import nonzero_std
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -51,7 +50,7 @@ class Standardize(keras.layers.Layer):
         mean, std = (ops.convert_to_tensor(moment, dtype=values.dtype) for moment in (self.mean, scale))
         return ops.where(known, (values - mean) / std, 0.0)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_smes.checks import check_number, check_weight
 from keras_smes.data.column_types import to_numpy
 from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.export.card import FILE
 from keras_smes.export.publish import versions
 from keras_smes.training.choice import Figures, MetricOfTask
 from keras_smes.training.evaluate import score_figures
+from keras_smes.validation import check_number, check_weight
 
 BATCH = 4096
 SIGNATURE = "serving_default"

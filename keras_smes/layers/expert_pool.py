@@ -8,12 +8,11 @@ import keras
 from keras import ops
 
 from keras_smes import execution as ways
-from keras_smes.checks import check_count, check_counts, check_rank
-from keras_smes.execution.choose import check_execution
+from keras_smes.execution.dispatch import check_execution
 from keras_smes.layers.initializers import clone, reseeded, stacked
-from keras_smes.slots import take_slots
-
-Tensor = Any
+from keras_smes.routing import take_slots
+from keras_smes.types import Routing, Shape, Tensor
+from keras_smes.validation import check_count, check_counts, check_rank
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -95,7 +94,7 @@ class ExpertPool(keras.layers.Layer):
         self.kernels: list[Any] = []
         self.biases: list[Any] = []
 
-    def build(self, inputs_shape: Sequence[int | None], routing_shape: Any = None) -> None:
+    def build(self, inputs_shape: Shape, routing_shape: Any = None) -> None:
         check_rank("inputs", inputs_shape, "[batch, width]")
         widths = [inputs_shape[-1], *self.units]
         for layer, (width_in, width_out) in enumerate(itertools.pairwise(widths)):
@@ -113,7 +112,7 @@ class ExpertPool(keras.layers.Layer):
             self.kernels.append(kernel)
             self.biases.append(bias)
 
-    def call(self, inputs: Tensor, routing: Mapping[str, Tensor], training: bool | None = None) -> Tensor:
+    def call(self, inputs: Tensor, routing: Routing, training: bool | None = None) -> Tensor:
         choice = _choice(routing)
         if choice.union_be.shape[-1] != self.num_experts:
             raise ValueError(
@@ -136,7 +135,7 @@ class ExpertPool(keras.layers.Layer):
         return ways.Experts(tuple(layers), self.normalize)
 
     def compute_output_shape(
-        self, inputs_shape: Sequence[int | None], routing_shape: Mapping[str, Sequence[int | None]]
+        self, inputs_shape: Shape, routing_shape: Mapping[str, Shape]
     ) -> tuple[int | None, ...]:
         return (inputs_shape[0], routing_shape["weights"][1], self.units[-1])
 
@@ -158,7 +157,7 @@ class ExpertPool(keras.layers.Layer):
         }
 
 
-def every_expert(weights_bte: Tensor) -> dict[str, Tensor]:
+def every_expert(weights_bte: Tensor) -> Routing:
     """Returns the routing by which an `ExpertPool` runs all experts and mixes them by `weights_bte`."""
     everyone_be = ops.ones_like(weights_bte[:, 0], dtype="bool")
     expert_e = ops.arange(weights_bte.shape[2], dtype="int32")
@@ -169,7 +168,7 @@ def every_expert(weights_bte: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _choice(routing: Mapping[str, Tensor]) -> ways.Choice:
+def _choice(routing: Routing) -> ways.Choice:
     weights_bte, executed_bm = routing["weights"], routing["executed"]
     slot_weights_btm = routing.get("slot_weights")
     if slot_weights_btm is None:

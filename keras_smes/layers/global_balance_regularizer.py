@@ -1,6 +1,6 @@
 """The balance loss over all tasks' routers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -8,10 +8,9 @@ from keras import ops
 
 from keras_smes.backend.replicas import own_losses
 from keras_smes.balance import global_balance_loss
-from keras_smes.checks import check_weight
 from keras_smes.layers.masks import counted_rows, mask_all
-
-Tensor = Any
+from keras_smes.types import Routing, Shape, Tensor
+from keras_smes.validation import check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -57,22 +56,18 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         self.weight = check_weight("weight", weight)
         self.supports_masking = True
 
-    def call(
-        self, routing: Mapping[str, Tensor], mask: Tensor | None = None, training: bool | None = None
-    ) -> dict[str, Tensor]:
+    def call(self, routing: Routing, mask: Tensor | None = None, training: bool | None = None) -> Routing:
         if training and self.weight > 0:
             with own_losses(self):
                 loss = self.weight * self.imbalance(routing, counted_rows(mask))
             self.add_loss(ops.cast(loss, keras.config.floatx()))  # Keras adds up losses of one type
-        return dict(routing)
+        return {**routing}
 
-    def imbalance(self, routing: Mapping[str, Tensor], mask_b: Tensor | None) -> Tensor:
+    def imbalance(self, routing: Routing, mask_b: Tensor | None) -> Tensor:
         """Returns what is weighed and added: `L_lb`, a float32 scalar."""
         return global_balance_loss(routing["probabilities"], routing["chosen"], mask_b)
 
-    def compute_output_shape(
-        self, routing_shape: Mapping[str, Sequence[int | None]]
-    ) -> dict[str, tuple[int | None, ...]]:
+    def compute_output_shape(self, routing_shape: Mapping[str, Shape]) -> dict[str, tuple[int | None, ...]]:
         return {name: tuple(shape) for name, shape in routing_shape.items()}
 
     def compute_mask(self, routing: Mapping[str, Tensor], mask: Any = None) -> dict[str, Tensor | None]:

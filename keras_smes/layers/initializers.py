@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def stacked(initializer: Any) -> Callable[..., Tensor]:

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
+
 # Of the step that is being built: Keras hands sample weights to losses alone. Replicas are built in threads,
 # in turns, and each has a context of its own.
 _counted: contextvars.ContextVar[Tensor | None] = contextvars.ContextVar("counted", default=None)

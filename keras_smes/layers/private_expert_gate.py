@@ -7,11 +7,10 @@ import keras
 from keras import ops
 
 from keras_smes import routing as formulas
-from keras_smes.checks import check_count, check_counts, check_picks
 from keras_smes.layers.masks import mask_all
-from keras_smes.slots import slot_gates
-
-Tensor = Any
+from keras_smes.routing import slot_gates
+from keras_smes.types import Routing, Shape, Tensor
+from keras_smes.validation import check_count, check_counts, check_picks
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -63,13 +62,13 @@ class PrivateExpertGate(keras.layers.Layer):
         else:
             self.num_private = check_count("num_private", num_private, minimum=0)
 
-    def build(self, routing_shape: Mapping[str, Sequence[int | None]]) -> None:
+    def build(self, routing_shape: Mapping[str, Shape]) -> None:
         num_experts, num_shared = routing_shape["logits"][2], routing_shape["shared_experts"][1]
         assert num_experts is not None
         assert num_shared is not None
         check_picks(num_experts, num_shared, self.private_of_tasks(routing_shape))
 
-    def private_of_tasks(self, routing_shape: Mapping[str, Sequence[int | None]]) -> tuple[int, ...]:
+    def private_of_tasks(self, routing_shape: Mapping[str, Shape]) -> tuple[int, ...]:
         """Returns K_a of each task."""
         num_tasks = routing_shape["logits"][1]
         if isinstance(self.num_private, int):
@@ -81,7 +80,7 @@ class PrivateExpertGate(keras.layers.Layer):
             )
         return tuple(self.num_private)
 
-    def call(self, routing: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def call(self, routing: Routing) -> Routing:
         logits_bte, shared_bk = routing["logits"], routing["shared_experts"]
         num_experts = logits_bte.shape[2]
         num_private = self.private_of_tasks({"logits": logits_bte.shape})
@@ -100,9 +99,7 @@ class PrivateExpertGate(keras.layers.Layer):
             "weights": formulas.gates(logits_bte, chosen_bte),
         }
 
-    def compute_output_shape(
-        self, routing_shape: Mapping[str, Sequence[int | None]]
-    ) -> dict[str, tuple[int | None, ...]]:
+    def compute_output_shape(self, routing_shape: Mapping[str, Shape]) -> dict[str, tuple[int | None, ...]]:
         batch, num_tasks, num_experts = routing_shape["logits"]
         num_shared = routing_shape["shared_experts"][1] or 0
         private = self.private_of_tasks(routing_shape)

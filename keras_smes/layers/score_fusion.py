@@ -1,16 +1,16 @@
 """From the scores of many tasks to the one score that candidates are ordered by."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_smes.checks import check_number, check_weight
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_number, check_weight
 
-Tensor = Any
 ByTask = float | Mapping[str, float]
 METHODS = ("product", "sum")
 # What a base below it counts as: its powers and their logarithms stay float32.
@@ -111,9 +111,7 @@ class ScoreFusion(keras.layers.Layer):
         log_bt = ops.log(ops.maximum(offset_t + weight_t * score_bt, SMALLEST))
         return ops.exp(ops.clip(ops.sum(exponent_t * log_bt, axis=1), -LARGEST_LOG, LARGEST_LOG))
 
-    def compute_output_shape(
-        self, scores_shape: Mapping[str, Sequence[int | None]]
-    ) -> tuple[int | None, ...]:
+    def compute_output_shape(self, scores_shape: Mapping[str, Shape]) -> tuple[int | None, ...]:
         return tuple(scores_shape[self.tasks[0]])
 
     def get_config(self) -> dict[str, Any]:

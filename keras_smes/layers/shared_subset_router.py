@@ -7,11 +7,10 @@ import keras
 from keras import ops
 
 from keras_smes import routing
-from keras_smes.checks import check_count, check_rank, check_task_weights
 from keras_smes.layers.initializers import clone, stacked
 from keras_smes.layers.masks import mask_all
-
-Tensor = Any
+from keras_smes.types import Routing, Shape, Tensor
+from keras_smes.validation import check_count, check_rank, check_task_weights
 
 
 class InFloatx(keras.regularizers.Regularizer):
@@ -112,7 +111,7 @@ class SharedSubsetRouter(keras.layers.Layer):
         self.rank = None if rank is None else check_count("rank", rank)
         self.projection: Any = None
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         check_rank("inputs", input_shape, "[batch, width]")
         width = input_shape[-1]
         if self.rank is not None:
@@ -123,7 +122,7 @@ class SharedSubsetRouter(keras.layers.Layer):
         shape = (width, self.num_tasks, self.num_experts)
         self.kernel = self._add_router("kernel", shape, self._initial_kernel)
 
-    def _add_router(self, name: str, shape: Sequence[int | None], initializer: Any) -> Any:
+    def _add_router(self, name: str, shape: Shape, initializer: Any) -> Any:
         return self.add_weight(
             name=name,
             shape=shape,
@@ -138,7 +137,7 @@ class SharedSubsetRouter(keras.layers.Layer):
         routers_tde = stacked(self.kernel_initializer)((num_tasks, width, num_experts), dtype=dtype)
         return ops.transpose(routers_tde, (1, 0, 2))
 
-    def call(self, inputs: Tensor) -> dict[str, Tensor]:
+    def call(self, inputs: Tensor) -> Routing:
         h_bd = ops.cast(inputs, "float32")
         if self.projection is not None:
             h_bd = ops.matmul(h_bd, self.projection)
@@ -156,7 +155,7 @@ class SharedSubsetRouter(keras.layers.Layer):
             "shared_experts": shared_bk,
         }
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> dict[str, tuple[int | None, ...]]:
+    def compute_output_shape(self, input_shape: Shape) -> dict[str, tuple[int | None, ...]]:
         batch = input_shape[0]
         return {
             "logits": (batch, self.num_tasks, self.num_experts),

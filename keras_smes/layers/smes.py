@@ -6,14 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.checks import check_count, check_counts, check_picks, check_weight
 from keras_smes.layers.expert_pool import ExpertPool, every_expert
 from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularizer
 from keras_smes.layers.initializers import clone, reseeded
 from keras_smes.layers.private_expert_gate import PrivateExpertGate
 from keras_smes.layers.shared_subset_router import SharedSubsetRouter
-
-Tensor = Any
+from keras_smes.types import Routing, Shape, Tensor
+from keras_smes.validation import check_count, check_counts, check_picks, check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -170,7 +169,7 @@ class SMES(keras.layers.Layer):
         logits_shape = {"logits": (None, self.router.num_tasks, self.router.num_experts)}
         check_picks(num_experts, num_shared, self.gate.private_of_tasks(logits_shape))
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.router.build(input_shape)
         routing_shape = self.router.compute_output_shape(input_shape)
         self.gate.build(routing_shape)
@@ -187,7 +186,7 @@ class SMES(keras.layers.Layer):
         ones_b1n = ops.ones((ops.shape(inputs)[0], 1, self.always.num_experts), dtype="float32")
         return mixed_bto + self.always(inputs, every_expert(ones_b1n), training=training)
 
-    def route(self, inputs: Tensor) -> dict[str, Tensor]:
+    def route(self, inputs: Tensor) -> Routing:
         """Returns the routing of instances `[B, D]` without running an expert.
 
         Returns:
@@ -197,7 +196,7 @@ class SMES(keras.layers.Layer):
         """
         return self.gate(self.router(inputs))
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (input_shape[0], self.router.num_tasks, self.experts.units[-1])
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 
 from keras_smes.tasks import Task, as_tasks, task_from_config
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

@@ -7,10 +7,9 @@ import keras
 from keras import ops
 
 from keras_smes.backend.quantization import Composite
-from keras_smes.checks import check_count, check_counts
 from keras_smes.layers.initializers import clone
-
-Tensor = Any
+from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_count, check_counts
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -56,7 +55,7 @@ class TaskTower(Composite):
     def _dense(self, width: int, dtype: Any) -> keras.layers.Layer:
         return keras.layers.Dense(width, kernel_initializer=clone(self.kernel_initializer), dtype=dtype)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Shape) -> None:
         shape = tuple(input_shape)
         for dense in [*self.hidden, self.logits]:
             dense.build(shape)
@@ -70,7 +69,7 @@ class TaskTower(Composite):
         logits = self.logits(rows_bd)
         return ops.squeeze(logits, axis=-1) if self.width == 1 else logits
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         rows = tuple(input_shape[:-1])
         return rows if self.width == 1 else (*rows, self.width)
 

@@ -7,8 +7,7 @@ import keras
 from keras import ops
 
 from keras_smes.losses.task_weights import TaskWeights
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

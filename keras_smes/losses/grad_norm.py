@@ -6,10 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.checks import check_weight
 from keras_smes.losses.task_weights import TaskWeights
-
-Tensor = Any
+from keras_smes.types import Tensor
+from keras_smes.validation import check_weight
 
 LEAST_WEIGHT = 1e-3
 

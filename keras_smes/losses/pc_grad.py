@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

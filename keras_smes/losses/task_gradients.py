@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def task_gradients(

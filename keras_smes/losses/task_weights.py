@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class TaskWeights(keras.layers.Layer):

@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_smes.checks import check_count
 from keras_smes.metrics.ids import numbered
 from keras_smes.metrics.rows import (
     BINARY,
@@ -19,6 +18,7 @@ from keras_smes.metrics.rows import (
     counted,
     opens_group,
 )
+from keras_smes.validation import check_count
 
 Binning = Literal["width", "mass"]
 

@@ -4,13 +4,11 @@ A sum has `DIGITS` digits of `DIGIT_BITS` bits, so that a batch of `MOST_ROWS` r
 count has a low and a high word.
 """
 
-from typing import Any
-
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 SCALE = 2.0**24  # a step of 6e-8, as fine as float32
 DIGIT_BITS, DIGITS = 10, 3

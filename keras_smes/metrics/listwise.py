@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_smes.checks import check_count
 from keras_smes.metrics.ids import as_ids, of_known
 from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
 from keras_smes.metrics.rows import FINITE, ID, LISTED, RELEVANCE, counted, opens_group, sum_by
+from keras_smes.validation import check_count
 
 CELLS = 2**22  # per padded batch of lists: 16 MiB per tensor
 

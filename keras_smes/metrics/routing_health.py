@@ -20,8 +20,8 @@ from keras_smes.metrics.fixed_point import (
     split_words,
     sum_digits,
 )
+from keras_smes.types import Routing, Tensor
 
-Tensor = Any
 State = dict[str, NDArray[np.int64]]
 
 DEAD_SHARE_OF_MEAN = 0.1
@@ -107,7 +107,7 @@ class RoutingHealth(keras.metrics.Metric):
             for name, shape in shapes.items()
         }
 
-    def update_state(self, routing: Mapping[str, Tensor], mask: Tensor | None = None) -> None:
+    def update_state(self, routing: Routing, mask: Tensor | None = None) -> None:
         """Adds the routing of one batch of at most 2**20 rows.
 
         Args:

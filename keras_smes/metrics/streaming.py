@@ -13,8 +13,8 @@ from keras_smes.backend.host_calls import call_on_host, is_traced, wait_for_host
 from keras_smes.metrics.exact_sums import PLACES, exact_sums, rounded
 from keras_smes.metrics.ids import as_ids, joined
 from keras_smes.metrics.rows import BINARY, FINITE, ID, WEIGHT, Rule, Vector, counted
+from keras_smes.types import Tensor
 
-Tensor = Any
 State = dict[str, NDArray[Any]]
 
 

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_smes.checks import check_count
 from keras_smes.metrics.calibration import (
     bins_of_equal_width,
     error_of_sums,
@@ -20,6 +19,7 @@ from keras_smes.metrics.listwise import keras_rs_ndcg, ndcg
 from keras_smes.metrics.ranking import GroupedResult, Reduction, auc, check_reduction, gauc, log_loss_of_rows
 from keras_smes.metrics.rows import FINITE, LISTED, PROBABILITY, RELEVANCE, Vector
 from keras_smes.metrics.streaming import RowMetric, SumMetric
+from keras_smes.validation import check_count
 
 serializable = keras.saving.register_keras_serializable(package="keras_smes")
 

@@ -6,11 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.checks import check_weight
 from keras_smes.optimizers.row_optimizer import RowOptimizer
 from keras_smes.optimizers.sparse_gradients import path_of
-
-Tensor = Any
+from keras_smes.types import Tensor
+from keras_smes.validation import check_weight
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")

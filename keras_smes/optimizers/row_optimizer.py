@@ -7,8 +7,7 @@ import keras
 from keras import ops
 
 from keras_smes.optimizers.sparse_gradients import beside, rows_of, sum_repeated, values_of, with_values
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class RowOptimizer(keras.optimizers.Optimizer):

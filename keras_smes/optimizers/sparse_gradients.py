@@ -7,8 +7,7 @@ import keras
 from keras import ops
 
 from keras_smes.backend.xla import compiles_with_xla
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class AllRows:

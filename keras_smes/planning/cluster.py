@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_smes.checks import check_count, check_positive
+from keras_smes.validation import check_count, check_positive
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from keras_smes.checks import check_count, check_counts, check_picks, check_weight
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.features.sequences import MultiValued
 from keras_smes.routing import union_bound
 from keras_smes.training.config import RunConfig
+from keras_smes.validation import check_count, check_counts, check_picks, check_weight
 
 # Slots per parameter, for weights other than tables.
 SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}

@@ -1,7 +1,7 @@
 """Binary labels: a click, a like, a purchase."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from keras import ops
@@ -9,8 +9,7 @@ from keras import ops
 from keras_smes.tasks.cross_entropy import cross_entropy
 from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Task
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 @register_kind

@@ -1,10 +1,8 @@
 """Cross entropy of a logit, with one weight per outcome."""
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def cross_entropy(positive: Tensor, negative: Tensor, logits: Tensor) -> Tensor:

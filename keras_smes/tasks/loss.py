@@ -7,8 +7,7 @@ import keras
 from keras import ops
 
 from keras_smes.tasks.registry import task_from_config
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class HasRowLosses(Protocol):

@@ -1,17 +1,16 @@
 """Ordinal labels, such as the stars of a rating."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from keras import ops
 
-from keras_smes.checks import check_ascending
 from keras_smes.tasks.cross_entropy import cross_entropy
 from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Labels, Task
-
-Tensor = Any
+from keras_smes.types import Tensor
+from keras_smes.validation import check_ascending
 
 
 @register_kind

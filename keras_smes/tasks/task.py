@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_smes.checks import check_counts, check_name, check_weight
 from keras_smes.configuration.kinds import config_of_kind
 from keras_smes.tasks.loss import TaskLoss
+from keras_smes.types import Tensor
+from keras_smes.validation import check_counts, check_name, check_weight
 
 Labels = Mapping[str, np.ndarray]
-Tensor = Any
 OTHER_OUTPUTS = ("fused", "order")  # outputs of a served ranker that belong to no single task
 
 

@@ -2,17 +2,17 @@
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from keras import ops
 
-from keras_smes.checks import check_positive
 from keras_smes.tasks.cross_entropy import cross_entropy
 from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Labels, Task
+from keras_smes.types import Tensor
+from keras_smes.validation import check_positive
 
-Tensor = Any
 NEGATIVES = ("unwatched", "all")
 LARGEST_LOG = 80.0  # exp(80) is still a float32
 

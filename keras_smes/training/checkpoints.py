@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_smes.checks import check_count
 from keras_smes.files import clear_partial, write_whole
+from keras_smes.validation import check_count
 
 _META = "meta"
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_smes.checks import check_count, check_weight
+from keras_smes.validation import check_count, check_weight
 
 Figures = Mapping[str, Mapping[str, Any]]
 OF_REQUESTS = ("request_auc", "request_xauc", "request_ndcg")

@@ -10,12 +10,12 @@ import keras
 
 from keras_smes.baselines import build_experts, model_options
 from keras_smes.baselines.registry import model_layer
-from keras_smes.checks import check_count, check_counts, check_weight
 from keras_smes.configuration.document import Document
 from keras_smes.configuration.structure import check_options, structure
 from keras_smes.data import SplitConfig, check_data_options
 from keras_smes.distribution import DistributionConfig
 from keras_smes.training.choice import EarlyStopping, MetricOfTask
+from keras_smes.validation import check_count, check_counts, check_weight
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "sgd")

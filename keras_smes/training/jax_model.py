@@ -9,8 +9,8 @@ from keras import ops
 from keras_smes.backend.replicas import add_to
 from keras_smes.training.model import MultiTaskModel
 from keras_smes.training.task_losses import StepLosses
+from keras_smes.types import Tensor
 
-Tensor = Any
 State = tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
 
 

@@ -10,8 +10,7 @@ from keras_smes.backend.replicas import add_to, num_replicas, run_if, sum_over_r
 from keras_smes.layers.masks import counting
 from keras_smes.training.optimizer import all_finite
 from keras_smes.training.task_losses import JointLoss, StepLosses, TaskLosses, any_task, sum_of
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 class MultiTaskModel(keras.Model):

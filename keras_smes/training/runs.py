@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications
-from keras_smes.checks import check_weight
 from keras_smes.data import Interactions, Split, load_rows
 from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split import last_training_day
@@ -44,6 +43,7 @@ from keras_smes.training.run_folder import (
     write_rows,
 )
 from keras_smes.training.session import Session
+from keras_smes.validation import check_weight
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_count
 from keras_smes.console import track
 from keras_smes.data import Interactions
 from keras_smes.distribution import Engine
@@ -26,6 +25,7 @@ from keras_smes.training.input.preprocessing import preprocess
 from keras_smes.training.rows_to_score import RowsToScore, ScoreSource, read_rows_to_score
 from keras_smes.training.run_folder import MODEL, SCHEMA, load_run, write_json
 from keras_smes.training.scorer import Scorer, Some
+from keras_smes.validation import check_count
 
 MANIFEST = "manifest.json"
 PART_ROWS = 262_144

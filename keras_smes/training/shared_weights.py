@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_smes.backend.graph import nodes_of_layer
 from keras_smes.backend.vjp import pull_back
+from keras_smes.types import Tensor
 
-Tensor = Any
 DRAWS, ROWS = 3, 16
 
 

@@ -12,8 +12,8 @@ from keras_smes.optimizers.sparse_gradients import dense
 from keras_smes.tasks import Task
 from keras_smes.training.shared_weights import last_encoder_weights as _encoder
 from keras_smes.training.shared_weights import shared_weights as _shared
+from keras_smes.types import Tensor
 
-Tensor = Any
 Losses = Mapping[str, Tensor]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_smes.checks import check_count, check_number, check_positive
 from keras_smes.configuration.document import ConfigError, Document
 from keras_smes.configuration.structure import structure
 from keras_smes.data.column_types import check_time_zone
@@ -14,6 +13,7 @@ from keras_smes.data.split_config import SplitConfig
 from keras_smes.features.config import feature_from_config
 from keras_smes.features.feature import Feature
 from keras_smes.tasks import BinaryTask, Task, as_tasks, task_from_config
+from keras_smes.validation import check_count, check_number, check_positive
 
 AUTO = "auto"
 UNITS = {"s": 1000, "ms": 1, "us": 0.001}

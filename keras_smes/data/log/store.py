@@ -14,7 +14,6 @@ from typing import Any
 import polars as pl
 from ibis.expr.types import Table as Rows
 
-from keras_smes.checks import check_count
 from keras_smes.console import track
 from keras_smes.data.cache import cache_folder, cached, fingerprints
 from keras_smes.data.log.declaration import AUTO, Log, Table
@@ -44,6 +43,7 @@ from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST
 from keras_smes.data.stored import ROWS, Part, StoredInteractions
 from keras_smes.features.schema import FeatureSchema
+from keras_smes.validation import check_count
 
 FORMAT = 1  # of the files; another number makes them anew
 PART_ROWS = 200_000

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from keras_smes.checks import check_count
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.days import AS_OF, KNOWN, known_and_as_of
+from keras_smes.validation import check_count
 
 Build = Callable[[Interactions], Interactions]
 

@@ -10,7 +10,6 @@ from keras_smes.export.inputs import Inputs, is_built_ranker
 from keras_smes.features.categories import Embedded, Hashed, Vocabulary
 from keras_smes.features.lookup import known_values
 
-Tensor = Any
 LOOKUPS = (keras.layers.IntegerLookup, keras.layers.StringLookup)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_smes.checks import check_counts
 from keras_smes.export.card import ranker_facts, write_card
 from keras_smes.export.endpoints import Fusion
 from keras_smes.export.inputs import named_model, served_inputs
@@ -19,6 +18,7 @@ from keras_smes.export.publish import publish
 from keras_smes.export.questions import Question, make_questions
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.files import write_whole
+from keras_smes.validation import check_counts
 from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE
 
 MODEL, CONFIG = "model.onnx", "config.pbtxt"

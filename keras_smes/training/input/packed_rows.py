@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_smes.training.input.order import Group, epoch_order, groups
-from keras_smes.training.input.packing import WORD, Arrays, Packing, Tensor
+from keras_smes.training.input.packing import WORD, Arrays, Packing
+from keras_smes.types import Tensor
 
 AHEAD = 4  # batches that are made while one is trained on
 CHUNK_ROWS = 2**17

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_smes.types import Tensor
+
 Arrays = Mapping[str, np.ndarray]
-Tensor = Any
 WORD = np.dtype(np.int32)
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from keras_smes.types import Shape
+
 NAME_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what TF Serving takes as a tensor name
 
 
@@ -96,7 +98,7 @@ def check_picks(num_experts: int, num_shared: int, num_private: Sequence[int]) -
         )
 
 
-def check_rank(name: str, shape: Sequence[int | None], axes: str) -> None:
+def check_rank(name: str, shape: Shape, axes: str) -> None:
     """Refuses a tensor whose rank is not that of `axes`, such as `"[batch, width]"`."""
     if len(shape) != axes.count(",") + 1:
         raise ValueError(f"`{name}` must have shape {axes}. Received: {name} of shape {tuple(shape)}")

@@ -7,7 +7,7 @@ from support import oracle
 from support.backends import assert_close, evaluate, gradients, to_numpy
 
 from keras_smes import routing
-from keras_smes.slots import slot_gates, take_slots
+from keras_smes.routing import slot_gates, take_slots
 
 
 @pytest.mark.parametrize("batch", [0, 1, 5])

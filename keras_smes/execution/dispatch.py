@@ -7,8 +7,7 @@ import keras
 
 from keras_smes.backend.xla import is_compiled
 from keras_smes.execution.experts import Choice, Experts
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 EXECUTIONS = ("auto", "dense", "grouped", "blocks", "tiles", "ragged")
 UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
