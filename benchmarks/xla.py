@@ -87,8 +87,8 @@ def make_epoch(execution: str, jit: bool) -> Any:
     from keras_smes.training.input.packed_rows import RowsInMemory
     from keras_smes.training.input.plan import StepPlan
     from keras_smes.training.input.preprocessing import preprocess
-    from keras_smes.training.model import MultiTaskModel
-    from keras_smes.training.optimizer import build_optimizer
+    from keras_smes.training.model.multi_task import MultiTaskModel
+    from keras_smes.training.model.optimizer import build_optimizer
     from keras_smes.training.task_losses import TaskLosses, joint_loss
 
     keras.utils.set_random_seed(1)
@@ -119,7 +119,7 @@ def make_epoch(execution: str, jit: bool) -> Any:
 
 
 def serve(arguments: argparse.Namespace) -> list[Row]:
-    from keras_smes.export.signature_defs import read_signatures
+    from keras_smes.export.graph.signature_defs import read_signatures
     from serving import example_columns, export_ranker
 
     rows = []

@@ -12,7 +12,7 @@ import pytest
 import keras_smes
 import keras_smes_serving
 from keras_smes.distribution.faults import LostProcessError
-from keras_smes.training.diagnosis import NonFiniteError
+from keras_smes.training.loop.non_finite import NonFiniteError
 from keras_smes_serving.client import Client
 from keras_smes_serving.protocol.errors import ServingError, truncated
 

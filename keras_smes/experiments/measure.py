@@ -24,8 +24,8 @@ from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.input.prepared import Prepared, prepare, prepare_for
 from keras_smes.training.input.preprocessing import count_for_any
-from keras_smes.training.state import read_variables, state_variables, write_variables
-from keras_smes.training.trainer import Trainer
+from keras_smes.training.loop.state import read_variables, state_variables, write_variables
+from keras_smes.training.loop.trainer import Trainer
 
 FIGURES = ("auc", "gauc", "logloss", "predicted_over_observed")
 ROUTING = ("union_mean", "union_bound", "load_max_over_mean", "dead_experts", "num_experts", "expert_load")

@@ -8,11 +8,11 @@ except ImportError as error:
     ) from error
 
 from keras_smes.export.audit import audit
+from keras_smes.export.graph.signatures import write_saved_model
 from keras_smes.export.onnx import ExportedOnnx, export_onnx_version, to_onnx
+from keras_smes.export.pipeline import Exported, export_version
 from keras_smes.export.publish import publish
 from keras_smes.export.run import export_folders, export_run, export_run_to_onnx
-from keras_smes.export.signatures import write_saved_model
-from keras_smes.export.version import Exported, export_version
 
 __all__ = [
     "Exported",

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from keras_smes.export.signature_defs import read_saved_model
+from keras_smes.export.graph.signature_defs import read_saved_model
 
 MUST_COMPILE = "_XlaMustCompile"  # such a call fails where XLA is disabled
 

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 
 from keras_smes.export.onnx import ExportedOnnx, export_onnx_version
+from keras_smes.export.pipeline import Exported, export_version
 from keras_smes.export.publish import versions
-from keras_smes.export.version import Exported, export_version
 from keras_smes.features.schema import FeatureSchema
 
 MODEL, SCHEMA, FACTS = "model.keras", "schema.json", ("config", "metrics")

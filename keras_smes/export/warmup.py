@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_smes.export.questions import Question
-from keras_smes.export.signature_defs import read_signatures
+from keras_smes.export.graph.signature_defs import read_signatures
+from keras_smes.export.verification.parity_cases import Question
 from keras_smes_serving.protocol.tensors import encode_content
 from keras_smes_serving.server.messages import PredictionLog
 from keras_smes_serving.server.models.warmup import MAX_RECORDS, WARMUP_FILE, warm_up

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_smes.incremental.carry import FRESH
+from keras_smes.incremental.grow_arrays import FRESH
 
 NOISE = 0.05  # of the standard deviation of what is copied
 DEPTH = 16.0

@@ -8,7 +8,7 @@ from keras_smes.data import Interactions, load
 from keras_smes.data.split_config import cut
 from keras_smes.export import export_run
 from keras_smes.export.publish import versions
-from keras_smes.incremental.gate import QualityGate, Verdict, figures_of_newest
+from keras_smes.incremental.quality_gate import QualityGate, Verdict, figures_of_newest
 from keras_smes.training.run_folder import load_config, load_metrics
 
 CARD = Path("assets.extra") / "model_card.json"

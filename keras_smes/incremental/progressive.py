@@ -19,7 +19,7 @@ from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import SplitConfig, cut_plain, with_past
 from keras_smes.distribution.choose import engine_name
 from keras_smes.incremental.export import export_if_good
-from keras_smes.incremental.gate import QualityGate
+from keras_smes.incremental.quality_gate import QualityGate
 from keras_smes.incremental.report import write_report
 from keras_smes.incremental.run import grown
 from keras_smes.incremental.warm_start import WarmStart, digest_of

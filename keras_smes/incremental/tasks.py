@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_smes.incremental.carry import sources_by_name
+from keras_smes.incremental.grow_arrays import sources_by_name
 from keras_smes.tasks import Task
 from keras_smes.tasks.task import Labels
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras_smes.features.config import feature_to_config
 from keras_smes.features.embedding_tables import tables
 from keras_smes.features.schema import Feature, FeatureSchema
-from keras_smes.incremental.carry import FRESH, Sources
+from keras_smes.incremental.grow_arrays import FRESH, Sources
 
 # What rows decide, and not whoever declares the feature.
 FITTED = ("vocabulary", "mean", "std", "buckets")

@@ -13,9 +13,9 @@ from keras_smes.backend.optimizer import set_steps
 from keras_smes.data.rows import Rows
 from keras_smes.data.stored_schema import fit_schema
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.incremental.carry import Sources, carry
 from keras_smes.incremental.experts import check_not_negative
-from keras_smes.incremental.mixture import (
+from keras_smes.incremental.grow_arrays import Sources, carry
+from keras_smes.incremental.grow_smes import (
     NAME,
     count_experts,
     finish_mixture,
@@ -27,7 +27,7 @@ from keras_smes.incremental.vocabularies import count_new, grow_schema, table_so
 from keras_smes.tasks import Task
 from keras_smes.training.config import RunConfig
 from keras_smes.training.input.prepared import Prepared, prepare_for
-from keras_smes.training.learned import (
+from keras_smes.training.loop.transfer_state import (
     JOINT,
     SLOTS,
     STEPS,
@@ -36,7 +36,7 @@ from keras_smes.training.learned import (
     slots_by_name,
     weights_by_name,
 )
-from keras_smes.training.model import MultiTaskModel
+from keras_smes.training.model.multi_task import MultiTaskModel
 from keras_smes.training.run_folder import MODEL, SCHEMA, TRAINING, load_run, load_schema
 
 SAMPLE = 4096  # rows by which new experts are placed
@@ -64,7 +64,7 @@ class WarmStart:
         ranker: Its ranker.
         config: Its configuration.
         schema: Its fitted features.
-        learned: What `keras_smes.training.learned.learned` gave.
+        learned: What `keras_smes.training.loop.transfer_state.learned` gave.
         digest: Of the run's files.
         seen: Rows whose ids count, beside those that are trained on. Defaults to `None`, none: an id must
             then be frequent enough in the rows of one training.

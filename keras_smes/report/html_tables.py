@@ -6,7 +6,7 @@ from typing import Any
 from keras_smes.experiments.intervals import mean_and_spread
 from keras_smes.report.collect import Group, same_test_rows
 from keras_smes.report.html import Cell, Markup, table
-from keras_smes.training.choice import gain_of
+from keras_smes.training.loop.selection import gain_of
 
 UNKNOWN = "–"
 # Title and decimals, for tasks that are events and tasks that are numbers.

@@ -14,7 +14,7 @@ from keras_smes.configuration.document import Document
 from keras_smes.configuration.structure import check_options, structure
 from keras_smes.data import SplitConfig, check_data_options
 from keras_smes.distribution import DistributionConfig
-from keras_smes.training.choice import EarlyStopping, MetricOfTask
+from keras_smes.training.loop.selection import EarlyStopping, MetricOfTask
 from keras_smes.validation import check_count, check_counts, check_weight
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")

@@ -23,14 +23,14 @@ from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.input.prepared import Prepared, prepare, prepare_for
 from keras_smes.training.input.preprocessing import sample_counted
-from keras_smes.training.jax_model import JaxMultiTaskModel
-from keras_smes.training.model import MultiTaskModel
-from keras_smes.training.optimizer import build_optimizer
-from keras_smes.training.session import Session
-from keras_smes.training.state import Progress
+from keras_smes.training.loop.resume import Session
+from keras_smes.training.loop.state import Progress
+from keras_smes.training.loop.trainer import Trainer
+from keras_smes.training.loop.validation import Validation
+from keras_smes.training.model.jax import JaxMultiTaskModel
+from keras_smes.training.model.multi_task import MultiTaskModel
+from keras_smes.training.model.optimizer import build_optimizer
 from keras_smes.training.task_losses import TaskLosses, joint_loss
-from keras_smes.training.trainer import Trainer
-from keras_smes.training.validation import Validation
 
 
 class Outputs(NamedTuple):

@@ -15,8 +15,8 @@ from keras_smes.data.log.files import list_files
 from keras_smes.data.split_config import cut_plain
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.training.config import RunConfig
+from keras_smes.training.loop.resume import fingerprint
 from keras_smes.training.run_folder import load_config, load_schema
-from keras_smes.training.session import fingerprint
 
 PLACE = "row"  # the key of rows that have no other
 _SCORED = "__scored"

@@ -24,7 +24,8 @@ from keras_smes.training.config import RunConfig
 from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import Fitted, Outputs, Start, fit_ranker
-from keras_smes.training.learned import learned
+from keras_smes.training.loop.resume import Session
+from keras_smes.training.loop.transfer_state import learned
 from keras_smes.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
@@ -42,7 +43,6 @@ from keras_smes.training.run_folder import (
     write_json,
     write_rows,
 )
-from keras_smes.training.session import Session
 from keras_smes.validation import check_weight
 
 

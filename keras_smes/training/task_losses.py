@@ -10,8 +10,8 @@ from keras_smes.backend.replicas import num_replicas, sum_over_replicas, with_gl
 from keras_smes.losses import DynamicWeightAverage, FixedWeights, GradNorm, PCGrad, UncertaintyWeights
 from keras_smes.optimizers.sparse_gradients import dense
 from keras_smes.tasks import Task
-from keras_smes.training.shared_weights import last_encoder_weights as _encoder
-from keras_smes.training.shared_weights import shared_weights as _shared
+from keras_smes.training.model.shared_weights import last_encoder_weights as _encoder
+from keras_smes.training.model.shared_weights import shared_weights as _shared
 from keras_smes.types import Tensor
 
 Losses = Mapping[str, Tensor]

@@ -18,7 +18,7 @@ SECTION = re.compile(r"^(Args|Call arguments|Returns|Raises|Attributes|Example|R
 ARGUMENT = re.compile(r"^ {4}(\*{0,2}\w+): ?(.*)$")
 DEFAULT = re.compile(r"Defaults to `([^`]*)`|`([^`]*)`, the default\b")
 # Scripts of other processes.
-NOT_IMPORTED = {"keras_smes.__main__", "keras_smes.export.c_runtime"}
+NOT_IMPORTED = {"keras_smes.__main__", "keras_smes.export.verification.c_runtime"}
 if not LEGACY_KERAS:
     NOT_IMPORTED.add("keras_smes.tfrs")  # `make test-tfrs` looks at it
 

@@ -16,7 +16,7 @@ from keras_smes import SMES, FeatureSchema, Number, build_ranker
 from keras_smes.cli import main
 from keras_smes.export import export_folders, export_run
 from keras_smes.export.audit import serving_ops
-from keras_smes.export.signature_defs import read_saved_model
+from keras_smes.export.graph.signature_defs import read_saved_model
 from keras_smes_serving.client import Client
 
 pytestmark = pytest.mark.tensorflow

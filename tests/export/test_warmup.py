@@ -8,7 +8,7 @@ pytest.importorskip("tensorflow_serving", reason='needs the extra "serving"')
 
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from keras_smes.export.questions import Question
+from keras_smes.export.verification.parity_cases import Question
 from keras_smes.export.warmup import write_warmup
 
 pytestmark = pytest.mark.tensorflow

@@ -11,13 +11,13 @@ from keras_smes.data import simulate
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.incremental import WarmStart, continue_run
 from keras_smes.incremental.experts import closed_columns
-from keras_smes.incremental.mixture import mixture_sources
+from keras_smes.incremental.grow_smes import mixture_sources
 from keras_smes.incremental.tasks import grow_tasks, grown_task_weights
 from keras_smes.layers import SMES, PrivateExpertGate, SharedSubsetRouter
 from keras_smes.tasks import BinaryTask, RegressionTask
 from keras_smes.training import OptimizerConfig, RunConfig, evaluate_run
 from keras_smes.training.fit import fit_ranker, new_model, prepare_for
-from keras_smes.training.learned import learned, slots_by_name, weights_by_name
+from keras_smes.training.loop.transfer_state import learned, slots_by_name, weights_by_name
 
 pytestmark = pytest.mark.tensorflow
 

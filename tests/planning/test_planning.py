@@ -29,7 +29,7 @@ from keras_smes.planning.traffic import (
 )
 from keras_smes.training import EncoderConfig, OptimizerConfig, RunConfig, TrainingConfig
 from keras_smes.training.fit import new_model, prepare
-from keras_smes.training.learned import slots_by_name, weights_by_name
+from keras_smes.training.loop.transfer_state import slots_by_name, weights_by_name
 
 pytestmark = pytest.mark.tensorflow
 

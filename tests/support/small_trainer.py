@@ -10,11 +10,11 @@ from keras_smes.training import OptimizerConfig, TrainingConfig
 from keras_smes.training.input.packed_rows import RowsInMemory
 from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.input.preprocessing import preprocess
-from keras_smes.training.jax_model import JaxMultiTaskModel
-from keras_smes.training.model import MultiTaskModel
-from keras_smes.training.optimizer import build_optimizer
+from keras_smes.training.loop.trainer import Trainer
+from keras_smes.training.model.jax import JaxMultiTaskModel
+from keras_smes.training.model.multi_task import MultiTaskModel
+from keras_smes.training.model.optimizer import build_optimizer
 from keras_smes.training.task_losses import TaskLosses, joint_loss
-from keras_smes.training.trainer import Trainer
 
 ROWS = 100
 

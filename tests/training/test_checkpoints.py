@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_smes.training.checkpoints import Checkpoints
-from keras_smes.training.session import Session, fingerprint
+from keras_smes.training.loop.resume import Session, fingerprint
 
 ARRAYS = {
     "model/0": np.arange(6, dtype="float32").reshape(2, 3),

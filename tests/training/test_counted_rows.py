@@ -9,7 +9,7 @@ import pytest
 from keras_smes import SMES, BinaryTask, FeatureSchema, Number, build_ranker
 from keras_smes.baselines import HoME, TaskBalancedSMES
 from keras_smes.training import RunConfig, TrainingConfig, evaluate, fit_ranker
-from keras_smes.training.model import MultiTaskModel
+from keras_smes.training.model.multi_task import MultiTaskModel
 from keras_smes.training.task_losses import TaskLosses, joint_loss
 
 TASKS = [BinaryTask("click", condition="seen"), BinaryTask("like", condition="click")]

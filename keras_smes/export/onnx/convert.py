@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_smes.export.endpoints import Fusion, make_endpoints
-from keras_smes.export.inputs import Inputs, named_model, served_inputs
+from keras_smes.export.graph.endpoints import Fusion, make_endpoints
+from keras_smes.export.graph.inputs import Inputs, named_model, served_inputs
 from keras_smes.export.onnx.lookups import lookup_node, vocabularies, without_lookups
 from keras_smes.export.onnx.operations import HANDLERS
 from keras_smes.features.schema import FeatureSchema

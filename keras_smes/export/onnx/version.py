@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_smes.export.card import ranker_facts, write_card
-from keras_smes.export.endpoints import Fusion
-from keras_smes.export.inputs import named_model, served_inputs
+from keras_smes.export.graph.endpoints import Fusion
+from keras_smes.export.graph.inputs import named_model, served_inputs
+from keras_smes.export.model_card import ranker_facts, write_card
 from keras_smes.export.onnx.convert import to_onnx
 from keras_smes.export.onnx.triton import triton_config
-from keras_smes.export.prove import Proof, compare
 from keras_smes.export.publish import publish
-from keras_smes.export.questions import Question, make_questions
+from keras_smes.export.verification.parity_cases import Question, make_questions
+from keras_smes.export.verification.verify import Proof, compare
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.files import write_whole
 from keras_smes.validation import check_counts

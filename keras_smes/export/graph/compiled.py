@@ -1,0 +1,49 @@
+"""The ranker with a core that XLA compiles, for servers that are started with XLA enabled."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_smes.backend.graph import call_graph
+from keras_smes.export.graph.inputs import is_built_ranker
+from keras_smes.types import Tensor
+
+
+class CompiledCore(keras.layers.Layer):
+    """Runs the core as one XLA program. Only made for an export, and never saved by Keras."""
+
+    def __init__(self, core: keras.Model, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.core = core
+        self._compiled = tf.function(
+            lambda inputs: core(inputs, training=False), jit_compile=True, autograph=False
+        )
+
+    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+        del mask  # a functional model's node passes one on; features carry lengths instead
+        return self._compiled(inputs)
+
+    def compute_output_spec(self, inputs: Tensor, mask: Any = None) -> Any:
+        del mask
+        return keras.tree.map_structure(
+            lambda output: keras.KerasTensor(output.shape, output.dtype),
+            self.core.compute_output_spec(inputs),
+        )
+
+
+def with_compiled_core(ranker: keras.Model) -> keras.Model:
+    """Returns the ranker with its layer `core` compiled; lookups of strings stay out, XLA has none.
+
+    Raises:
+        ValueError: The ranker has no `preprocessor` and `core`, as `build_ranker` gives it.
+    """
+    if not is_built_ranker(ranker):
+        names = sorted(layer.name for layer in ranker.layers)
+        raise ValueError(f"`ranker` must be one of `build_ranker`. Received: layers={names}")
+    compiled = CompiledCore(ranker.get_layer("core"), name="compiled_core")
+    replaced = {ranker.get_layer("core"): compiled}
+    raw = {
+        name: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=name) for name, t in ranker.input.items()
+    }
+    return keras.Model(raw, call_graph(ranker, raw, lambda layer: replaced.get(layer, layer)))

@@ -1,0 +1,56 @@
+"""Runs a ranker for one user and many candidates: what depends on the user alone runs once."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_smes.backend.graph import call_graph, is_graph
+from keras_smes.export.graph.inputs import spread
+from keras_smes.types import Tensor
+
+Columns = Mapping[str, Tensor]
+
+
+def run_once_a_side(ranker: keras.Model, columns: Columns, user: Collection[str], rows: Tensor) -> Any:
+    """Calls a functional model on user inputs `[1, ...]` and candidate inputs `[N, ...]`.
+
+    Lookups, embeddings and poolings of the user's values run on one row. Where they meet a candidate's
+    values, they are repeated, and not before.
+
+    Args:
+        ranker: A functional model from a dict of columns; functional models in it are entered.
+        columns: Tensors by name.
+        user: Names of those that have one row.
+        rows: Scalar, N.
+
+    Returns:
+        What the model puts out, with N rows.
+    """
+    # Kept by identity, and kept alive: identities of the dead are given to others.
+    of_user = {id(columns[name]): columns[name] for name in user}
+
+    def repeated(value: Any) -> Any:
+        return spread(value, rows) if id(value) in of_user else value
+
+    def watched(operation: Any) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            sides = {
+                id(tensor) in of_user for tensor in keras.tree.flatten((args, kwargs)) if tf.is_tensor(tensor)
+            }
+            if sides == {True, False}:
+                if is_graph(operation):
+                    return walk(operation, args[0])
+                args, kwargs = keras.tree.map_structure(repeated, (args, kwargs))
+            outputs = operation(*args, **kwargs)
+            if sides == {True}:
+                of_user.update((id(tensor), tensor) for tensor in keras.tree.flatten(outputs))
+            return outputs
+
+        return call
+
+    def walk(model: keras.Model, inputs: Any) -> Any:
+        return call_graph(model, inputs, watched)
+
+    return keras.tree.map_structure(repeated, walk(ranker, dict(columns)))

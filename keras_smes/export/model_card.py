@@ -1,0 +1,123 @@
+"""The model card: what an operator needs to know about a version, beside the graph it describes."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_smes.export.graph.endpoints import Fusion, tasks_of
+from keras_smes.export.graph.inputs import Inputs, ServedInput
+from keras_smes.export.graph.signature_defs import read_signatures
+from keras_smes_serving.client.inputs import signature_spec
+
+FILE = "assets.extra/model_card.json"
+# What stands in the place of a value that the model can't use. No such value fails a request.
+UNUSUAL = {
+    "length": "below 0 counts as 0, above the row's own length as that",
+    "vocabulary": "not in the vocabulary: shares one row of the table with all others that are not",
+    "hashed": "every value is hashed to a row of the table",
+    "number": "NaN and infinities count as missing",
+    "model": "whatever the model makes of it: it isn't one of build_ranker",
+}
+
+
+def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Writes `assets.extra/model_card.json`.
+
+    Args:
+        folder: Of the version.
+        inputs: The `ServedInput`s by name.
+        signatures: What `describe_signatures` gives.
+        facts: Further entries, such as the tasks, the proof, or the metrics of the run.
+    """
+    card = {
+        "features": {name: _feature(item) for name, item in inputs.items()},
+        "signatures": signatures,
+        "size": {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())},
+        "versions": _versions(),
+        "source": source_commit(),
+        **facts,
+    }
+    path = folder / FILE
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def ranker_facts(ranker: keras.Model, fusion: Fusion | None) -> dict[str, Any]:
+    """Returns what a model card says of a ranker and its fusion."""
+    described = fusion.get_config() if isinstance(fusion, keras.layers.Layer) else fusion and repr(fusion)
+    return {"tasks": tasks_of(ranker, fusion), "fusion": described, "parameters": ranker.count_params()}
+
+
+def source_commit() -> dict[str, Any] | None:
+    """Returns the commit of the checkout that this package runs from, or `None` if it is no checkout."""
+    package = Path(__file__).parents[1]
+    try:
+        commit = _git(package, "rev-parse", "HEAD")
+        tracked = _git(package, "ls-files", "--", "__init__.py")
+        changed = _git(package, "status", "--porcelain", "--", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    # A package that lies somewhere inside another project's checkout is not that project's code.
+    return {"commit": commit, "changed": bool(changed)} if tracked else None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _feature(item: ServedInput) -> dict[str, Any]:
+    described = {
+        "dtype": item.spec.dtype.name,
+        "shape": item.spec.shape.as_list(),
+        "side": "user" if item.of_user else "candidate",
+        "optional": item.default is not None,
+        "unusual_values": UNUSUAL[_treatment(item)],
+    }
+    if item.feature is not None and not item.is_length:
+        described |= {"kind": item.feature.kind, "default": _plain(item.feature.default)}
+    return described
+
+
+def _treatment(item: ServedInput) -> str:
+    if not item.takes_any:
+        return "model"
+    if item.is_length:
+        return "length"
+    if item.spec.dtype.is_floating:
+        return "number"
+    return "hashed" if getattr(item.feature, "num_bins", None) else "vocabulary"
+
+
+def _plain(value: Any) -> Any:
+    if value != value:
+        return "NaN"  # which JSON has no number for
+    return list(value) if isinstance(value, tuple) else value
+
+
+def describe_signatures(folder: Path) -> dict[str, Any]:
+    """Returns type and shape of the inputs and outputs of a SavedModel's signatures, by name."""
+    specs = {name: signature_spec(signature) for name, signature in read_signatures(folder).items()}
+    return {
+        name: {
+            side: {alias: {"dtype": t.dtype, "shape": t.shape} for alias, t in getattr(spec, side).items()}
+            for side in ("inputs", "outputs")
+        }
+        for name, spec in specs.items()
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in ("keras_smes", "keras", "tensorflow", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found

@@ -1,0 +1,1 @@
+"""Parity of an export with Keras, in a fresh process."""

@@ -1,0 +1,179 @@
+"""What a served ranker is asked to prove itself, and what Keras answers to the same."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_smes.export.graph.endpoints import FUSED, ORDER, Fusion, flat, routing_of, tasks_of
+from keras_smes.export.graph.inputs import Inputs
+from keras_smes.export.graph.tf_examples import example_type, missing
+from keras_smes.export.verification.sample_rows import sample_rows
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A request, and the answer expected.
+
+    Args:
+        signature: Name of the signature.
+        rows: Its batch size.
+        inputs: Arrays by input; one that has a default may be left out.
+        answer: Arrays by output.
+    """
+
+    signature: str
+    rows: int
+    inputs: Arrays
+    answer: Arrays
+
+
+def make_questions(
+    ranker: keras.Model,
+    inputs: Inputs,
+    signatures: Sequence[str],
+    batch_sizes: Sequence[int],
+    fusion: Fusion | None = None,
+    keys: Sequence[Mapping[str, np.ndarray]] = (),
+) -> list[Question]:
+    """Returns a question for each signature and batch size.
+
+    The answers come from the Keras model itself, called with whole columns: not from the functions that
+    were exported. `keys` are those of tables, see `sample_rows`.
+    """
+    asker = _Asker(ranker, inputs, fusion, keys)
+    return [
+        Question(name, rows, *asker.ask(name, asker.rows(rows, seed)))
+        for name in signatures
+        for seed, rows in enumerate(batch_sizes)
+    ]
+
+
+def make_questions_without_optional(
+    ranker: keras.Model,
+    inputs: Inputs,
+    signatures: Sequence[str],
+    rows: int,
+    fusion: Fusion | None = None,
+    keys: Sequence[Mapping[str, np.ndarray]] = (),
+) -> list[Question]:
+    """Returns a question for each signature that leaves out what has a default; none if nothing has.
+
+    Not for a warm-up: the default is one row, and a server with batching on wants as many as the others.
+    A request that leaves out all that has a row per instance is one of a single row.
+    """
+    optional = [name for name, item in inputs.items() if item.default is not None]
+    asker = _Asker(ranker, inputs, fusion, keys)
+    questions = []
+    for name in signatures if optional else ():
+        count = rows if _tells_rows(name, inputs) else 1
+        asked, answer = asker.ask(name, asker.rows(count, seed=rows, without=optional))
+        left = {alias: value for alias, value in asked.items() if alias not in optional}
+        questions.append(Question(name, count, left, answer))
+    return questions
+
+
+def _tells_rows(signature: str, inputs: Inputs) -> bool:
+    """Whether an input that can't be left out has a row per instance; a tf.Example always is one."""
+    if signature not in ("serving_default", "rank", "routing"):
+        return True
+    needed = [item for item in inputs.values() if item.default is None]
+    return any(signature != "rank" or not item.of_user for item in needed)
+
+
+class _Asker:
+    def __init__(
+        self,
+        ranker: keras.Model,
+        inputs: Inputs,
+        fusion: Fusion | None,
+        keys: Sequence[Mapping[str, np.ndarray]],
+    ) -> None:
+        self._ranker, self._inputs, self._fusion, self._keys = ranker, inputs, fusion, keys
+        self._tasks = tasks_of(ranker, fusion)
+
+    def rows(self, count: int, seed: int, without: Sequence[str] = ()) -> Arrays:
+        columns = sample_rows(self._inputs, count, seed, self._keys)
+        for name in without:
+            default = self._inputs[name].default
+            assert default is not None
+            columns[name] = np.repeat(default, count, axis=0)
+        return columns
+
+    def ask(self, signature: str, columns: Arrays) -> tuple[Arrays, Arrays]:
+        """Returns the inputs of a request for these rows, and the answer."""
+        ask: Callable[[Arrays], tuple[Arrays, Arrays]] = {
+            "serving_default": self._scores,
+            "rank": self._rank,
+            "classify": self._classify,
+            "routing": self._routing,
+        }.get(signature, lambda rows: self._regress(signature, rows))
+        return ask(columns)
+
+    def _scores(self, columns: Arrays) -> tuple[Arrays, Arrays]:
+        scores = self._ranker(_tensors(columns), training=False)
+        if self._fusion is not None:
+            scores = {**scores, FUSED: flat(self._fusion(scores))}
+        return columns, {name: np.asarray(score, np.float32) for name, score in scores.items()}
+
+    def _rank(self, columns: Arrays) -> tuple[Arrays, Arrays]:
+        count = len(next(iter(columns.values())))
+        user = {name: columns[name][:1] for name, item in self._inputs.items() if item.of_user}
+        tiled = {name: np.repeat(value, count, axis=0) for name, value in user.items()}
+        _, answer = self._scores({**columns, **tiled})
+        if FUSED in answer:
+            answer[ORDER] = np.argsort(-answer[FUSED], kind="stable").astype(np.int32)
+        return {**columns, **user}, answer
+
+    def _classify(self, columns: Arrays) -> tuple[Arrays, Arrays]:
+        asked, scores = self._scores(columns)
+        single = [task for task in self._tasks if scores[task].size == len(scores[task])]
+        values = np.stack([scores[task].ravel() for task in single], axis=1)
+        classes = np.array([[task.encode() for task in single]] * len(values), object)
+        return self._examples(asked), {"classes": classes, "scores": values}
+
+    def _regress(self, signature: str, columns: Arrays) -> tuple[Arrays, Arrays]:
+        asked, scores = self._scores(columns)
+        name = signature.removeprefix("regress").removeprefix("_") or FUSED
+        return self._examples(asked), {"outputs": scores[name].ravel()}
+
+    def _routing(self, columns: Arrays) -> tuple[Arrays, Arrays]:
+        route = routing_of(self._ranker)
+        assert route is not None
+        routing = {name: np.asarray(values) for name, values in route(_tensors(columns)).items()}
+        experts = np.where(routing["executed"] < routing["weights"].shape[2], routing["executed"], -1)
+        padded_bte = np.pad(routing["weights"], [(0, 0), (0, 0), (0, 1)])  # the last one, -1, weighs nothing
+        gates = np.take_along_axis(padded_bte, experts[:, None].astype(np.int64), axis=2)
+        return columns, {"experts": experts, "gates": gates, "shared_experts": routing["shared_experts"]}
+
+    def _examples(self, columns: Arrays) -> Arrays:
+        count = len(next(iter(columns.values())))
+        return {"inputs": np.array([self._example(columns, row) for row in range(count)], object)}
+
+    def _example(self, columns: Mapping[str, np.ndarray], row: int) -> bytes:
+        example = tf.train.Example()
+        for name, item in self._inputs.items():
+            if item.is_length:
+                continue
+            value = columns[name][row]
+            if not item.spec.shape[1:].is_fully_defined():
+                value = value[: max(0, columns[f"{name}_length"][row])]
+            elif _are(value, missing(item)):
+                continue  # what an example leaves out is read as just that
+            feature = example.features.feature[name]
+            kinds = {"int64": feature.int64_list, "float32": feature.float_list, "string": feature.bytes_list}
+            kinds[example_type(item).name].value.extend(np.ravel(value).tolist())
+        return example.SerializeToString()
+
+
+def _are(values: Any, others: Any) -> bool:
+    return bool(np.all((values == others) | ((values != values) & (others != others))))  # NaN is NaN
+
+
+def _tensors(columns: Arrays) -> dict[str, Any]:
+    return {name: tf.constant(column) for name, column in columns.items()}

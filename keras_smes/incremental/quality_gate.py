@@ -1,0 +1,149 @@
+"""The gate of an export: what a model must reach, by itself and beside the version that is served."""
+
+import dataclasses
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_smes.data.column_types import to_numpy
+from keras_smes.data.interactions import Interactions, date_range
+from keras_smes.export.model_card import FILE
+from keras_smes.export.publish import versions
+from keras_smes.training.evaluate import score_figures
+from keras_smes.training.loop.selection import Figures, MetricOfTask
+from keras_smes.validation import check_number, check_weight
+
+BATCH = 4096
+SIGNATURE = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether a model may be exported, and why.
+
+    Args:
+        passed: Whether it may.
+        reason: The figures that decided.
+    """
+
+    passed: bool
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class QualityGate:
+    """What a model must reach on the test rows to be exported.
+
+    Args:
+        metric: A `MetricOfTask`.
+        at_least: The worst value that will do: the least of an AUC, the most of a log loss, and for
+            `predicted_over_observed`, of which 1 is best, the farthest from 1 on either side: 1.05 stands for
+            0.95 to 1.05. Defaults to `None`, any.
+        within: By how much the value may be worse than that of the version exported before, asked for the
+            same rows. Without such a version this is met. Defaults to `None`, any.
+
+    Raises:
+        ValueError: Neither `at_least` nor `within`, or one that is no such number.
+
+    Example:
+
+    >>> gate = QualityGate(MetricOfTask("click", "auc"), at_least=0.7, within=0.002)
+    >>> gate.judge({"click": {"auc": 0.71}}, {"click": {"auc": 0.72}}).reason
+    'click auc 0.7100, at least 0.7000; before 0.7200, worse by more than 0.0020'
+    """
+
+    metric: MetricOfTask
+    at_least: float | None = None
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_least is None and self.within is None:
+            raise ValueError("A gate needs `at_least` or `within`. Received: at_least=None, within=None")
+        if self.at_least is not None:
+            check_number("at_least", self.at_least)
+        if self.within is not None:
+            check_weight("within", self.within)
+
+    def judge(self, figures: Figures, previous: Figures | None = None) -> Verdict:
+        """Judges a model.
+
+        Args:
+            figures: `{task: {metric: value}}` of the model, as `evaluate` gives under `tasks`.
+            previous: Those of the version exported before, on the same rows. Defaults to `None`, there is
+                none.
+        """
+        try:
+            value = self.metric.of(figures)
+            before = None if previous is None else self.metric.of(previous)
+        except ValueError as error:  # a figure that isn't there is not good enough
+            return Verdict(False, str(error))
+        reasons, passed = [f"{self.metric.task} {self.metric.metric} {value:.4f}"], True
+        if self.at_least is not None:
+            met = not self.metric.is_better(self.at_least, value)
+            words = "at least" if met else "not"
+            reasons[0] += f", {words} {self.at_least:.4f}"
+            passed &= met
+        if self.within is not None and before is not None:
+            met = not self.metric.is_better(before, value, by=self.within)
+            words = "not worse" if met else "worse"
+            reasons.append(f"before {before:.4f}, {words} by more than {self.within:.4f}")
+            passed &= met
+        return Verdict(passed, "; ".join(reasons))
+
+
+def figures_of_newest(model_folder: str | Path, rows: Interactions) -> dict[str, Any] | None:
+    """Returns the figures of the newest exported version, asked for rows.
+
+    Args:
+        model_folder: Folder of the model's versions.
+        rows: The rows, with the features that the version asks for.
+
+    Returns:
+        The figures of each task that both have; `None` if there is no version.
+
+    Raises:
+        ValueError: The version needs a feature that the rows don't have, or its feature tables know the rows.
+    """
+    folder = Path(model_folder)
+    found = versions(folder) if folder.is_dir() else []
+    if not found:
+        return None
+    newest = folder / str(found[-1])
+    _check_unknown(newest, rows)
+    scores = _ask(newest, rows)
+    tasks = [task for task in rows.tasks if task.name in scores]
+    return score_figures(tasks, scores, rows.labels(), rows.user_ids(), rows.request_ids())
+
+
+def _check_unknown(version: Path, rows: Interactions) -> None:
+    """Rejects a version whose tables hold the statistics of the very rows that it would be asked for."""
+    card = version / FILE
+    tables = json.loads(card.read_text(encoding="utf-8")).get("feature_tables") if card.is_file() else None
+    if tables is None:
+        return
+    first, _ = date_range(rows)
+    if datetime.date.fromisoformat(tables["as_of"]) > first:
+        raise ValueError(
+            "`within` compares on rows that the version before doesn't know. Received: rows from "
+            f"{first} on, and {version} with feature tables as of {tables['as_of']}"
+        )
+
+
+def _ask(version: Path, rows: Interactions) -> dict[str, np.ndarray]:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(version))  # what it loaded must outlive its signature
+    answer = loaded.signatures[SIGNATURE]
+    needed = answer.structured_input_signature[1]
+    columns = rows.columns()
+    for name in set(needed) & set(rows.frame.columns) - set(columns):  # keys of tables
+        columns[name] = to_numpy(rows.frame[name], needed[name].dtype.name)
+    if missing := sorted(set(needed) - set(columns)):
+        raise ValueError(f"The rows must have the features of {version}. Received: missing={missing}")
+    parts = []
+    for start in range(0, len(next(iter(columns.values()))), BATCH):
+        parts.append(answer(**{name: tf.constant(columns[name][start : start + BATCH]) for name in needed}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

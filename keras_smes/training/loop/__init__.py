@@ -1,0 +1,1 @@
+"""The loop over epochs: steps, validation, selection, and what a killed training resumes from."""

@@ -1,0 +1,130 @@
+"""Which epoch is the best, and when there is no more to wait for: by one metric of one task."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keras_smes.validation import check_count, check_weight
+
+Figures = Mapping[str, Mapping[str, Any]]
+OF_REQUESTS = ("request_auc", "request_xauc", "request_ndcg")
+MORE, LESS, NEAR_ONE = "more", "less", "near 1"
+ORDERS: Mapping[str, str] = {
+    **dict.fromkeys(("auc", "gauc", "xauc", "gxauc", "ndcg", *OF_REQUESTS), MORE),
+    **dict.fromkeys(("logloss", "calibration_error", "mae", "rmse"), LESS),
+    "predicted_over_observed": NEAR_ONE,
+}
+_AT_THRESHOLD = "auc_at_"  # an ordinal task's AUC at a threshold
+_GAINS: Mapping[str, Callable[[float], float]] = {
+    MORE: lambda value: value,
+    LESS: lambda value: -value,
+    NEAR_ONE: lambda value: -abs(value - 1),
+}
+
+
+def gain_of(metric: str) -> Callable[[float], float] | None:
+    """Returns the function of a metric's value that is higher for a better value; `None` without an order.
+
+    Args:
+        metric: Name of the metric. Of AUCs more is better, of losses and errors less, and of
+            `"predicted_over_observed"` the value nearer to 1; counts have no order.
+
+    Example:
+
+    >>> gain = gain_of("predicted_over_observed")
+    >>> gain(0.9) > gain(1.5) > gain(0.01)
+    True
+    """
+    order = MORE if metric.startswith(_AT_THRESHOLD) else ORDERS.get(metric)
+    return None if order is None else _GAINS[order]
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricOfTask:
+    """A metric by which epochs are compared, on the validation rows.
+
+    Args:
+        task: Name of the task.
+        metric: Name of the metric, as `evaluate` gives it: `"auc"`, `"gauc"`, `"logloss"`,
+            `"predicted_over_observed"` (1 is best), ... Defaults to `"auc"`.
+
+    Raises:
+        ValueError: The metric has no order, as a count of rows has none.
+    """
+
+    task: str
+    metric: str = "auc"
+
+    def __post_init__(self) -> None:
+        if gain_of(self.metric) is None:
+            raise ValueError(
+                f"`metric` must be one that says which value is better: {list(ORDERS)}, or auc_at_ with a "
+                f"threshold. Received: metric={self.metric!r}"
+            )
+
+    def of(self, figures: Figures) -> float:
+        """Returns the value, out of `{task: {metric: value}}`.
+
+        Raises:
+            ValueError: There is no such task or metric, or the rows don't define it.
+        """
+        if self.task not in figures:
+            raise ValueError(f"`task` must be one of {sorted(figures)}. Received: task={self.task!r}")
+        known = figures[self.task]
+        if self.metric not in known:
+            raise ValueError(f"`metric` must be one of {sorted(known)}. Received: metric={self.metric!r}")
+        if known[self.metric] is None:
+            raise ValueError(
+                f"The validation rows must define what epochs are chosen by. "
+                f"Received: no {self.metric} of task {self.task!r}"
+            )
+        return float(known[self.metric])
+
+    def is_better(self, new: float, old: float | None, by: float = 0.0) -> bool:
+        """Whether `new` is better than `old` by more than `by`; anything is better than `None`."""
+        if old is None:
+            return True
+        gain = gain_of(self.metric)
+        assert gain is not None  # __post_init__ rejects the others
+        return gain(new) - gain(old) > by
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping(MetricOfTask):
+    """Stops when a metric has not become better for some epochs.
+
+    Args:
+        task: Name of the task.
+        metric: Name of the metric. Defaults to `"auc"`.
+        patience: Epochs without a better value after which training stops. Defaults to `1`.
+        min_delta: By how much more than this a value must be better to count. Defaults to `0.0`.
+    """
+
+    patience: int = 1
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("patience", self.patience)
+        check_weight("min_delta", self.min_delta)
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best epoch so far, and how many have passed since.
+
+    Args:
+        epoch: Its number from 0. Defaults to `None`, none yet.
+        value: Its value of the metric. Defaults to `None`.
+        waited: Epochs since. Defaults to `0`.
+    """
+
+    epoch: int | None = None
+    value: float | None = None
+    waited: int = 0
+
+    def after(self, epoch: int, value: float, metric: MetricOfTask) -> "Best":
+        """Returns the best one after another epoch; a tie stays with the earlier."""
+        if metric.is_better(value, self.value, getattr(metric, "min_delta", 0.0)):
+            return Best(epoch, value)
+        return dataclasses.replace(self, waited=self.waited + 1)

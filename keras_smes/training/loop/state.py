@@ -1,0 +1,81 @@
+"""The state of a training as arrays and plain values: whoever restores it goes on as if nothing had been."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes.training.loop.selection import Best
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a training is, apart from what variables hold.
+
+    Args:
+        epoch: Number of the current epoch, from 0. Defaults to `0`.
+        history: The figures of each finished epoch. Defaults to none.
+        selected: The best epoch by what weights are chosen by. Defaults to none yet.
+        stopping: The best epoch by what stops early. Defaults to none yet.
+        seconds: Spent training, in all processes together. Defaults to `0.0`.
+    """
+
+    epoch: int = 0
+    history: tuple[Mapping[str, float], ...] = ()
+    selected: Best = dataclasses.field(default_factory=Best)
+    stopping: Best = dataclasses.field(default_factory=Best)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Progress":
+        """Returns what `to_dict` wrote."""
+        bests = {name: Best(**values[name]) for name in ("selected", "stopping")}
+        return cls(**{**values, **bests, "history": tuple(values["history"])})
+
+
+def state_variables(model: keras.Model) -> dict[str, Any]:
+    """Returns all that a step reads and writes, by names that last.
+
+    The weights; the states of seed generators (of dropout, of noise in gates) and of the way losses are
+    joined, which are variables of the model too; the optimizer's slots, counters and loss scale; the means
+    of the running epoch. Names count: Keras' own differ from one process to the next.
+    """
+    groups = {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+    return {f"{group}/{n}": variable for group, own in groups.items() for n, variable in enumerate(own)}
+
+
+def read_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the variables' values: copies, that later steps don't change."""
+    return {name: np.array(variable, copy=True) for name, variable in variables.items()}
+
+
+def write_variables(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Sets the variables.
+
+    Raises:
+        ValueError: A name or a shape differs: the arrays are those of another model.
+    """
+    shapes, given = ({name: tuple(value.shape) for name, value in own.items()} for own in (variables, arrays))
+    if differing := sorted(name for name in shapes.keys() | given if shapes.get(name) != given.get(name)):
+        first = differing[0]
+        raise ValueError(
+            f"The state must be that of this model, where {first} has shape {shapes.get(first)}. "
+            f"Received: shape {given.get(first)}"
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def with_prefix(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those arrays, or variables, whose names begin with the prefix."""
+    return {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}

@@ -1,0 +1,180 @@
+"""Trains a model: epochs of steps, a look at the validation rows, a choice, a checkpoint."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes.diagnostics import Events
+from keras_smes.distribution import Engine
+from keras_smes.training.config import TrainingConfig
+from keras_smes.training.input.plan import StepPlan
+from keras_smes.training.loop.callbacks import BetweenSteps, ProgressBar, RestoredMeans
+from keras_smes.training.loop.non_finite import diagnose
+from keras_smes.training.loop.resume import Session
+from keras_smes.training.loop.selection import Best, Figures, MetricOfTask
+from keras_smes.training.loop.state import (
+    Progress,
+    read_variables,
+    state_variables,
+    with_prefix,
+    write_variables,
+)
+from keras_smes.training.model.multi_task import MultiTaskModel
+
+_SELECTED = "selected"
+Monitor = Callable[[int], Mapping[str, float]]
+Validate = Callable[[], tuple[Mapping[str, float], Figures]]
+
+
+class Trainer:
+    """Takes a compiled model through its epochs.
+
+    Args:
+        model: The `MultiTaskModel`, compiled, its optimizer built.
+        plan: The `StepPlan`.
+        config: The `TrainingConfig`.
+        validate: Returns figures for the history, such as `{"val_loss": 0.5}`, and those of each task, by
+            which epochs are compared. Defaults to `None`, no validation rows.
+        session: A `Session`, which writes checkpoints. Defaults to `None`, nothing is written.
+        curves: `Events` for TensorBoard. Defaults to `None`.
+        monitor: Returns further figures for the history from the number of the epoch, such as those of a
+            `RoutingMonitor`. Defaults to `None`.
+        verbose: Keras' verbosity. Defaults to `0`.
+        engine: The `Engine` that runs the steps. Defaults to `None`, on one device.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        plan: StepPlan,
+        config: TrainingConfig,
+        validate: Validate | None = None,
+        session: Session | None = None,
+        curves: Events | None = None,
+        monitor: Monitor | None = None,
+        verbose: int | str = 0,
+        engine: Engine | None = None,
+    ) -> None:
+        self.engine = engine or Engine()
+        self.model, self.plan, self.config, self.validate = model, plan, config, validate
+        self.session, self.curves, self.monitor, self.verbose = session, curves, monitor, verbose
+        self.progress = Progress()
+        self._variables = state_variables(model)
+        self._best: dict[str, np.ndarray] = {}  # weights and optimizer of the selected epoch
+        self._since = time.monotonic()
+
+    def resume(self, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes back to a state that a `Session` read."""
+        best = with_prefix(_SELECTED, arrays)
+        state = {name: values for name, values in arrays.items() if name not in best}
+        write_variables(self._variables, state)
+        self.progress = Progress.from_dict(progress)
+        self._best = {name.removeprefix(f"{_SELECTED}/"): values for name, values in best.items()}
+
+    def train(self) -> Progress:
+        """Trains to the end, or until there is nothing more to wait for.
+
+        Returns:
+            The `Progress`; the model has the weights that the configuration selects, and its optimizer the
+            slots and the step of the same epoch.
+
+        Raises:
+            NonFiniteError: A loss or gradient is not finite. The last checkpoint is from before.
+        """
+        self._since = time.monotonic()
+        while self.progress.epoch < self.config.epochs and not self._has_waited_enough():
+            epoch = self.progress.epoch
+            logs = self._run_epoch(epoch)
+            self.model.joint.end_epoch()
+            self._close_epoch(epoch, logs)
+            self._write()
+        if self._best:
+            write_variables(self._learned(), self._best)
+        return self._timed()
+
+    def _run_epoch(self, epoch: int) -> dict[str, float]:
+        first = self._steps_done() - epoch * self.plan.steps
+        means = with_prefix("metrics", read_variables(self._variables)) if first else {}
+        callbacks = [BetweenSteps(self._stop_if_broken), BetweenSteps(self._write_if_due)]
+        if self.verbose != 0:
+            callbacks.append(ProgressBar())
+        if means:
+            metrics = with_prefix("metrics", self._variables)
+            callbacks.append(RestoredMeans(lambda: write_variables(metrics, means)))
+        if first == self.plan.steps:  # killed between the last step of an epoch and what closes it
+            return _floats(self.model.get_metrics_result())
+        listed = keras.callbacks.CallbackList(
+            callbacks,
+            add_history=True,
+            verbose=self.verbose,
+            epochs=self.config.epochs,
+            steps=self.plan.steps - first,
+            model=self.model,
+        )
+        return self.engine.epoch(self.model, self.plan, epoch, first, listed)
+
+    def _close_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        progress = self.progress
+        selected, stopping = progress.selected, progress.stopping
+        if self.validate is not None:
+            losses, figures = self.validate()
+            logs = {**logs, **losses}
+            selected = _after(selected, epoch, figures, self.config.select)
+            stopping = _after(stopping, epoch, figures, self.config.early_stopping)
+        if selected.epoch == epoch:
+            self._best = read_variables(self._learned())
+        if self.curves is not None:
+            self.curves.scalars(self._steps_done(), logs)
+        if self.monitor is not None:
+            logs = {**logs, **self.monitor(epoch)}
+        history = (*progress.history, logs)
+        self.progress = dataclasses.replace(
+            progress, epoch=epoch + 1, history=history, selected=selected, stopping=stopping
+        )
+
+    def _has_waited_enough(self) -> bool:
+        stopping = self.config.early_stopping
+        return stopping is not None and self.progress.stopping.waited >= stopping.patience
+
+    def _stop_if_broken(self) -> None:
+        if bool(self.model.is_broken.numpy()):
+            epoch, step = divmod(self._steps_done(), self.plan.steps)
+            raise diagnose(self.model, self.plan.batch(epoch, step), epoch, step)
+
+    def _write_if_due(self) -> None:
+        if self.session is not None and self.engine.any(self.session.is_due):
+            self._write()
+
+    def _write(self) -> None:
+        if self.session is None:
+            return
+        # All processes read at the same time, one writes.
+        best = {f"{_SELECTED}/{name}": values for name, values in self._best.items()}
+        arrays = {**read_variables(self._variables), **best}
+        if self.engine.is_chief:
+            self.session.write(self._steps_done(), self._timed().to_dict(), arrays)
+
+    def _learned(self) -> dict[str, Any]:
+        """What an epoch is selected with: all that a next run goes on from."""
+        return with_prefix("model", self._variables) | with_prefix("optimizer", self._variables)
+
+    def _timed(self) -> Progress:
+        now = time.monotonic()
+        self.progress = dataclasses.replace(self.progress, seconds=self.progress.seconds + now - self._since)
+        self._since = now
+        return self.progress
+
+    def _steps_done(self) -> int:
+        return int(self.model.steps_done.numpy())
+
+
+def _after(best: Best, epoch: int, figures: Figures, metric: MetricOfTask | None) -> Best:
+    return best if metric is None else best.after(epoch, metric.of(figures), metric)
+
+
+def _floats(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}

@@ -1,0 +1,68 @@
+"""The validation rows, looked at after each epoch."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_smes.data.rows import Rows
+from keras_smes.distribution import Engine
+from keras_smes.training.evaluate import pieces_of, task_figures
+from keras_smes.training.input.packed_rows import PackedRows
+from keras_smes.training.input.packing import Arrays
+from keras_smes.training.loop.selection import Figures
+from keras_smes.training.model.multi_task import MultiTaskModel
+from keras_smes.training.scorer import Scorer
+
+
+class Validation:
+    """Measures a model that is being trained on rows that it isn't trained on.
+
+    Args:
+        ranker: The ranker whose core is trained.
+        model: The `MultiTaskModel` that trains it.
+        packed: The rows, as `prepare_for` prepares them.
+        rows: The same, where they are to be ranked too, as `evaluate` does. `None` takes their losses only.
+        engine: The `Engine` that trains the model. Defaults to `None`, one device.
+    """
+
+    def __init__(
+        self,
+        ranker: keras.Model,
+        model: MultiTaskModel,
+        packed: PackedRows,
+        rows: Rows | None,
+        engine: Engine | None = None,
+    ) -> None:
+        self.engine = engine or Engine()
+        self.ranker, self.model, self.packed, self.rows = ranker, model, packed, rows
+        self._scorer = Scorer(ranker.get_layer("core"))
+
+    def __call__(self) -> tuple[dict[str, float], Figures]:
+        """Returns the losses for the history, each over all rows at once, and the figures of each task.
+
+        `val_loss` is the joint loss of the tasks; the layers' own, such as the balance loss, are not in it.
+        """
+        self.engine.hand_over(self.model.core, self.ranker.get_layer("core"))
+        pieces = pieces_of(self.packed, self.engine.share)
+        logits = self._scorer.score(pieces, self.packed.num_rows, self.engine)
+        losses = self.model.task_losses(*self._with_targets(logits))
+        weighted = {task.name: task.weight * losses[task.name] for task in self.model.task_losses.tasks}
+        total = self.model.joint.total(weighted, training=False)
+        named: Mapping[str, Any] = {"val_loss": total, **{f"val_{t}_loss": x for t, x in losses.items()}}
+        figures: Figures = {}
+        if self.rows is not None:
+            rows = self.rows
+            known = rows.labels(), rows.user_ids(), rows.request_ids()
+            figures = task_figures(self.ranker, logits, *known)
+        return {name: float(value) for name, value in named.items()}, figures
+
+    def _with_targets(self, logits: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        targets, counted = (self._whole(part) for part in (1, 2))
+        return targets, logits, counted
+
+    def _whole(self, part: int) -> dict[str, np.ndarray]:
+        chunks: Iterator[Arrays] = (parts[part] for _, parts in self.packed.chunks())
+        columns = list(chunks)
+        return {name: np.concatenate([own[name] for own in columns]) for name in columns[0]}
