@@ -1,5 +1,6 @@
 """What all tests share: quiet logs, fixed seeds, and tests that only TensorFlow can run."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,12 @@ import pytest
 def pytest_configure(config):
     # Keras's advice about a pool of one expert, an edge that the tests visit on purpose.
     config.addinivalue_line("filterwarnings", "ignore:You are using a softmax over axis")
+
+
+def pytest_collection_finish(session):
+    # Keras, TensorFlow and JAX are a million objects that stay: without this each full collection walks through
+    # them, and Keras collects at each layer that it quantizes.
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
