@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.backends import evaluate
 
+from keras_smes.features.layers.standardize import Standardize
 from keras_smes.features.numbers import Number
-from keras_smes.features.standardize import Standardize
 from keras_smes.moments import nonzero_std
 from keras_smes.tasks import RegressionTask
 

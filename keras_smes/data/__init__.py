@@ -34,34 +34,33 @@ except ImportError as error:
     ) from error
 
 from keras_smes.configuration.structure import check_options
+from keras_smes.data.datasets.fake_kuairand import write_made_up_kuairand
+from keras_smes.data.datasets.kuairand import load_kuairand
+from keras_smes.data.datasets.kuairand_store import store_kuairand
+from keras_smes.data.datasets.movielens import load_movielens_100k
+from keras_smes.data.datasets.simulated import oracle, simulate
+from keras_smes.data.files.describe import Description, describe
+from keras_smes.data.files.draft import draft
 from keras_smes.data.interactions import Interactions, date_range
-from keras_smes.data.kuairand import load_kuairand
-from keras_smes.data.kuairand_made_up import write_made_up_kuairand
-from keras_smes.data.kuairand_store import store_kuairand
 from keras_smes.data.log import (
-    Description,
     Label,
     Log,
     Table,
     TimeColumn,
-    describe,
-    draft,
     load_log,
     store_log,
 )
 from keras_smes.data.log.size import fits_in_memory
-from keras_smes.data.movielens import load_movielens_100k
 from keras_smes.data.past.causality import check_causal
 from keras_smes.data.past.feature_tables import FeatureTable, FeatureTables, tables_as_of
 from keras_smes.data.past.histories import with_histories
 from keras_smes.data.past.statistics import split_with_statistics, statistic_names, with_statistics
 from keras_smes.data.past.stored import split_with_past, store_past
 from keras_smes.data.roles import History, KeyGroup, SplitDates
-from keras_smes.data.simulated import oracle, simulate
 from keras_smes.data.split import Split, split
 from keras_smes.data.split_config import SplitConfig
-from keras_smes.data.stored import StoredInteractions, StoredSplit
-from keras_smes.data.stored_schema import fit_schema
+from keras_smes.data.store.interactions import StoredInteractions, StoredSplit
+from keras_smes.data.store.schema import fit_schema
 
 __all__ = [
     "DATASETS",

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 import numpy as np
 import polars as pl
 
-from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
 from keras_smes.features.feature import Feature
-from keras_smes.features.padding import pad
+from keras_smes.features.raw.conversion import MISSING_INTEGER, MISSING_STRING
+from keras_smes.features.raw.padding import pad
 from keras_smes.features.sequences import MultiValued
 
 # From a column as it came to its normal form.

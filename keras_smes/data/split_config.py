@@ -24,7 +24,7 @@ from keras_smes.data.split import (
     last_training_day,
     split,
 )
-from keras_smes.data.stored import StoredInteractions, StoredSplit
+from keras_smes.data.store.interactions import StoredInteractions, StoredSplit
 from keras_smes.validation import check_count, check_counts, check_weight
 
 DATES = ("train_until", "test_from", "test_until")

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications, parameters
 from keras_smes.data import Interactions, Split, load
-from keras_smes.data.simulated import oracle
+from keras_smes.data.datasets.simulated import oracle
 from keras_smes.data.split_config import SplitConfig, cut
 from keras_smes.diagnostics import Events, RoutingProbe, has_routing
 from keras_smes.experiments.config import Experiment

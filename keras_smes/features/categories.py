@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
 from keras_smes.features.feature import Counts, Feature
+from keras_smes.features.raw.conversion import MISSING_INTEGER, MISSING_STRING
 from keras_smes.validation import check_name
 
 # Placeholders for out-of-vocabulary values, which no row may have: Keras' -1 and "[UNK]" could be values.

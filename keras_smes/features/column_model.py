@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_smes.backend.graph import call_graph
-from keras_smes.features.conversion import CONVERSIONS
-from keras_smes.features.frames import as_columns
+from keras_smes.features.raw.conversion import CONVERSIONS
+from keras_smes.features.raw.frames import as_columns
 
 # What Keras' converters would write files of that load nowhere, or answer wrongly to NaN.
 WITHOUT_LOOKUPS = {

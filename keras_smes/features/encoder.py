@@ -11,20 +11,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.features.attention import TargetAttention
-from keras_smes.features.bucketize import Bucketize
 from keras_smes.features.categories import Embedded
 from keras_smes.features.column_model import ColumnModel
-from keras_smes.features.crosses import CrossNetwork
 from keras_smes.features.embedding_tables import tables
 from keras_smes.features.feature import Feature
-from keras_smes.features.fit_length import FitLength
-from keras_smes.features.lookup import lookup_layer
+from keras_smes.features.layers.attention import TargetAttention
+from keras_smes.features.layers.bucketize import Bucketize
+from keras_smes.features.layers.crosses import CrossNetwork
+from keras_smes.features.layers.fit_length import FitLength
+from keras_smes.features.layers.lookup import lookup_layer
+from keras_smes.features.layers.pooling import MaskedPooling
+from keras_smes.features.layers.standardize import Standardize
 from keras_smes.features.numbers import Number
-from keras_smes.features.pooling import MaskedPooling
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.features.sequences import MultiValued, Sequence
-from keras_smes.features.standardize import Standardize
 from keras_smes.types import Tensor
 
 Tensors = dict[str, Tensor]

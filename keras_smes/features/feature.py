@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_smes.features.conversion import CONVERSIONS
+from keras_smes.features.raw.conversion import CONVERSIONS
 from keras_smes.validation import check_count, check_name
 
 SIDES = ("user", "candidate")

@@ -19,19 +19,19 @@ from keras_smes.features.categories import (
     IntegerCategory,
     StringCategory,
 )
-from keras_smes.features.columns import prepare_columns
 from keras_smes.features.config import (
     feature_from_config,
     feature_to_config,
     features_from_yaml,
     features_to_yaml,
 )
-from keras_smes.features.conversion import MISSING_INTEGER, MISSING_STRING
 from keras_smes.features.embedding_tables import check_tables, tables
 from keras_smes.features.feature import Columns, Counts, Feature, InputSpecs
-from keras_smes.features.frames import as_columns
 from keras_smes.features.layer_names import check_layer_names
 from keras_smes.features.numbers import Number
+from keras_smes.features.raw.columns import prepare_columns
+from keras_smes.features.raw.conversion import MISSING_INTEGER, MISSING_STRING
+from keras_smes.features.raw.frames import as_columns
 from keras_smes.features.sequences import Sequence, Tags
 from keras_smes.validation import check_name
 

@@ -15,7 +15,7 @@ from keras_smes.features.categories import (
     StringCategory,
 )
 from keras_smes.features.feature import Columns, Counts, InputSpecs
-from keras_smes.features.padding import flatten_lists, flatten_padded, is_padded, pad
+from keras_smes.features.raw.padding import flatten_lists, flatten_padded, is_padded, pad
 from keras_smes.validation import check_counts
 
 _WITH_VOCABULARY: dict[str, type[IntegerCategory] | type[StringCategory]] = {

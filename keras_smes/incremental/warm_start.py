@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_smes.backend.optimizer import set_steps
 from keras_smes.data.rows import Rows
-from keras_smes.data.stored_schema import fit_schema
+from keras_smes.data.store.schema import fit_schema
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.incremental.experts import check_not_negative
 from keras_smes.incremental.grow_arrays import Sources, carry

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from keras_smes.data import Interactions, KeyGroup, Log, date_range, load, with_histories, with_statistics
-from keras_smes.data.cache import fingerprints
+from keras_smes.data.files.reader import list_files
 from keras_smes.data.log import load_to_score
-from keras_smes.data.log.files import list_files
 from keras_smes.data.split_config import cut_plain
+from keras_smes.data.store.cache import fingerprints
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.training.config import RunConfig
 from keras_smes.training.loop.resume import fingerprint

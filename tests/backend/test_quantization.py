@@ -8,8 +8,8 @@ import pytest
 
 from keras_smes import SMES, FeatureSchema, IntegerCategory, Number, Sequence, build_ranker
 from keras_smes.baselines import HoME
-from keras_smes.features.attention import TargetAttention
-from keras_smes.features.crosses import CrossNetwork
+from keras_smes.features.layers.attention import TargetAttention
+from keras_smes.features.layers.crosses import CrossNetwork
 from keras_smes.layers import TaskTower
 
 needs_keras_rs = pytest.mark.skipif(importlib.util.find_spec("keras_rs") is None, reason="needs keras-rs")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_smes.data.kuairand_made_up import write_made_up_kuairand
+from keras_smes.data.datasets.fake_kuairand import write_made_up_kuairand
 
 LOG_HEADER = (
     "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,is_comment,is_forward,is_hate,long_view,"

@@ -172,8 +172,8 @@ def published(module):
 # Examples that speak of what a test doesn't have.
 NOT_RUN = {
     "keras_smes.data": "a release of KuaiRand with its real dates",
-    "keras_smes.data.movielens.load_movielens_100k": "a download",
-    "keras_smes.data.kuairand_store.store_kuairand": "progress bars; docs/guides/data.md runs it without",
+    "keras_smes.data.datasets.movielens.load_movielens_100k": "a download",
+    "keras_smes.data.datasets.kuairand_store.store_kuairand": "progress bars; docs/guides/data.md has none",
     "keras_smes.experiments.run.run_experiment": "somebody's experiment",
     "keras_smes.report.collect.collect": "somebody's runs",
     "keras_smes.report.page.write_report": "somebody's runs",
@@ -202,7 +202,7 @@ def given(name):
     from pathlib import Path
 
     from keras_smes.data import simulate
-    from keras_smes.data.kuairand_made_up import write_made_up_kuairand
+    from keras_smes.data.datasets.fake_kuairand import write_made_up_kuairand
 
     if "kuairand" in name:
         write_made_up_kuairand("KuaiRand-Pure", rows=400, days=30)

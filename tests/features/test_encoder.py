@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_smes.features.encoder import NUMBERS, encode, preprocessed_inputs, preprocessor
+from keras_smes.features.layers.standardize import Standardize
 from keras_smes.features.schema import (
     FeatureSchema,
     HashedString,
@@ -11,7 +12,6 @@ from keras_smes.features.schema import (
     Number,
     StringCategory,
 )
-from keras_smes.features.standardize import Standardize
 
 pytestmark = pytest.mark.tensorflow
 

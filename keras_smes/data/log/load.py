@@ -11,16 +11,16 @@ from typing import Any
 import polars as pl
 
 from keras_smes.data.column_types import as_dates, as_marks, as_times
+from keras_smes.data.files.csv_reader import drop_duplicates
+from keras_smes.data.files.reader import FILE, days_of_digits, list_files, read_files
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
-from keras_smes.data.log.files import FILE, days_of_digits, list_files, read_files
 from keras_smes.data.log.labels import with_labels, with_labels_if_known
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST, complete_dates, rows_of_fraction
 from keras_smes.data.split_config import DATES, SplitConfig
-from keras_smes.data.tables import drop_duplicates
 from keras_smes.features.schema import FeatureSchema
 
 TIME, DATE = "__time", "__date"

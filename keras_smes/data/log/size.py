@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
+from keras_smes.data.files.reader import list_files, read_files
 from keras_smes.data.log.declaration import Log
-from keras_smes.data.log.files import list_files, read_files
 from keras_smes.data.past.engine import machine_memory
 
 SAMPLE = 10_000

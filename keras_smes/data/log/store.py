@@ -15,9 +15,8 @@ import polars as pl
 from ibis.expr.types import Table as Rows
 
 from keras_smes.console import track
-from keras_smes.data.cache import cache_folder, cached, fingerprints
+from keras_smes.data.files.reader import FILE, list_files, scan_files
 from keras_smes.data.log.declaration import AUTO, Log, Table
-from keras_smes.data.log.files import FILE, list_files, scan_files
 from keras_smes.data.log.labels import with_labels
 from keras_smes.data.log.load import (
     DATE,
@@ -41,7 +40,8 @@ from keras_smes.data.past.engine import DuckDB, plain, restored
 from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST
-from keras_smes.data.stored import ROWS, Part, StoredInteractions
+from keras_smes.data.store.cache import cache_folder, cached, fingerprints
+from keras_smes.data.store.interactions import ROWS, Part, StoredInteractions
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.validation import check_count
 

@@ -16,7 +16,6 @@ import polars as pl
 from ibis.expr.types import Table
 
 from keras_smes.console import track
-from keras_smes.data.cache import cached
 from keras_smes.data.column_types import as_dates, as_times, check_same_days, check_unit
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.days import AS_OF, KNOWN, days_of, known_and_as_of
@@ -25,7 +24,8 @@ from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.past.histories import Listing, join_items, with_histories
 from keras_smes.data.past.statistics import Counting, chosen, statistics_of_rows, with_statistics
 from keras_smes.data.roles import History
-from keras_smes.data.stored import Part, StoredInteractions, StoredSplit
+from keras_smes.data.store.cache import cached
+from keras_smes.data.store.interactions import Part, StoredInteractions, StoredSplit
 
 FORMAT = 3  # of the files; another number makes them anew
 _ROW_GROUP = 100_000

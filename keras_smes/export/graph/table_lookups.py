@@ -16,9 +16,9 @@ from keras import ops
 from keras_smes.backend.graph import call_graph
 from keras_smes.export.graph.inputs import is_built_ranker
 from keras_smes.features.categories import RESERVED_STRING, IntegerCategory, StringCategory
-from keras_smes.features.conversion import MISSING_STRING
 from keras_smes.features.feature import Feature
-from keras_smes.features.lookup import StringLookup, lookup_layer
+from keras_smes.features.layers.lookup import StringLookup, lookup_layer
+from keras_smes.features.raw.conversion import MISSING_STRING
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.features.sequences import MultiValued
 from keras_smes.types import Tensor

@@ -8,7 +8,7 @@ import keras
 from keras_smes.backend.graph import call_graph
 from keras_smes.export.graph.inputs import Inputs, is_built_ranker
 from keras_smes.features.categories import Embedded, Hashed, Vocabulary
-from keras_smes.features.lookup import known_values
+from keras_smes.features.layers.lookup import known_values
 
 LOOKUPS = (keras.layers.IntegerLookup, keras.layers.StringLookup)
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_smes.console import track
-from keras_smes.data.cache import cached
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.rows import Rows
-from keras_smes.data.stored import StoredInteractions
-from keras_smes.data.stored_schema import fit_schema
+from keras_smes.data.store.cache import cached
+from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.data.store.schema import fit_schema
 from keras_smes.features.encoder import preprocessor
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import Task

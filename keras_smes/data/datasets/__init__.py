@@ -1,0 +1,1 @@
+"""Logs that are known by name, and a simulator."""

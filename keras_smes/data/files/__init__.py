@@ -1,0 +1,1 @@
+"""Files of a log: reading, typing of text, and a first look at what they hold."""

@@ -1,0 +1,358 @@
+"""Interactions larger than memory: Parquet files, of which a few at a time are in memory.
+
+The rows are cut into parts in order of time, one file a part. Files of the same name in several folders,
+the layers, stand side by side: the rows themselves, then what was computed of them later.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from keras_smes.data.column_types import as_day, as_day_or_none, scan_in_normal_form
+from keras_smes.data.interactions import Interactions, label_columns, labels_of, users_of, weights_of
+from keras_smes.data.roles import SplitDates
+from keras_smes.data.split import complete_dates
+from keras_smes.data.store.cache import fingerprints
+from keras_smes.features.schema import FeatureSchema
+from keras_smes.tasks import Task
+
+ROWS = "rows"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One file of rows.
+
+    Args:
+        name: Its name, the same in every layer.
+        rows: How many rows have each date; by `None` how many there are, where rows have no dates.
+    """
+
+    name: str
+    rows: Mapping[datetime.date | None, int]
+
+    def __post_init__(self) -> None:
+        days: dict[datetime.date | None, int] = {}
+        for moment, count in self.rows.items():
+            day = None if moment is None else as_day("rows", moment)
+            days[day] = days.get(day, 0) + count
+        object.__setattr__(self, "rows", days)
+
+    def __len__(self) -> int:
+        return sum(self.rows.values())
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns the part as JSON values."""
+        days = {"" if day is None else day.isoformat(): count for day, count in self.rows.items()}
+        return {"name": self.name, "rows": days}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Part":
+        """Returns the part that `to_config` wrote."""
+        dated = {day: datetime.date.fromisoformat(day) for day in config["rows"] if day}
+        days = {dated.get(day): count for day, count in config["rows"].items()}
+        return cls(config["name"], days)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredInteractions:
+    """Interactions in a folder of Parquet files.
+
+    Args:
+        roles: Interactions without rows: what the columns of the parts mean.
+        folder: Where the layers lie.
+        parts: The parts, in order of time.
+        layers: Folders whose files of one name stand side by side. Defaults to `("rows",)`.
+        split_dates: The usual split. Defaults to `None`.
+        first: First date whose rows count. Defaults to `None`, the first there is.
+        last: Last date whose rows count. Defaults to `None`, the last there is.
+        is_training: Whether rows that training skips are left out. Defaults to `False`.
+        is_test: Which value of the column of test rows counts. Defaults to `None`, any.
+        memory: Bytes that statistics and histories may take. Defaults to `None`, a quarter of the machine's.
+    """
+
+    roles: Interactions
+    folder: Path
+    parts: tuple[Part, ...]
+    layers: tuple[str, ...] = (ROWS,)
+    split_dates: SplitDates | None = None
+    first: datetime.date | None = None
+    last: datetime.date | None = None
+    is_training: bool = False
+    is_test: bool | None = None
+    memory: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+        return self.roles.name
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """The features."""
+        return self.roles.schema
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is predicted."""
+        return self.roles.tasks
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return self.roles.task_names
+
+    @property
+    def user(self) -> str | None:
+        """Column of the user."""
+        return self.roles.user
+
+    @property
+    def time(self) -> str | None:
+        """Column of the moment."""
+        return self.roles.time
+
+    @property
+    def date(self) -> str | None:
+        """Column of the day."""
+        return self.roles.date
+
+    def __len__(self) -> int:
+        return sum(self.count(part) for part in self.parts)
+
+    def pieces(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[slice, Interactions]]:
+        """Yields the rows of a part at a time and which they are; of n shares the parts i, i + n, ..."""
+        start = 0
+        for number, part in enumerate(self.parts):
+            rows = self.count(part)
+            if rows and number % share[1] == share[0]:
+                yield slice(start, start + rows), self.read([part])
+            start += rows
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Returns the label columns of all rows, as `Interactions.labels` does."""
+        return labels_of(self._columns(label_columns(self.tasks)), self.tasks)
+
+    def user_ids(self) -> np.ndarray:
+        """Returns the user of each row, `None` where it is null or there are no users."""
+        return users_of(self._columns([self.roles.user]), self.roles.user)
+
+    def request_ids(self) -> np.ndarray | None:
+        """Returns the request of each row; `None` if rows have no such role."""
+        request = self.roles.request
+        return None if request is None else users_of(self._columns([request]), request)
+
+    def to_train(self) -> "StoredInteractions":
+        """Returns the rows that are trained on: all but those that `skip_training` marks.
+
+        Raises:
+            ValueError: All rows are skipped.
+        """
+        if self.roles.skip_training is None or self.is_training:
+            return self
+        chosen = dataclasses.replace(self, is_training=True)._counted()
+        if not chosen.parts:
+            raise ValueError(
+                f"`skip_training` must leave rows to train on. Received: {self.roles.skip_training!r} is 1 "
+                f"in all {len(self)} training rows of {self.name}"
+            )
+        return chosen
+
+    def _counted(self) -> "StoredInteractions":
+        """Returns the same rows, of parts that say how many count, those without any left out."""
+        date = self.roles.date
+        counted = []
+        for part in self.parts:
+            rows = self.scan([part], [date or self.roles.frame.columns[0]])
+            days = pl.lit(None).alias("day") if date is None else pl.col(date).alias("day")
+            counted.append(Part(part.name, dict(rows.group_by(days).len().collect().rows())))
+        return dataclasses.replace(self, parts=tuple(part for part in counted if len(part)))
+
+    def weights(self) -> np.ndarray:
+        """Returns the weight of each row in losses, float32 `[N]`."""
+        return weights_of(self._columns([self.roles.weight]), self.roles.weight)
+
+    def _columns(self, names: Sequence[str | None]) -> pl.DataFrame:
+        """All rows, of which some columns are read; without any, those of the days."""
+        known = [name for name in names if name is not None] or [self.roles.frame.columns[0]]
+        with self.naming(self.parts):
+            return self.scan(columns=known).collect()
+
+    def count(self, part: Part) -> int:
+        """Returns how many rows of a part count."""
+        return sum(count for day, count in part.rows.items() if self._counts(day))
+
+    def _counts(self, day: datetime.date | None) -> bool:
+        if day is None:
+            return True
+        return (self.first is None or day >= self.first) and (self.last is None or day <= self.last)
+
+    def scan(self, parts: Iterable[Part] | None = None, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Returns the rows that count, not yet read, in order of time and with columns in normal form.
+
+        Args:
+            parts: Of which parts. Defaults to `None`, all.
+            columns: Which columns. Defaults to `None`, those that have a role.
+        """
+        names = [part.name for part in (self.parts if parts is None else parts)]
+        layers = [pl.scan_parquet([self.folder / layer / name for name in names]) for layer in self.layers]
+        rows = layers[0] if len(layers) == 1 else pl.concat(layers, how="horizontal")
+        rows = scan_in_normal_form(rows, self.roles.conversions())
+        # A row without a date is no row of other days: whoever reads it stops.
+        if self.first is not None:
+            date = pl.col(self.roles.column("date"))
+            rows = rows.filter((date >= self.first) | date.is_null())
+        if self.last is not None:
+            date = pl.col(self.roles.column("date"))
+            rows = rows.filter((date <= self.last) | date.is_null())
+        if self.is_test is not None:
+            assert self.roles.test_column is not None
+            rows = rows.filter(pl.col(self.roles.test_column) == self.is_test)
+        if self.is_training:
+            assert self.roles.skip_training is not None
+            rows = rows.filter(~pl.col(self.roles.skip_training).cast(pl.Boolean))
+        return rows.select(self.roles.frame.columns if columns is None else columns)
+
+    def read(self, parts: Iterable[Part] | None = None) -> Interactions:
+        """Reads parts into memory.
+
+        Args:
+            parts: Which parts, in whatever order. Defaults to `None`, all.
+
+        Returns:
+            Their rows in order of time.
+
+        Raises:
+            ValueError: A column is not what its role takes, as for `Interactions`; names the parts too.
+        """
+        chosen = self.parts if parts is None else sorted(parts, key=lambda part: part.name)
+        with self.naming(chosen):
+            return dataclasses.replace(self.roles, frame=self.scan(chosen).collect())
+
+    @contextlib.contextmanager
+    def naming(self, parts: Sequence[Part]) -> Iterator[None]:
+        """Adds to a `ValueError` in which parts it was found."""
+        try:
+            yield
+        except ValueError as error:
+            names = " to ".join(dict.fromkeys(part.name for part in (*parts[:1], *parts[-1:])))
+            raise ValueError(f"{self.folder}, {names}: {error}") from error
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Returns what a result of these rows depends on, as JSON values: their files, roles and dates."""
+        names = [part.name for part in self.parts]
+        return {
+            "files": {
+                layer: fingerprints(self.folder / layer / name for name in names) for layer in self.layers
+            },
+            "roles": [self.roles.user, self.roles.time, self.roles.date, self.roles.time_zone],
+            "columns": self.roles.frame.columns,
+            "dates": [str(self.first), str(self.last)],
+            "training": self.roles.skip_training if self.is_training else None,
+            "test": [self.roles.test_column, self.is_test],
+        }
+
+    def dates(self) -> tuple[datetime.date, datetime.date]:
+        """Returns the first and the last date present."""
+        days = [day for part in self.parts for day in part.rows if day is not None and self._counts(day)]
+        if not days:
+            raise ValueError(f"`interactions` must have rows. Received: {self.name} without any")
+        return min(days), max(days)
+
+    def days(self) -> pl.Series | None:
+        """Returns the day of each row, in the order of days; `None` if rows have none."""
+        if self.roles.date is None:
+            return None
+        counts: dict[datetime.date, int] = {}
+        for part in self.parts:
+            for day, count in part.rows.items():
+                if day is not None and self._counts(day):
+                    counts[day] = counts.get(day, 0) + count
+        days = sorted(counts)
+        return pl.Series("date", np.repeat(np.array(days, "datetime64[D]"), [counts[day] for day in days]))
+
+    def times(self) -> tuple[int, int]:
+        """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
+        time = pl.col(self.roles.column("time"))
+        found = self.scan(columns=[self.roles.column("time"), self.roles.column("date")])
+        first, last = found.select(time.min(), last=time.max()).collect(engine="streaming").row(0)
+        return first, last
+
+    def count_users(self) -> int:
+        """Returns how many users the rows have."""
+        user = self.roles.column("user")
+        found = self.scan(columns=[user]).select(pl.col(user).drop_nulls().n_unique())
+        return int(found.collect(engine="streaming").item())
+
+    def with_schema(self, schema: FeatureSchema) -> "StoredInteractions":
+        """Returns the rows with other features."""
+        return dataclasses.replace(self, roles=self.roles.with_schema(schema))
+
+    def with_rates(self, rates: Sequence[str]) -> "StoredInteractions":
+        """Returns the rows with other label columns whose rates are taken."""
+        return dataclasses.replace(self, roles=self.roles.with_rates(rates))
+
+    def between(
+        self, first: datetime.date | None = None, last: datetime.date | None = None
+    ) -> "StoredInteractions":
+        """Returns the rows dated from `first` to `last`, both inclusive; `None` leaves a side open.
+
+        Raises:
+            ValueError: If no row is dated so.
+        """
+        present = self.dates()
+        first, last = as_day_or_none("first", first), as_day_or_none("last", last)
+        since, until = max(first or present[0], present[0]), min(last or present[1], present[1])
+        kept = dataclasses.replace(self, first=since, last=until)
+        kept = dataclasses.replace(kept, parts=tuple(part for part in self.parts if kept.count(part)))
+        if not kept.parts:
+            raise ValueError(
+                f"No rows of {self.name} are dated from {first or 'the first'} to {last or 'the last'}. "
+                f"Received: rows dated {present[0]} to {present[1]}"
+            )
+        return kept
+
+    def split(
+        self,
+        train_until: datetime.date | None = None,
+        test_from: datetime.date | None = None,
+        test_until: datetime.date | None = None,
+    ) -> "StoredSplit":
+        """Cuts by dates, as `keras_smes.data.split` does; without any, as the data set says.
+
+        Raises:
+            ValueError: If a part would be empty, the parts would overlap, or there are no dates to go by.
+        """
+        dates, dated = self.split_dates, any((train_until, test_from, test_until))
+        if dates is None and not dated and self.roles.test_column is not None:
+            parts = [dataclasses.replace(self, is_test=value)._counted() for value in (False, True)]
+            return StoredSplit(*parts)
+        if dates is None or dated:
+            dates = complete_dates(train_until, test_from, test_until)
+        whole = dataclasses.replace(self, split_dates=None)
+        train = whole.between(None, dates.train_until)
+        return StoredSplit(train, whole.between(dates.test_from, dates.test_until))
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredSplit:
+    """Earlier rows to train on and later rows to test on.
+
+    Args:
+        train: The earlier rows.
+        test: The later rows.
+    """
+
+    train: StoredInteractions
+    test: StoredInteractions
+
+    @property
+    def frozen_from(self) -> datetime.date | None:
+        """The date of the first test row, where what is known has to be frozen; `None` without dates."""
+        return None if self.test.roles.date is None else self.test.dates()[0]

@@ -1,0 +1,1 @@
+"""Raw values to typed arrays: columns, lists, data frames."""
