@@ -13,6 +13,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_smes.backend.rows import put_rows
 from keras_smes.backend.vjp import pull_back
 from keras_smes.execution.block_plan import BlockPlan, plan_blocks
 from keras_smes.execution.experts import Choice, Experts
@@ -80,7 +81,7 @@ def _forward(
 
         def block(n: Tensor, outputs_po: Tensor) -> tuple[Tensor]:
             rows_ro = run_expert(_rows_of_instances(inputs_bd, plan, n), *weights)
-            return (ops.slice_update(outputs_po, (n * rows, 0), ops.cast(rows_ro, outputs_po.dtype)),)
+            return (put_rows(outputs_po, n * rows, rows_ro),)
 
         return _loop(_at(plan.first_e, expert), _at(plan.end_e, expert), block, (outputs_po,))
 
@@ -107,12 +108,12 @@ def _backward(
             at = [_rows_of_instances(inputs_bd, plan, n), *weights]
             rows_rd, *parts = pull_back(run_expert, at, rows_ro)
             sums = tuple(s + ops.cast(part, s.dtype) for s, part in zip(sums, parts, strict=True))
-            return ops.slice_update(inputs_pd, (n * rows, 0), rows_rd), *sums
+            return put_rows(inputs_pd, n * rows, rows_rd), *sums
 
         sums = [ops.zeros(weight.shape, dtype="float32") for weight in weights]
         first, end = _at(plan.first_e, expert), _at(plan.end_e, expert)
         inputs_pd, *sums = _loop(first, end, block, (inputs_pd, *sums))
-        return inputs_pd, *(_put(g, expert, s) for g, s in zip(gradients, sums, strict=True))
+        return inputs_pd, *(put_rows(g, expert, s[None]) for g, s in zip(gradients, sums, strict=True))
 
     inputs_pd = ops.zeros((count * rows, inputs_bd.shape[-1]), dtype=inputs_bd.dtype)
     gradients = [ops.zeros_like(stack) for stack in stacks]
@@ -148,8 +149,3 @@ def _rows_of_slots(rows_po: Tensor, plan: BlockPlan) -> Tensor:
 def _at(stack: Tensor, index: Tensor) -> Tensor:
     # Not `stack[index]`: XLA would first try to find a constant index, for many seconds.
     return ops.take(stack, index, axis=0)
-
-
-def _put(stack: Tensor, expert: Tensor, member: Tensor) -> Tensor:
-    start = (expert, *(0 for _ in member.shape))
-    return ops.slice_update(stack, start, ops.cast(member, stack.dtype)[None])

@@ -420,7 +420,7 @@ def few():
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("way", ways.here(serves=True))
+@pytest.mark.parametrize("way", ways.here())
 def test_a_traced_graph_holds_ops_that_any_server_knows(way):
     """No Python op and nothing of XLA: what stock TF Serving can run."""
     import tensorflow as tf

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from support import ways
 
 from keras_smes import SMES
 
@@ -39,7 +40,7 @@ def session_of(path):
     return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("execution", ["auto", "grouped", "dense"])
+@pytest.mark.parametrize("execution", ["auto", *ways.here()])
 def test_it_answers_as_keras_does(execution, tmp_path):
     model, _ = model_of(execution)
     model.export(tmp_path / "layer.onnx", format="onnx", verbose=False)

@@ -11,24 +11,22 @@ class Way(NamedTuple):
     Attributes:
         backends: The backends of Keras that it runs on.
         xla: Whether it compiles with XLA.
-        serves: Whether its TensorFlow graph holds only ops that stock TF Serving runs.
         packs: Whether it runs each pair and nothing else, so that rows can be counted.
     """
 
     backends: tuple[str, ...]
     xla: bool
-    serves: bool
     packs: bool
 
 
 BOTH = ("tensorflow", "jax")
 
 WAYS = {
-    "dense": Way(BOTH, xla=True, serves=True, packs=False),
-    "grouped": Way(("tensorflow",), xla=False, serves=True, packs=True),
-    "blocks": Way(BOTH, xla=True, serves=False, packs=False),
-    "tiles": Way(BOTH, xla=True, serves=True, packs=False),
-    "ragged": Way(("jax",), xla=True, serves=False, packs=False),
+    "dense": Way(BOTH, xla=True, packs=False),
+    "grouped": Way(("tensorflow",), xla=False, packs=True),
+    "blocks": Way(BOTH, xla=True, packs=False),
+    "tiles": Way(BOTH, xla=True, packs=False),
+    "ragged": Way(("jax",), xla=True, packs=False),
 }
 
 

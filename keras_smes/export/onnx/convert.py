@@ -40,7 +40,7 @@ def to_onnx(ranker: keras.Model, schema: FeatureSchema | None = None, fusion: Fu
     Raises:
         ImportError: The extra `onnx` isn't installed.
         ValueError: A feature is hashed, the weights take more than 2 GB, or the graph holds an operation that
-            ONNX lacks, as it does of `execution="blocks"`. `"auto"`, `"grouped"` and `"dense"` have none.
+            ONNX lacks. Layers of experts hold none, whatever their `execution`.
     """
     import onnx
 
@@ -55,10 +55,7 @@ def to_onnx(ranker: keras.Model, schema: FeatureSchema | None = None, fusion: Fu
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise ValueError(
-            "`ranker` must have operations that ONNX has; of a layer's `execution`, 'auto', 'grouped' and "
-            f"'dense' do. Received: {error}"
-        ) from None
+        raise ValueError(f"`ranker` must have operations that ONNX has. Received: {error}") from None
     return model
 
 

@@ -1,0 +1,22 @@
+"""Writing rows into a tensor, inside a loop of a graph."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_smes.backend.xla import is_compiled
+
+Tensor = Any
+
+
+def put_rows(tensor: Tensor, first: Tensor, rows: Tensor) -> Tensor:
+    """Returns `tensor` with `rows [R, ...]`, in its dtype, in place of those from `first` on."""
+    rows = ops.cast(rows, tensor.dtype)
+    if keras.backend.backend() == "tensorflow" and not is_compiled():
+        import tensorflow as tf
+
+        # Keras' `slice_update` is an operation of XLA: servers without it and ONNX have none.
+        place_r1 = (first + tf.range(tf.shape(rows)[0]))[:, None]
+        return tf.tensor_scatter_nd_update(tensor, place_r1, rows)
+    return ops.slice_update(tensor, (first, *(0 for _ in tensor.shape[1:])), rows)
