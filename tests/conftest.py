@@ -17,8 +17,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish(session):
-    # Keras, TensorFlow and JAX are a million objects that stay: without this each full collection walks through
-    # them, and Keras collects at each layer that it quantizes.
+    # Keras, TensorFlow and JAX are a million objects that stay. Without this each full collection walks
+    # through them, and Keras collects at each layer that it quantizes.
     gc.freeze()
 
 

@@ -115,8 +115,8 @@ def test_saved_models_load_after_the_package_alone(saved_rankers, imports):
     assert "keras_smes.layers.smes" in modules
 
 
-# Each module in a child of one process that has imported the package itself, as every import of a part of it does
-# first, and what takes long. No part has imported another there, so that a circle between two shows.
+# Each module in a child of one process that has imported the package itself, as every import of a part of it
+# does first, and what takes long. Other parts are not imported there, so that a circle between two shows.
 IMPORTS_EACH_FIRST = """
 import importlib, os, sys, traceback
 import duckdb, ibis, polars, scipy.stats
