@@ -3,7 +3,8 @@
     python benchmarks/serving_capacity.py --json benchmarks/results/serving_capacity.json
 
 Both have E experts of 512-256 and answer 500 candidates by `serving_default` and by `rank`, by turns in one
-process, in the C++ session that the embedded server runs; `serving.py` has what a server adds. Quote the ratio.
+process, in the C++ session that the embedded server runs; `serving.py` has what a server adds. Quote the
+ratio.
 """
 
 import argparse
