@@ -12,7 +12,7 @@ import pytest
 
 from keras_smes_serving.load_test import poisson_arrivals
 
-SCRIPT = Path(__file__).parents[1] / "deploy" / "sweep.py"
+SCRIPT = Path(__file__).parents[2] / "deploy" / "sweep.py"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 It needs a checkout of github.com/tensorflow/serving (commit 9d981c5c2708d23c5407c7c1e30309e6f9798874 was
 run), some minutes, and a machine that starts a server within 60 seconds; so it is skipped unless asked for:
 
-    KERAS_SMES_TF_SERVING=path/to/serving pytest serving/tests/test_upstream.py
+    KERAS_SMES_TF_SERVING=path/to/serving pytest serving/tests/server/test_upstream.py
 """
 
 from __future__ import annotations

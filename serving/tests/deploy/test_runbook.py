@@ -16,7 +16,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from keras_smes_serving.server.flags import Flags
 from keras_smes_serving.server.model_server import ModelServer
 
-SERVING = Path(__file__).parents[1]
+SERVING = Path(__file__).parents[2]
 FOLDER = SERVING / "deploy"
 
 

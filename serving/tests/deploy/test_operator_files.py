@@ -16,7 +16,7 @@ from keras_smes_serving.server.flags import parse_flags
 from keras_smes_serving.server.metrics import Metrics
 from keras_smes_serving.server.models.configs import check_models
 
-FOLDER = Path(__file__).parents[1] / "deploy"
+FOLDER = Path(__file__).parents[2] / "deploy"
 
 
 @pytest.mark.parametrize("name", ["models.config", "models.canary.config"])
