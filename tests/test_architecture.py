@@ -36,6 +36,7 @@ ROOMS = {
     "validation": 0,
     "console": 0,
     "files": 0,
+    "formatting": 0,
     "locks": 0,
     "configuration": 0,
     "moments": 0,

@@ -4,28 +4,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_smes.console import show
+from keras_smes.formatting import metric, title
 
-# Metrics of binary tasks, of regression and ordinal tasks, and of lists, with their titles.
-OF_LABELS = {"auc": "AUC", "gauc": "GAUC", "logloss": "log loss", "positives": "positives", "rows": "rows"}
-OF_NUMBERS = {"mae": "MAE", "rmse": "RMSE", "xauc": "XAUC", "rows": "rows"}
-OF_REQUESTS = {"request_auc": "req. AUC", "request_ndcg": "NDCG", "requests": "requests"}
+# The metrics of binary tasks, of regression and ordinal tasks, and of lists.
+OF_LABELS = ("auc", "gauc", "logloss", "positives", "rows")
+OF_NUMBERS = ("mae", "rmse", "xauc", "rows")
+OF_REQUESTS = ("request_auc", "request_ndcg", "requests")
 
 
 def show_metrics(metrics: Mapping[str, Any]) -> None:
     """Prints the metrics of each task, and how the experts are used."""
-    for titles in (OF_LABELS, OF_NUMBERS, OF_REQUESTS):
-        tasks = {
-            task: figures for task, figures in metrics["tasks"].items() if titles.keys() <= figures.keys()
-        }
+    for names in (OF_LABELS, OF_NUMBERS, OF_REQUESTS):
+        tasks = {task: own for task, own in metrics["tasks"].items() if set(names) <= own.keys()}
         if tasks:
-            show(f"\n{'task':<16}" + "".join(f"{title:>11}" for title in titles.values()))
-        for task, figures in tasks.items():
-            show(f"{task:<16}" + "".join(f"{_figure(figures[name]):>11}" for name in titles))
+            show(f"\n{'task':<16}" + "".join(f"{title(name):>11}" for name in names))
+        for task, own in tasks.items():
+            show(f"{task:<16}" + "".join(f"{metric(name, own[name]):>11}" for name in names))
     if routing := metrics["routing"]:
         show(
-            f"\nexecuted experts an instance: mean {_figure(routing['union_mean'], 2)}, "
+            f"\nexecuted experts per instance: mean {metric('union_mean', routing['union_mean'])}, "
             f"bound {routing['union_bound']}, of {routing['num_experts']} in the pool\n"
-            f"expert load: maximum over mean {_figure(routing['load_max_over_mean'], 2)}, "
+            f"expert load: maximum over mean {metric('load_max_over_mean', routing['load_max_over_mean'])}, "
             f"dead experts {routing['dead_experts']}"
         )
     if unusual := metrics["unusual"]["test"]:
@@ -38,9 +37,3 @@ def _most_frequent(unusual: Mapping[str, Mapping[str, int]], shown: int = 6) -> 
     texts = [f"{name} {count} {kind}" for name, count, kind in counts]
     more = len(texts) - shown
     return ", ".join(texts[:shown]) + (f", and {more} more counts in the metrics" if more > 0 else "")
-
-
-def _figure(value: float | None, digits: int = 4) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "-" if value is None else f"{value:.{digits}f}"

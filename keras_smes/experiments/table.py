@@ -5,9 +5,9 @@ from typing import Any
 
 from keras_smes.experiments.summary import MEAN_AUC
 from keras_smes.experiments.user_groups import NUM_GROUPS
+from keras_smes.formatting import UNKNOWN, markdown_table, mean_and_spread, number
 
 Results = Mapping[str, Any]
-NONE = "-"
 
 
 def to_markdown(results: Results) -> str:
@@ -68,14 +68,16 @@ def _quality(results: Results) -> str:
             [label, len(row["seeds"]), *(_mean_and_spread(row["metrics"].get(name)) for name in names)]
         )
     if "oracle" in results:
-        rows.append(["(oracle)", NONE, *_of_oracle(results["oracle"], names)])
-    return "## Quality\n\nMean ± standard deviation over seeds.\n\n" + _table(["", "seeds", *names], rows)
+        rows.append(["(oracle)", UNKNOWN, *_of_oracle(results["oracle"], names)])
+    return "## Quality\n\nMean ± standard deviation over seeds.\n\n" + markdown_table(
+        ["", "seeds", *names], rows
+    )
 
 
 def _of_oracle(tasks: Results, names: Sequence[str]) -> list[str]:
     known = {f"{task}_{name}": value for task, own in tasks.items() for name, value in own.items()}
     known[MEAN_AUC] = sum(own["auc"] for own in tasks.values()) / len(tasks)
-    return [f"{known[name]:.4f}" if name in known else NONE for name in names]
+    return [number(known.get(name)) for name in names]
 
 
 def _differences(results: Results) -> str:
@@ -104,7 +106,7 @@ def _difference_table(results: Results, key: str, heading: str) -> str:
         for label, row in results["rows"].items()
         if row.get(key)
     ]
-    return f"{heading}\n\n" + _table(["", "pairs", *names], rows) if rows else ""
+    return f"{heading}\n\n" + markdown_table(["", "pairs", *names], rows) if rows else ""
 
 
 def _cost(results: Results) -> str:
@@ -120,8 +122,8 @@ def _cost(results: Results) -> str:
                     for n in ("parameters", "multiplications")
                 ),
                 f"{cost['all_parameters']:,.0f}",
-                _number(speed["rows_per_second"], 0),
-                _number(speed["latency_ms"], 2),
+                number(speed["rows_per_second"], 0),
+                number(speed["latency_ms"], 2),
             ]
         )
     header = ["", "parameters", "multiplications a row", "parameters, all", "training rows/s", "latency, ms"]
@@ -130,31 +132,31 @@ def _cost(results: Results) -> str:
         f"measured mean |U|; latency is the median of {results['experiment']['candidates']} candidates "
         "through the whole graph, in this process."
     )
-    return f"## Cost\n\n{note}\n\n" + _table(header, rows)
+    return f"## Cost\n\n{note}\n\n" + markdown_table(header, rows)
 
 
 def _routing(results: Results) -> str:
     rows = []
     for label, row in results["rows"].items():
         if own := row["routing"]:
-            union = [_number(own["union_mean"], 2), _number(own["union_bound"], 0)]
+            union = [number(own["union_mean"], 2), number(own["union_bound"], 0)]
             load = [
                 _and_worst(own, f"{prefix}{name}", digits)
                 for prefix in ("", "train_")
                 for name, digits in (("load_max_over_mean", 2), ("dead_experts", 1))
             ]
-            rows.append([label, _number(own["num_experts"], 0), *union, *load])
+            rows.append([label, number(own["num_experts"], 0), *union, *load])
     if not rows:
         return ""
     header = ["", "E", "mean \\|U\\|", "bound", "load, max over mean", "dead experts"]
     header += ["load, training rows", "dead, training rows"]
     note = "On the test rows, and the load on the training rows too. Mean over seeds (the worst seed)."
-    return f"## Routing\n\n{note}\n\n" + _table(header, rows)
+    return f"## Routing\n\n{note}\n\n" + markdown_table(header, rows)
 
 
 def _and_worst(routing: Mapping[str, float], name: str, digits: int) -> str:
     if name not in routing:
-        return NONE
+        return UNKNOWN
     return f"{routing[name]:,.{digits}f} ({routing[f'{name}_worst']:,.{digits}f})"
 
 
@@ -170,12 +172,12 @@ def _gaps(results: Results) -> str:
             shares = [
                 _gap_closed(results["oracle"][task]["auc"], f"{task}_auc", row, reference) for task in tasks
             ]
-            rows.append([label, *(f"{share:.0%}" if share is not None else NONE for share in shares)])
+            rows.append([label, *(f"{share:.0%}" if share is not None else UNKNOWN for share in shares)])
     if not rows:
         return ""
     name = results["experiment"]["reference"]
     title = f"## Share of the AUC gap to the oracle that {name} closes, from each other model"
-    return f"{title}\n\n" + _table(["from", *tasks], rows)
+    return f"{title}\n\n" + markdown_table(["from", *tasks], rows)
 
 
 def _gap_closed(best: float, metric: str, row: Results, reference: Results) -> float | None:
@@ -184,14 +186,12 @@ def _gap_closed(best: float, metric: str, row: Results, reference: Results) -> f
 
 
 def _mean_and_spread(metric: Mapping[str, Any] | None) -> str:
-    if metric is None:
-        return NONE
-    return f"{metric['mean']:.4f}" + ("" if metric["spread"] is None else f" ± {metric['spread']:.4f}")
+    return UNKNOWN if metric is None else mean_and_spread(metric["mean"], metric["spread"])
 
 
 def _difference(difference: Mapping[str, Any] | None) -> str:
     if difference is None:
-        return NONE
+        return UNKNOWN
     mean = f"{1e3 * difference['mean']:+.2f}"
     if difference["low"] is None:
         return mean
@@ -200,12 +200,3 @@ def _difference(difference: Mapping[str, Any] | None) -> str:
 
 def _with_ratio(value: float, reference: float | None) -> str:
     return f"{value:,.0f}" + (f" ({value / reference:.2f}x)" if reference else "")
-
-
-def _number(value: float | None, digits: int) -> str:
-    return NONE if value is None else f"{value:,.{digits}f}"
-
-
-def _table(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

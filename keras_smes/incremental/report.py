@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_smes.files import whole, write_whole
+from keras_smes.formatting import UNKNOWN, markdown_table, number
 from keras_smes.training.run_folder import write_json
 
 RESULTS, TABLE, FIGURE = "results.json", "README.md", "progress.png"
@@ -33,8 +34,7 @@ def to_markdown(results: Results) -> str:
     days = results["days"]
     names = shown(days)
     header = ["trained on", "tested on", "rows", "new ids", *(f"{t} {m}" for t, m in names.items()), "export"]
-    lines = [header, ["---"] * len(header), *(_line(day, names) for day in days)]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    table = markdown_table(header, [_line(day, names) for day in days])
     return (
         "# Progressive validation\n\nEach model goes on from the one above and is tested on the day after. "
         f"In brackets: the first model, never trained again.\n\n{table}\n"
@@ -57,13 +57,12 @@ def _line(day: Results, names: Mapping[str, str]) -> list[str]:
 
 
 def _value(tasks: Results, task: str, metric: str) -> str:
-    value = tasks.get(task, {}).get(metric)
-    return "-" if value is None else f"{value:.4f}"
+    return number(tasks.get(task, {}).get(metric))
 
 
 def _export(export: Results | None) -> str:
     if export is None:
-        return "-"
+        return UNKNOWN
     return f"version {export['version']}" if export["version"] is not None else f"no: {export['reason']}"
 
 

@@ -3,51 +3,46 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from keras_smes import formatting
 from keras_smes.experiments.intervals import mean_and_spread
+from keras_smes.formatting import COLUMNS, number, title
 from keras_smes.report.collect import Group, same_test_rows
 from keras_smes.report.html import Cell, Markup, table
 from keras_smes.training.loop.selection import gain_of
 
-UNKNOWN = "–"
-# Title and decimals, for tasks that are events and tasks that are numbers.
-OF_EVENTS = {
-    "auc": ("AUC", 4),
-    "gauc": ("GAUC", 4),
-    "logloss": ("log loss", 4),
-    "predicted_over_observed": ("predicted / observed", 3),
-    "calibration_error": ("calibration error", 4),
-    "positives": ("positives", 0),
-    "rows": ("rows", 0),
-}
-OF_NUMBERS = {
-    "mae": ("MAE", 4),
-    "rmse": ("RMSE", 4),
-    "xauc": ("XAUC", 4),
-    "gxauc": ("GXAUC", 4),
-    "predicted_over_observed": ("predicted / observed", 3),
-    "rows": ("rows", 0),
-}
-OF_ROUTING = {
-    "num_experts": ("experts E", 0),
-    "union_mean": ("executed, mean", 2),
-    "union_max": ("executed, maximum", 0),
-    "union_bound": ("bound", 0),
-    "load_max_over_mean": ("load, max / mean", 2),
-    "load_cv": ("load, CV", 2),
-    "load_gini": ("load, Gini", 2),
-    "dead_experts": ("dead experts", 1),
-    "task_overlap": ("overlap (Jaccard)", 3),
-    "router_entropy": ("entropy, nats", 3),
-}
-OF_COST = {
-    "parameters.all": ("parameters, all", 0),
-    "parameters.experts": ("parameters, experts", 0),
-    "multiplications": ("multiplications per row", 0),
-    "training.rows": ("training rows", 0),
-    "training.epochs": ("epochs", 0),
-    "training.seconds": ("training, s", 1),
-    "training.rows_per_second": ("rows per second", 0),
-}
+UNKNOWN = "–"  # typeset, where plain text has a hyphen
+# The columns of tasks that are events, of tasks that are numbers, of routing and of cost.
+OF_EVENTS = (
+    "auc",
+    "gauc",
+    "logloss",
+    "predicted_over_observed",
+    "calibration_error",
+    "positives",
+    "rows",
+)
+OF_NUMBERS = ("mae", "rmse", "xauc", "gxauc", "predicted_over_observed", "rows")
+OF_ROUTING = (
+    "num_experts",
+    "union_mean",
+    "union_max",
+    "union_bound",
+    "load_max_over_mean",
+    "load_cv",
+    "load_gini",
+    "dead_experts",
+    "task_overlap",
+    "router_entropy",
+)
+OF_COST = (
+    "parameters.all",
+    "parameters.experts",
+    "multiplications",
+    "training.rows",
+    "training.epochs",
+    "training.seconds",
+    "training.rows_per_second",
+)
 
 
 def quality(groups: Sequence[Group]) -> list[Markup]:
@@ -65,7 +60,7 @@ def quality(groups: Sequence[Group]) -> list[Markup]:
 def routing(groups: Sequence[Group]) -> Markup:
     """Table of the routing of all groups; groups without routers have empty cells."""
     rows = [[group.label, *_measures(group, "routing.", OF_ROUTING)] for group in groups]
-    return table("Routing, on the test rows", ["", *(title for title, _ in OF_ROUTING.values())], rows)
+    return table("Routing, on the test rows", ["", *map(title, OF_ROUTING)], rows)
 
 
 def cost(groups: Sequence[Group]) -> Markup:
@@ -73,7 +68,7 @@ def cost(groups: Sequence[Group]) -> Markup:
     rows = [[group.label, *_measures(group, "", OF_COST)] for group in groups]
     return table(
         "Experts are counted with their routers or gates",
-        ["", *(title for title, _ in OF_COST.values())],
+        ["", *map(title, OF_COST)],
         rows,
     )
 
@@ -87,7 +82,8 @@ def data(groups: Sequence[Group]) -> Markup:
             own = split[part]
             dates = [own.get("first_date", UNKNOWN), own.get("last_date", UNKNOWN)]
             first = [group.label, _plain(config["data"])] if n == 0 else ["", ""]
-            rows.append([*first, part, _number(own["rows"], 0), _number(own.get("users"), 0), *dates])
+            counts = [number(own[name]) if name in own else UNKNOWN for name in ("rows", "users")]
+            rows.append([*first, part, *counts, *dates])
     return table(
         "Rows that were trained on and tested on", ["", "data", "part", "rows", "users", "from", "to"], rows
     )
@@ -135,9 +131,7 @@ def _by_group(caption: str, groups: Sequence[Group], rows: Sequence[Sequence[Any
     return table(caption, ["", *(group.label for group in groups)], rows)
 
 
-def _of_tasks(
-    caption: str, groups: Sequence[Group], tasks: Sequence[str], columns: Mapping[str, Any]
-) -> Markup:
+def _of_tasks(caption: str, groups: Sequence[Group], tasks: Sequence[str], columns: Sequence[str]) -> Markup:
     rows, compares = [], same_test_rows(groups)
     for task in tasks:
         figures = [[_values(group, f"tasks.{task}.{name}") for name in columns] for group in groups]
@@ -147,11 +141,11 @@ def _of_tasks(
         ]
         for n, (group, own) in enumerate(zip(groups, figures, strict=True)):
             cells = [
-                Cell(_spread(values, digits), "best" if n == winner else "")
-                for values, (_, digits), winner in zip(own, columns.values(), best, strict=True)
+                Cell(_spread(name, values), "best" if n == winner else "")
+                for name, values, winner in zip(columns, own, best, strict=True)
             ]
             rows.append([task if n == 0 else "", group.label, *cells])
-    return table(caption, ["task", "", *(title for title, _ in columns.values())], rows, heads=2)
+    return table(caption, ["task", "", *map(title, columns)], rows, heads=2)
 
 
 def _any_figures(groups: Sequence[Group], task: str) -> Mapping[str, Any]:
@@ -166,8 +160,8 @@ def _best(column: Sequence[Sequence[float]], gain: Callable[[float], float] | No
     return max(gains, key=gains.__getitem__) if len(gains) > 1 else None
 
 
-def _measures(group: Group, prefix: str, columns: Mapping[str, tuple[str, int]]) -> list[str]:
-    return [_spread(_values(group, prefix + name), digits) for name, (_, digits) in columns.items()]
+def _measures(group: Group, prefix: str, columns: Sequence[str]) -> list[str]:
+    return [_spread(name, _values(group, prefix + name)) for name in columns]
 
 
 def _values(group: Group, path: str) -> list[float]:
@@ -182,15 +176,10 @@ def _at(values: Any, path: Sequence[str]) -> Any:
     return values
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
+def _spread(name: str, values: Sequence[float]) -> str:
     if not values:
         return UNKNOWN
-    mean, spread = mean_and_spread(values)
-    return _number(mean, digits) + (f" ± {_number(spread, digits)}" if spread else "")
-
-
-def _number(value: float | None, digits: int) -> str:
-    return UNKNOWN if value is None else f"{value:,.{digits}f}"
+    return formatting.mean_and_spread(*mean_and_spread(values), COLUMNS[name][1])
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
