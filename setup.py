@@ -16,6 +16,7 @@ DATA = [
     "cattrs>=24.1",
     *CONFIG,
 ]
+S3 = ["universal_pathlib>=0.2", "s3fs>=2024.2"]  # logs in object stores; gcsfs, adlfs for those of others
 SPARK = ["pyspark>=3.5", "ibis-framework[pyspark]>=10", *DATA]  # logs beyond one machine; needs Java
 RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
 SERVING = ["keras_smes_serving[server]>=0.1"]  # the folder serving/: `pip install ./serving ".[serving]"`
@@ -39,6 +40,10 @@ TEST = [
     *TFRS,
     *ONNX,
     *SPARK,
+    *S3,
+    "moto[s3]>=5",  # a server of S3's protocol on loopback
+    "flask>=3",
+    "flask-cors>=4",
     "nbclient>=0.10",  # runs the notebooks
     "ipykernel>=6",
 ]
@@ -71,6 +76,7 @@ setup(
     install_requires=["tensorflow>=2.18", "keras>=3.9", "numpy>=1.26"],
     extras_require={
         "data": DATA,
+        "s3": S3,
         "spark": SPARK,
         "serving": SERVING,
         "onnx": ONNX,

@@ -208,8 +208,8 @@ def explain_malformed(path: Path, separator: str, quote: str | None, error: Exce
                 raise ValueError(
                     f"{path}, row {row}: must have {width} columns. Received: {received} values"
                 ) from error
-    received = " ".join(str(error).split())[:_SHOWN]  # polars quotes all of the rest of the file
-    raise ValueError(f"{path} must be a table separated by {separator!r}. Received: {received}") from error
+    said = " ".join(str(error).split())[:_SHOWN]  # polars quotes all of the rest of the file
+    raise ValueError(f"{path} must be a table separated by {separator!r}. Received: {said}") from error
 
 
 def _refuse_value(path: Path, text: pl.LazyFrame, line: int, column: Column) -> NoReturn:

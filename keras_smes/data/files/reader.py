@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from keras_smes.data.files.csv_reader import explain_malformed
+from keras_smes.data.files.object_store import is_url, list_objects
 from keras_smes.data.files.text import forms_of_text
 
 PARQUET, COMMA, TAB = (".parquet", ".pq"), (".csv",), (".tsv", ".tab")
@@ -26,23 +27,27 @@ def list_files(paths: Sequence[str], folder: Path) -> list[Path]:
     """Returns the files of paths, globs and folders, sorted, each once.
 
     Args:
-        paths: What is declared.
+        paths: What is declared: paths, globs, folders, or URLs of these in an object store.
         folder: What relative paths start from.
 
     Raises:
         FileNotFoundError: A path has no file.
+        ImportError, ValueError: As for `list_objects`.
     """
     found: list[Path] = []
     for path in paths:
-        whole = folder / path
-        if whole.is_dir():
-            own = [file for file in sorted(whole.rglob("*")) if file.is_file() and _kind(file)]
-        else:
-            own = [Path(name) for name in sorted(glob.glob(str(whole), recursive=True))]
+        own = list_objects(path, _kind) if is_url(path) else _local(folder / path)
         if not own:
-            raise FileNotFoundError(f"`files` must name files that are there. Received: {whole}")
+            where = path if is_url(path) else folder / path
+            raise FileNotFoundError(f"`files` must name files that are there. Received: {where}")
         found += own
     return list(dict.fromkeys(found))
+
+
+def _local(whole: Path) -> list[Path]:
+    if whole.is_dir():
+        return [file for file in sorted(whole.rglob("*")) if file.is_file() and _kind(file)]
+    return [Path(name) for name in sorted(glob.glob(str(whole), recursive=True))]
 
 
 def read_files(files: Sequence[Path], limit: int | None = None) -> pl.DataFrame:
@@ -86,10 +91,10 @@ def _read(file: Path, limit: int | None) -> pl.DataFrame:
     kind = _checked_kind(file)
     with _explaining(file, kind):
         if kind == "parquet":
-            frame = pl.read_parquet(file, n_rows=limit, hive_partitioning=False)
+            frame = pl.read_parquet(str(file), n_rows=limit, hive_partitioning=False)
         else:
             _check_shape(file, kind, limit)
-            frame = pl.read_csv(file, separator=kind, n_rows=limit, infer_schema=False)
+            frame = pl.read_csv(str(file), separator=kind, n_rows=limit, infer_schema=False)
     return frame.with_columns(_of_folders(file, frame.columns))
 
 
@@ -97,10 +102,10 @@ def _scan(file: Path, copy: Path) -> pl.LazyFrame:
     kind = _checked_kind(file)
     with _explaining(file, kind):
         if kind == "parquet":
-            rows = pl.scan_parquet(file, hive_partitioning=False)
+            rows = pl.scan_parquet(str(file), hive_partitioning=False)
         else:
             _check_shape(file, kind)
-            pl.scan_csv(file, separator=kind, infer_schema=False).sink_parquet(copy, compression="lz4")
+            pl.scan_csv(str(file), separator=kind, infer_schema=False).sink_parquet(copy, compression="lz4")
             rows = pl.scan_parquet(copy)
         columns = rows.collect_schema().names()
     return rows.with_columns(_of_folders(file, columns))
@@ -131,8 +136,8 @@ def _explaining(file: Path, kind: str) -> Iterator[None]:
 
 def _check_shape(file: Path, separator: str, limit: int | None = None) -> None:
     """Stops at text whose header isn't one of a table, or with a row that lacks values, as a cut one does."""
-    options = {"separator": separator, "has_header": False, "infer_schema": False}
-    header = [name or "" for name in pl.read_csv(file, n_rows=1, **options).row(0)]
+    first = pl.read_csv(str(file), separator=separator, has_header=False, n_rows=1, infer_schema=False)
+    header = [name or "" for name in first.row(0)]
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         raise ValueError(f"{file}, row 1: must name each column once. Received: {repeated} again")
     if others := [mark for mark in _SEPARATORS if len(header) == 1 and mark in header[0]]:
@@ -152,7 +157,7 @@ def _first_short_row(file: Path, separator: str, marks: int, limit: int | None) 
     """
     rows = None if limit is None else limit + 1
     lines = pl.scan_csv(
-        file, separator=_NO_SEPARATOR, quote_char=None, has_header=False, infer_schema=False, n_rows=rows
+        str(file), separator=_NO_SEPARATOR, quote_char=None, has_header=False, infer_schema=False, n_rows=rows
     )
     line, quotes = pl.nth(0).fill_null(""), pl.nth(0).str.count_matches('"', literal=True)
     is_short = (quotes.fill_null(0) == 0) & (line.str.count_matches(separator, literal=True) < marks)

@@ -52,7 +52,7 @@ def _largest(files: Sequence[Path]) -> Path:
 def _rows(files: Sequence[Path]) -> float:
     """How many rows there are: Parquet says so, of text it is as many as its bytes make."""
     text = [file for file in files if not file.name.endswith((".parquet", ".pq"))]
-    parquet = [pl.scan_parquet(file).select(pl.len()) for file in files if file not in text]
+    parquet = [pl.scan_parquet(str(file)).select(pl.len()) for file in files if file not in text]
     rows = sum(counted.item() for counted in pl.collect_all(parquet))
     if text:
         sample = read_files([_largest(text)], SAMPLE)
