@@ -125,8 +125,7 @@ def reliability_curve(
     >>> reliability_curve([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9], num_bins=2).observed.round(2)
     array([0.33, 1.  ])
     """
-    weight_i, predicted_i, observed_i = _sums_of_bins(labels, probabilities, num_bins, binning, weights)
-    return ReliabilityCurve(_ratio(predicted_i, weight_i), _ratio(observed_i, weight_i), weight_i)
+    return curve_of_sums(_sums_of_bins(labels, probabilities, num_bins, binning, weights))
 
 
 def expected_calibration_error(
@@ -210,7 +209,9 @@ def calibration_by_group(
         x[known_n] for x in (label_n, probability_n, weight_n, group_n)
     )
     bin_n = group_n * num_bins + bins_of_equal_width(probability_n, num_bins)
-    sums = _sums(label_n, probability_n, weight_n, bin_n, len(names) * num_bins).reshape(3, -1, num_bins)
+    sums = sums_of_bins(label_n, probability_n, weight_n, bin_n, len(names) * num_bins).reshape(
+        3, -1, num_bins
+    )
     _, predicted_g, observed_g = sums.sum(axis=2)
     return GroupedCalibration(
         groups=names,
@@ -237,7 +238,13 @@ def _sums_of_bins(
         bin_n = _bins_of_equal_mass(probability_n, weight_n, num_bins)
     else:
         bin_n = bins_of_equal_width(probability_n, num_bins)
-    return _sums(label_n, probability_n, weight_n, bin_n, num_bins)
+    return sums_of_bins(label_n, probability_n, weight_n, bin_n, num_bins)
+
+
+def curve_of_sums(sums: Vector) -> ReliabilityCurve:
+    """The reliability curve of sums `[3, bins]`."""
+    weight_i, predicted_i, observed_i = sums
+    return ReliabilityCurve(_ratio(predicted_i, weight_i), _ratio(observed_i, weight_i), weight_i)
 
 
 def error_of_sums(sums: NDArray[Any]) -> Vector:
@@ -246,7 +253,10 @@ def error_of_sums(sums: NDArray[Any]) -> Vector:
     return _ratio(np.abs(observed - predicted).sum(axis=-1), weight.sum(axis=-1))
 
 
-def _sums(label_n: Vector, probability_n: Vector, weight_n: Vector, bin_n: NDArray, size: int) -> Vector:
+def sums_of_bins(
+    label_n: Vector, probability_n: Vector, weight_n: Vector, bin_n: NDArray[np.intp], size: int
+) -> Vector:
+    """Sums of weights, of predictions and of labels by bin, `[3, bins]`."""
     values = values_of_bins(label_n, probability_n, weight_n)
     return np.stack([np.bincount(bin_n, value_n, size) for value_n in values])
 

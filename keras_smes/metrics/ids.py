@@ -46,6 +46,14 @@ def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return _array(ordered), np.fromiter((number.get(value, -1) for value in ids), np.intp, len(ids))
 
 
+def number_ids(name: str, values: Any) -> NDArray[np.int64]:
+    """Returns a number below 2**32 for each row's id, int64 `[N]`, in the order of the ids; -1 for a null."""
+    ids = as_ids(name, values)
+    if ids.dtype.kind in "iu" and len(ids) and int(ids.max()) - int(ids.min()) < 2**32 - 1:
+        return (ids - ids.min()).astype(np.int64)
+    return numbered(ids)[1].astype(np.int64)
+
+
 def of_known(ids: NDArray[Any], *columns: NDArray[Any]) -> tuple[NDArray[Any], list[NDArray[Any]], int]:
     """Returns the rows of known ids, the ids as integers in the same order, and the number of other rows."""
     if ids.dtype.kind in "iu":

@@ -213,12 +213,16 @@ def share_of(won_u: Vector, every_u: Vector) -> Vector:
 
 
 def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:
-    """Counts pairs by user, in the order of the users; a tie counts half.
+    """Counts pairs by user, in the order of the users; a tie counts half."""
+    order = canonical_order(score_n, user_n, weights=weight_n, others=(label_n,))
+    return pairs_of_sorted(label_n[order], score_n[order], weight_n[order], user_n[order])
+
+
+def pairs_of_sorted(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:
+    """Counts pairs of rows that are sorted by user, and by score within a user.
 
     The counts are float64, which holds halves exactly up to 2**52 pairs.
     """
-    order = canonical_order(score_n, user_n, weights=weight_n, others=(label_n,))
-    label_n, score_n, weight_n, user_n = label_n[order], score_n[order], weight_n[order], user_n[order]
     opens_user_n = opens_group(user_n)
     opens_n = opens_user_n | opens_group(score_n)
     tie_n = np.cumsum(opens_n) - 1  # g: groups of rows with the same user and score

@@ -12,17 +12,9 @@ import numpy as np
 from keras_smes.data.rows import Rows
 from keras_smes.diagnostics import RoutingProbe, has_routing
 from keras_smes.distribution import Engine
-from keras_smes.metrics import (
-    auc,
-    expected_calibration_error,
-    gauc,
-    gxauc,
-    log_loss,
-    ndcg,
-    predicted_over_observed,
-    reliability_curve,
-    xauc,
-)
+from keras_smes.metrics import ReliabilityCurve, auc, gauc, gxauc, ndcg, predicted_over_observed, xauc
+from keras_smes.metrics.binary import binary_metrics
+from keras_smes.metrics.ids import number_ids
 from keras_smes.tasks import BinaryTask, OrdinalTask, Task
 from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.packing import Arrays
@@ -48,7 +40,7 @@ def evaluate(ranker: keras.Model, rows: Rows, engine: Engine | None = None) -> d
         task's `gates` by expert; both are empty if no layer of the ranker routes.
     """
     engine = engine or Engine()
-    return _evaluate(ranker, _preprocessed(ranker, rows, engine.share), rows, engine)
+    return _evaluate(ranker, _ahead(_preprocessed(ranker, rows, engine.share)), rows, engine)
 
 
 def evaluate_packed(
@@ -70,6 +62,15 @@ def pieces_of(packed: PackedRows, share: tuple[int, int] = (0, 1)) -> Iterator[S
     """Yields packed rows as a `Scorer` takes them."""
     for which, (features, _, counted) in packed.chunks(share):
         yield Some(which, features, count_for_any(counted))
+
+
+def _ahead(pieces: Iterator[Some]) -> Iterator[Some]:
+    """Yields pieces, and makes the next one while one is scored."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, pieces, None)
+        while (piece := waiting.result()) is not None:
+            waiting = pool.submit(next, pieces, None)
+            yield piece
 
 
 def _preprocessed(ranker: keras.Model, rows: Rows, share: tuple[int, int]) -> Iterator[Some]:
@@ -137,6 +138,8 @@ def score_figures(
     requests_n: np.ndarray | None = None,
 ) -> dict[str, Figures]:
     """As `task_figures`, of scores `[N]` by task, whoever gave them."""
+    users_n = number_ids("users", users_n)
+    requests_n = None if requests_n is None else number_ids("requests", requests_n)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # sorting is most of it, and NumPy sorts side by side
         made = [pool.submit(_of_task, task, scores[task.name], labels, users_n, requests_n) for task in tasks]
         return {task.name: own.result() for task, own in zip(tasks, made, strict=True)}
@@ -174,24 +177,26 @@ def _short(number: float) -> str:
 
 
 def _of_events(labels_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> Figures:
-    grouped = gauc(labels_b, scores_b, users_b)
+    found = binary_metrics(labels_b, scores_b, users_b)
     return {
-        "auc": _or_none(auc(labels_b, scores_b)),
-        "gauc": _or_none(grouped.value),
-        "gauc_users": grouped.users_used,
-        "gauc_users_left_out": grouped.users_left_out,
-        "gauc_rows_without_user": grouped.rows_without_user,
-        "logloss": _or_none(log_loss(labels_b, scores_b)),
-        "predicted_over_observed": _or_none(predicted_over_observed(labels_b, scores_b)),
-        "calibration_error": _or_none(expected_calibration_error(labels_b, scores_b)),
-        "calibration": _bins(labels_b, scores_b),
-        "positives": int(labels_b.sum()),
+        "auc": _or_none(found.auc),
+        "gauc": _or_none(found.gauc.value),
+        "gauc_users": found.gauc.users_used,
+        "gauc_users_left_out": found.gauc.users_left_out,
+        "gauc_rows_without_user": found.gauc.rows_without_user,
+        "logloss": _or_none(found.log_loss),
+        "predicted_over_observed": _or_none(found.predicted_over_observed),
+        "calibration_error": _or_none(found.calibration_error),
+        "calibration": _bins(found.calibration) if len(labels_b) else None,
+        "positives": found.positives,
     }
 
 
 def _within_requests(
     task: Task, observed_b: np.ndarray, scores_b: np.ndarray, requests_b: np.ndarray
 ) -> Figures:
+    known_b = requests_b >= 0
+    observed_b, scores_b, requests_b = observed_b[known_b], scores_b[known_b], requests_b[known_b]
     if not isinstance(task, BinaryTask):
         ordered = gxauc(observed_b, scores_b, requests_b, "mean")
         return {"request_xauc": _or_none(ordered.value), "requests": ordered.users_used}
@@ -203,23 +208,20 @@ def _within_requests(
     }
 
 
-def _bins(labels_b: np.ndarray, scores_b: np.ndarray) -> dict[str, list[float]] | None:
-    if not len(labels_b):
-        return None
-    curve = reliability_curve(labels_b, scores_b, binning="mass")
+def _bins(curve: ReliabilityCurve) -> dict[str, list[float]]:
     filled = curve.weight > 0
     columns = {"predicted": curve.predicted, "observed": curve.observed, "rows": curve.weight}
     return {name: values[filled].tolist() for name, values in columns.items()}
 
 
 def _of_numbers(observed_b: np.ndarray, scores_b: np.ndarray, users_b: np.ndarray) -> Figures:
-    errors_b = scores_b.astype(np.float64) - observed_b
+    errors_b, known_b = scores_b.astype(np.float64) - observed_b, users_b >= 0
     return {
         "mae": float(np.abs(errors_b).mean()) if len(errors_b) else None,
         "rmse": float(np.sqrt(np.square(errors_b).mean())) if len(errors_b) else None,
         "predicted_over_observed": _or_none(predicted_over_observed(observed_b, scores_b)),
         "xauc": _or_none(xauc(observed_b, scores_b)),
-        "gxauc": _or_none(gxauc(observed_b, scores_b, users_b).value),
+        "gxauc": _or_none(gxauc(observed_b[known_b], scores_b[known_b], users_b[known_b]).value),
     }
 
 

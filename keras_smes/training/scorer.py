@@ -9,10 +9,9 @@ import numpy as np
 from keras_smes.backend.xla import as_graph
 from keras_smes.diagnostics import RoutingProbe
 from keras_smes.distribution import Engine
-from keras_smes.training.input.packed_rows import RowsInMemory
 from keras_smes.training.input.packing import Arrays
 
-BATCH = 4096
+BATCH = 8192
 
 
 class Some(NamedTuple):
@@ -71,14 +70,25 @@ class Scorer:
 
     def _of(self, piece: Some) -> dict[str, np.ndarray]:
         counted = {"counted": piece.counted_n.astype(np.float32)}
-        batches = RowsInMemory((piece.features, counted)).batches(BATCH)
+        parts = []
+        for start in range(0, len(piece.counted_n), BATCH):
+            own = slice(start, start + BATCH)
+            batch = keras.tree.map_structure(lambda rows, own=own: rows[own], (dict(piece.features), counted))
+            parts.append(keras.tree.map_structure(np.asarray, self._batch(*batch)))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _batch(self, features: dict[str, np.ndarray], counted: dict[str, np.ndarray]) -> Mapping[str, Any]:
         if keras.backend.backend() != "tensorflow":  # where Keras compiles what `predict` runs
-            for batch in batches:
-                self._look(*keras.tree.map_structure(np.asarray, batch))
-            logits: dict[str, np.ndarray] = self._core.predict(batches, verbose=0)
+            self._look(features, counted)
+            logits: Mapping[str, Any] = self._core.predict_on_batch(features)
             return logits
         if self._step is None:  # one graph: what the core and the routers have in common runs once
-            self._step = as_graph(self._run, batches.element_spec)
-        step, to_numpy = self._step, keras.ops.convert_to_numpy
-        parts = [keras.tree.map_structure(to_numpy, step(*batch)) for batch in batches]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            self._step = as_graph(self._run, _signature((features, counted)))
+        return self._step(features, counted)
+
+
+def _signature(batch: Any) -> Any:
+    """Returns what arrays are, in any number of rows."""
+    import tensorflow as tf
+
+    return keras.tree.map_structure(lambda rows: tf.TensorSpec((None, *rows.shape[1:]), rows.dtype), batch)
