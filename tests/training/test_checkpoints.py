@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -140,3 +143,24 @@ def test_a_fingerprint_is_of_names_types_shapes_and_values():
     ]
     assert fingerprint([rows]) == fingerprint([{name: values.copy() for name, values in rows.items()}])
     assert len({fingerprint([other]) for other in [rows, *changed]}) == 5
+
+
+OF_STRINGS = """
+import numpy as np
+from keras_smes.training.loop.resume import fingerprint
+texts = ["".join(["a", letter]) for letter in "bcd"]  # made anew, at addresses of their own
+print(fingerprint([{"tag": np.array(texts, dtype=object)}]))
+"""
+
+
+def test_a_fingerprint_of_strings_is_the_same_in_another_process():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", OF_STRINGS]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    tags = [
+        np.array(texts, dtype=object)
+        for texts in (["ab", "ac", "ad"], ["aba", "c", "ad"], ["ab", "ac", "ae"])
+    ]
+    found = [fingerprint([{"tag": own}]) for own in tags]
+    assert found[0] == printed.strip()
+    assert len(set(found)) == 3

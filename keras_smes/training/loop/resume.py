@@ -62,13 +62,22 @@ class Session:
 
 
 def fingerprint(parts: Sequence[Mapping[str, np.ndarray]]) -> str:
-    """Returns a digest of names, types, shapes and values of arrays."""
+    """Returns a digest of names, types, shapes and values of arrays, the same in every process."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         for name, values in part.items():
             digest.update(f"{name} {values.dtype} {values.shape};".encode())
-            digest.update(np.ascontiguousarray(values).data)
+            for array in _plain(values):
+                digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _plain(values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns an array without pointers: of strings, their lengths and their bytes."""
+    if not values.dtype.hasobject:
+        return (values,)
+    texts = [str(value).encode("utf-8", "surrogatepass") for value in values.flat]
+    return np.array([len(text) for text in texts]), np.frombuffer(b"".join(texts), np.uint8)
 
 
 def _check_same(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
