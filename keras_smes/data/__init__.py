@@ -50,6 +50,7 @@ from keras_smes.data.log import (
     load_log,
     store_log,
 )
+from keras_smes.data.log.declaration import bytes_of_memory
 from keras_smes.data.log.size import fits_in_memory
 from keras_smes.data.past.causality import check_causal
 from keras_smes.data.past.feature_tables import FeatureTable, FeatureTables, tables_as_of
@@ -207,6 +208,7 @@ def load_rows(
     half_life: float | None = None,
     rates: Sequence[str] | None = None,
     split: SplitConfig | None = None,
+    memory: int | str | None = None,
     **options: Any,
 ) -> Interactions | StoredInteractions:
     """Reads as `load` does, a declared log whose rows take more than its `memory` into files by `store_log`.
@@ -217,6 +219,8 @@ def load_rows(
         half_life: As for `load`.
         rates: As for `load`.
         split: As for `load`.
+        memory: Bytes that the rows of a log may take in memory, such as `"4GB"`, in place of its own. Other
+            data sets are always in memory. Defaults to `None`, the log's own.
         **options: As for `load`.
 
     Returns:
@@ -233,6 +237,8 @@ def load_rows(
         return load(name, folder, half_life, rates, split, **options)
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
     log = _declared(name, folder, half_life, None if rates is None else tuple(rates), split)
+    if memory is not None:
+        log = dataclasses.replace(log, memory=bytes_of_memory(memory))
     return load_log(dataclasses.replace(log, memory=None)) if fits_in_memory(log) else store_log(log)
 
 

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications, parameters
-from keras_smes.data import Interactions, Split, load
+from keras_smes.data import Interactions, Split
 from keras_smes.data.datasets.simulated import oracle
+from keras_smes.data.rows import Rows as RowsOfLog
 from keras_smes.data.split_config import SplitConfig, cut
 from keras_smes.diagnostics import Events, RoutingProbe, has_routing
 from keras_smes.experiments.config import Experiment
@@ -42,7 +43,7 @@ class Rows(NamedTuple):
         test: The test rows as models take them.
     """
 
-    parts: Split[Interactions]
+    parts: Split[RowsOfLog]
     prepared: Prepared
     test: PackedRows
 
@@ -50,7 +51,8 @@ class Rows(NamedTuple):
 def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
     """Reads, cuts and preprocesses the rows of an experiment."""
     split = SplitConfig(**experiment.split)
-    parts = cut(load(experiment.data, data_dir, split=split, **experiment.data_options), split)
+    rows: RowsOfLog = experiment.runs()[0].config.load(data_dir)
+    parts = cut(rows, split)
     parts = dataclasses.replace(parts, train=parts.train.to_train())
     prepared = prepare(parts.train)
     return Rows(parts, prepared, prepare_for(prepared.schema, prepared.tasks, parts.test).rows)
@@ -154,21 +156,23 @@ def cost(ranker: keras.Model, routing: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def latency_ms(ranker: keras.Model, rows: Interactions, candidates: int) -> float:
+def latency_ms(ranker: keras.Model, rows: RowsOfLog, candidates: int) -> float:
     """Returns the median milliseconds of a call of the whole ranker's graph on raw rows, in this process."""
     import tensorflow as tf
 
+    _, piece = next(rows.pieces())
     request = {
         name: tf.constant(np.resize(values, (candidates, *values.shape[1:])))
-        for name, values in rows.columns().items()
+        for name, values in piece.columns().items()
     }
     call = tf.function(lambda columns: ranker(columns, training=False))
     call(request)
     return 1e3 * float(np.median([_seconds(lambda: call(request)) for _ in range(CALLS)]))
 
 
-def oracle_tasks(rows: Interactions) -> dict[str, dict[str, float]]:
+def oracle_tasks(rows: RowsOfLog) -> dict[str, dict[str, float]]:
     """Returns the figures of the true probabilities of simulated rows: no model has better on average."""
+    assert isinstance(rows, Interactions)  # simulated ones are in memory
     labels, users = rows.labels(), rows.user_ids()
     truth = oracle(rows)
     return {

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_smes.data import Interactions, load
+from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import cut
 from keras_smes.export import export_run
 from keras_smes.export.publish import versions
@@ -27,7 +27,7 @@ class Gated(NamedTuple):
 
 
 def export_if_good(
-    run: str | Path, model_folder: str | Path, gate: QualityGate, rows: Interactions, **options: Any
+    run: str | Path, model_folder: str | Path, gate: QualityGate, rows: Rows, **options: Any
 ) -> Gated:
     """Exports a run as `export_run` does if the gate passes, and leaves the folder as it is if not.
 
@@ -67,7 +67,7 @@ def judge_run(
     previous = None
     if gate.within is not None:
         config = load_config(run)
-        parts = cut(load(config.data, data_dir, split=config.split, **config.data_options), config.split)
+        parts = cut(config.load(data_dir), config.split)
         previous = figures_of_newest(model_folder, parts.test)
     return gate.judge(load_metrics(run)["tasks"], previous)
 

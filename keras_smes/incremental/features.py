@@ -4,7 +4,7 @@ import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from keras_smes.data import FeatureTables, load, tables_as_of
+from keras_smes.data import FeatureTables, tables_as_of
 from keras_smes.export.publish import publish
 from keras_smes.training.run_folder import load_config, load_schema
 
@@ -30,7 +30,7 @@ def write_features(
         ValueError: The log has no row before that day, or gives other features than the model takes.
     """
     config = load_config(run)
-    tables = tables_as_of(load(config.data, data_dir, **config.data_options), as_of)
+    tables = tables_as_of(config.load(data_dir), as_of)
     _check_taken(tables, run)
 
     def write(version_folder: Path) -> None:

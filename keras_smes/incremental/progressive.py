@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_smes.data import Split, load_rows
+from keras_smes.data import Split
 from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import SplitConfig, cut_plain, with_past
 from keras_smes.distribution.choose import engine_name
@@ -121,7 +121,7 @@ def validate_progressively(
             "`split` must be left out: each day is tested on the next. `days` says which days. "
             f"Received: split={stated}"
         )
-    interactions = load_rows(config.data, data_dir, **config.data_options)
+    interactions = config.load(data_dir)
     if run is not None:
         config, interactions = grown(config, WarmStart.read(run), interactions)
     rows = with_past(interactions)
@@ -216,16 +216,17 @@ def _check_same(step: _Step, config: RunConfig, rows: Rows) -> None:
     metrics = _read(step.folder / METRICS)
     if metrics is None:
         return
-    if differing := differing_keys(load_config(step.folder).to_dict(), _of_day(config, step).to_dict()):
+    theirs = dataclasses.replace(load_config(step.folder), memory=config.memory)  # it decides nothing
+    if differing := differing_keys(theirs.to_dict(), _of_day(config, step).to_dict()):
         raise ValueError(
             f"{step.folder} is of another configuration: go on elsewhere, with --from {step.folder}. "
             f"Received: differing keys {differing}"
         )
-    theirs, ours = metrics.get("start", {}), None if step.before is None else _digest(step.before)
-    if theirs.get("digest") != ours:
+    start, ours = metrics.get("start", {}), None if step.before is None else _digest(step.before)
+    if start.get("digest") != ours:
         raise ValueError(
             f"{step.folder} must go on from {step.before or 'no run'}: take another folder. "
-            f"Received: one from {theirs.get('run', 'no run')}, digest {theirs.get('digest')}, not {ours}"
+            f"Received: one from {start.get('run', 'no run')}, digest {start.get('digest')}, not {ours}"
         )
     description = json.loads(json.dumps(dict(_cut(rows, step).description)))
     if differing := differing_keys(metrics["split"], description):

@@ -3,13 +3,15 @@
 import dataclasses
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_smes.data.column_types import to_numpy
-from keras_smes.data.interactions import Interactions, date_range
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.rows import Rows
 from keras_smes.export.model_card import FILE
 from keras_smes.export.publish import versions
 from keras_smes.training.evaluate import score_figures
@@ -94,7 +96,7 @@ class QualityGate:
         return Verdict(passed, "; ".join(reasons))
 
 
-def figures_of_newest(model_folder: str | Path, rows: Interactions) -> dict[str, Any] | None:
+def figures_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | None:
     """Returns the figures of the newest exported version, asked for rows.
 
     Args:
@@ -118,13 +120,13 @@ def figures_of_newest(model_folder: str | Path, rows: Interactions) -> dict[str,
     return score_figures(tasks, scores, rows.labels(), rows.user_ids(), rows.request_ids())
 
 
-def _check_unknown(version: Path, rows: Interactions) -> None:
+def _check_unknown(version: Path, rows: Rows) -> None:
     """Rejects a version whose tables hold the statistics of the very rows that it would be asked for."""
     card = version / FILE
     tables = json.loads(card.read_text(encoding="utf-8")).get("feature_tables") if card.is_file() else None
     if tables is None:
         return
-    first, _ = date_range(rows)
+    first, _ = rows.dates()
     if datetime.date.fromisoformat(tables["as_of"]) > first:
         raise ValueError(
             "`within` compares on rows that the version before doesn't know. Received: rows from "
@@ -132,18 +134,25 @@ def _check_unknown(version: Path, rows: Interactions) -> None:
         )
 
 
-def _ask(version: Path, rows: Interactions) -> dict[str, np.ndarray]:
+def _ask(version: Path, rows: Rows) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(version))  # what it loaded must outlive its signature
     answer = loaded.signatures[SIGNATURE]
-    needed = answer.structured_input_signature[1]
+    needed = {name: spec.dtype.name for name, spec in answer.structured_input_signature[1].items()}
+    parts = []
+    for _, piece in rows.pieces():
+        columns = _columns(version, piece, needed)
+        for start in range(0, len(piece), BATCH):
+            parts.append(answer(**{n: tf.constant(own[start : start + BATCH]) for n, own in columns.items()}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _columns(version: Path, rows: Interactions, needed: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The inputs of a version, by the types that it needs."""
     columns = rows.columns()
     for name in set(needed) & set(rows.frame.columns) - set(columns):  # keys of tables
-        columns[name] = to_numpy(rows.frame[name], needed[name].dtype.name)
+        columns[name] = to_numpy(rows.frame[name], needed[name])
     if missing := sorted(set(needed) - set(columns)):
         raise ValueError(f"The rows must have the features of {version}. Received: missing={missing}")
-    parts = []
-    for start in range(0, len(next(iter(columns.values()))), BATCH):
-        parts.append(answer(**{name: tf.constant(columns[name][start : start + BATCH]) for name in needed}))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: columns[name] for name in needed}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_smes.baselines import model_options
-from keras_smes.data import Split, load_rows
+from keras_smes.data import Split
 from keras_smes.data.rows import RowsT
 from keras_smes.data.split import describe_part
 from keras_smes.data.split_config import cut, of_every_day
@@ -55,7 +55,7 @@ def continue_run(
     config = RunConfig.from_dict(successor_values(load_config(run), changes or {}))
     engine = build_engine(config.distribution)  # first of all: workers meet before TensorFlow runs anything
     start = WarmStart.read(run)
-    loaded = load_rows(config.data, data_dir, split=config.split, **config.data_options)
+    loaded = config.load(data_dir)
     config, interactions = grown(config, start, loaded)
     if not config.split.given():
         config = dataclasses.replace(config, split=of_every_day(interactions))

@@ -12,7 +12,8 @@ from keras_smes.baselines import build_experts, model_options
 from keras_smes.baselines.registry import model_layer
 from keras_smes.configuration.document import Document
 from keras_smes.configuration.structure import check_options, structure
-from keras_smes.data import SplitConfig, check_data_options
+from keras_smes.data import Interactions, SplitConfig, StoredInteractions, check_data_options, load_rows
+from keras_smes.data.log.declaration import bytes_of_memory
 from keras_smes.distribution import DistributionConfig
 from keras_smes.training.loop.selection import EarlyStopping, MetricOfTask
 from keras_smes.validation import check_count, check_counts, check_weight
@@ -172,6 +173,8 @@ class RunConfig:
         training: A `TrainingConfig`.
         distribution: A `DistributionConfig`: on what the steps run.
         seed: Seed of weights and of the order of rows. Defaults to `0`.
+        memory: Bytes that the rows of a log may take in memory, or text such as `"4GB"`: more stay on disk.
+            Of the outcome it changes nothing. Defaults to `None`, the log's own.
 
     Example:
 
@@ -191,9 +194,12 @@ class RunConfig:
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     distribution: DistributionConfig = dataclasses.field(default_factory=DistributionConfig)
     seed: int = 0
+    memory: int | str | None = None
 
     def __post_init__(self) -> None:
         check_count("seed", self.seed, minimum=0)
+        if self.memory is not None:
+            bytes_of_memory(self.memory)
         if self.split.test_files:
             raise ValueError(
                 "`split.test_files` must stand in the YAML of a log, whose folder they start from. "
@@ -231,6 +237,10 @@ class RunConfig:
         document = Document.read(path)
         with document.errors():
             return cls.from_dict(document.values)
+
+    def load(self, folder: str | Path | None = None) -> Interactions | StoredInteractions:
+        """Reads the rows of `data` as `load_rows` does, from files that lie in a folder."""
+        return load_rows(self.data, folder, split=self.split, memory=self.memory, **self.data_options)
 
     def build_experts(self, num_tasks: int) -> keras.layers.Layer:
         """Builds the layer of experts that the configuration names."""

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications
-from keras_smes.data import Interactions, Split, load_rows
+from keras_smes.data import Interactions, Split
 from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split import last_training_day
 from keras_smes.data.split_config import SplitConfig, cut, cut_plain
@@ -104,7 +104,7 @@ def train_run(
             named, or of other rows.
         NonFiniteError: A loss or gradient is not finite. The checkpoints stay.
     """
-    interactions = load_rows(config.data, data_dir, split=config.split, **config.data_options)
+    interactions = config.load(data_dir)
     parts = cut(interactions, config.split)
     train, validation = hold_out(config, interactions, parts)
     return train_rows(config, RunRows(train, validation, parts.test, parts.description), out, options)
@@ -162,6 +162,7 @@ def _train_rows(
 ) -> dict[str, Any]:
     rows = rows._replace(train=rows.train.to_train())
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
+    del known["memory"]  # resumed under another bound, a training goes on to the same bits
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
     routing = out / CHECKPOINTS / ROUTING
     if engine.is_chief:
@@ -338,7 +339,7 @@ def evaluate_run(
     """
     ranker, config = load_run(run)
     dates = config.split if (first, last) == (None, None) else SplitConfig(None, first, last)
-    parts = cut(load_rows(config.data, data_dir, split=config.split, **config.data_options), dates)
+    parts = cut(config.load(data_dir), dates)
     schema = load_schema(run)  # `features: auto` may choose others by rows that came later
     test = parts.test.with_schema(schema)
     unusual = {"test": unusual_values(schema, test)}

@@ -203,7 +203,7 @@ class Log:
             given["tasks"] = tuple(own.task for own in tasks)
             given["labels"] = tuple(own.label for own in tasks if own.label is not None)
             if "memory" in given:
-                given["memory"] = _memory(given["memory"])
+                given["memory"] = bytes_of_memory(given["memory"])
             log: Log = structure(given, cls, {Feature: feature_from_config, TimeColumn: _time})
             return log
 
@@ -240,8 +240,12 @@ def _time(value: Any) -> Any:
     return TimeColumn(value) if isinstance(value, str) else structure(value, TimeColumn)
 
 
-def _memory(value: Any) -> int:
-    """Bytes, of a number or of text such as 2GB."""
+def bytes_of_memory(value: Any) -> int:
+    """Returns bytes, of a number or of text such as 2GB.
+
+    Raises:
+        ConfigError: It is neither.
+    """
     units = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
     try:
         if isinstance(value, str) and value[-2:].upper() in units:

@@ -18,6 +18,7 @@ import polars as pl
 from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions, date_range
 from keras_smes.data.past.days import AS_OF, KNOWN, known_and_as_of
+from keras_smes.data.past.engine import machine_memory
 from keras_smes.data.past.histories import latest_items
 from keras_smes.data.past.statistics import (
     PastOf,
@@ -27,6 +28,8 @@ from keras_smes.data.past.statistics import (
     statistics_of_rows,
 )
 from keras_smes.data.roles import KeyGroup
+from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.features.schema import FeatureSchema
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -144,33 +147,36 @@ class FeatureTables:
         return cls(datetime.date.fromisoformat(facts.pop("as_of")), tables, facts)
 
 
-def tables_as_of(interactions: Interactions, as_of: datetime.date) -> FeatureTables:
+def tables_as_of(rows: Interactions | StoredInteractions, as_of: datetime.date) -> FeatureTables:
     """Returns the statistics and histories that rows of a day see, for each key of the rows before it.
 
     A key that is not among them sees the table's `default`: no impressions, the log-odds of all rows or of
     the group that its own is smoothed `towards`, and no items.
 
     Args:
-        interactions: The log as it was loaded, with `statistics` or `histories` left to add.
+        rows: The log as it was loaded, with `statistics` or `histories` left to add. Of a log on disk the
+            columns that these are of are read into memory.
         as_of: The day. A row is known from the day after its own on.
 
     Returns:
         The `FeatureTables`.
 
     Raises:
-        ValueError: There is nothing to add, no row is known at that day, or a group is smoothed towards one
-            of columns that it hasn't itself.
+        ValueError: There is nothing to add, no row is known at that day, a group is smoothed towards one
+            of columns that it hasn't itself, or the columns of a log on disk take more than its `memory`.
 
     Example:
 
     >>> tables = tables_as_of(load("simulated", rows=1_000), datetime.date(2024, 1, 9))
     >>> tables.write("features")
     """
-    keys, tasks = chosen(interactions, None, None)
-    if not keys and not interactions.histories:
+    roles = rows if isinstance(rows, Interactions) else rows.roles
+    keys, tasks = chosen(roles, None, None)
+    if not keys and not roles.histories:
         raise ValueError(
-            f"{interactions.name} must have statistics or histories, to make tables of. Received: neither"
+            f"{rows.name} must have statistics or histories, to make tables of. Received: neither"
         )
+    interactions = rows if isinstance(rows, Interactions) else _columns_in_memory(rows)
     as_of = as_day("as_of", as_of)
     known = _known(interactions, as_of)
 
@@ -181,6 +187,23 @@ def tables_as_of(interactions: Interactions, as_of: datetime.date) -> FeatureTab
     tables = [_statistics(keys, key, tasks, past) for key in keys]
     tables += _histories(interactions, known)
     return FeatureTables(as_of, tuple(tables), _facts(interactions, known))
+
+
+def _columns_in_memory(stored: StoredInteractions) -> Interactions:
+    """Returns rows on disk with no other columns than statistics and histories are of, and labels."""
+    roles = stored.roles.with_schema(FeatureSchema(stored.schema.features[:1]))  # there is none of no feature
+    columns = list(dict.fromkeys([*_columns_of_past(roles), *roles.label_columns, *roles.schema.names]))
+    memory = machine_memory() // 4 if stored.memory is None else stored.memory
+    with stored.naming(stored.parts):
+        first = stored.scan(stored.parts[:1], columns).collect()
+    size = int(first.estimated_size() / max(first.height, 1) * len(stored))
+    if size > memory:
+        raise ValueError(
+            f"`memory` must hold the columns that statistics and histories of {stored.name} are of. "
+            f"Received: memory={memory}, {len(stored)} rows of {columns}, about {size} bytes"
+        )
+    with stored.naming(stored.parts):
+        return dataclasses.replace(roles, frame=stored.scan(columns=columns).collect())
 
 
 def _known(interactions: Interactions, as_of: datetime.date) -> pl.DataFrame:
@@ -234,14 +257,19 @@ def _histories(interactions: Interactions, known: pl.DataFrame) -> Iterator[Feat
 
 
 def _facts(interactions: Interactions, known: pl.DataFrame) -> dict[str, Any]:
-    columns = [interactions.column(role) for role in ("time", "date")]
-    columns += [name for group in interactions.statistics for name in group.columns]
-    columns += interactions.event_columns if interactions.statistics else ()
-    for history in interactions.histories:
-        columns += [interactions.column("user"), history.item, history.label]
-    hashes = known.select(list(dict.fromkeys(columns))).hash_rows(seed=0)
+    hashes = known.select(_columns_of_past(interactions)).hash_rows(seed=0)
     digest = hashlib.blake2b(hashes.to_numpy().tobytes(), digest_size=16).hexdigest()
     return {"data": interactions.name, "rows": known.height, "fingerprint": digest}
+
+
+def _columns_of_past(roles: Interactions) -> list[str]:
+    """Returns the columns that statistics and histories are of."""
+    columns = [roles.column(role) for role in ("time", "date")]
+    columns += [name for group in roles.statistics for name in group.columns]
+    columns += roles.event_columns if roles.statistics else ()
+    for history in roles.histories:
+        columns += [roles.column("user"), history.item, history.label]
+    return list(dict.fromkeys(columns))
 
 
 def _describe(table: FeatureTable) -> dict[str, Any]:
