@@ -12,7 +12,7 @@ COMPARED = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCE
 # How the lines of a block without a language begin, if they are commands.
 KNOWN = ("keras-smes ", "make ", "pip ", "python ", "tensorflow_model_server ")
 # Commands of others, which are not looked up.
-FOREIGN = {"cp", "curl", "kubectl", "mv", "tensorflow_model_server"}
+FOREIGN = {"cp", "curl", "find", "kubectl", "mv", "tensorflow_model_server"}
 
 
 def blocks(text, *languages):

@@ -1,5 +1,6 @@
 """Folders of files that take long to make: made once, whole or not at all, found again by their recipe."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -49,7 +50,7 @@ def cached(
 
     A folder is built beside its place and renamed into it, so that it is there whole or not at all. One
     process builds it; another that needs it meanwhile waits and takes what was built. Folders of other
-    recipes stay; delete them as you like.
+    recipes stay, until they are deleted by the time of their last use: that of the manifest.
 
     Args:
         parent: Where the folder lies.
@@ -71,7 +72,10 @@ def cached(
         with locked(parent, folder.name, wait=True):
             if not folder.exists():  # no other process built it while this one waited
                 _build(folder, recipe, build)
-    return folder, _read(folder, recipe)
+    values = _read(folder, recipe)
+    with contextlib.suppress(OSError):  # others may own the cache
+        os.utime(folder / MANIFEST)
+    return folder, values
 
 
 def _build(folder: Path, recipe: Any, build: Callable[[Path], Mapping[str, Any]]) -> None:

@@ -1,13 +1,17 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from support.code_blocks import ROOT, blocks
 
 from keras_smes.data.store.cache import cache_folder, cached, fingerprints
+
+GUIDE = ROOT / "docs" / "guides" / "own_log.md"
 
 RECIPE = {"sources": ("a", 1), "rows": 3}
 
@@ -30,6 +34,20 @@ def test_is_made_once_and_found_again(tmp_path: Path) -> None:
     assert values == {"count": 3, "pair": [1, 2]}
     assert cached(tmp_path, "numbers", dict(reversed(RECIPE.items())), never) == (folder, values)
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_what_was_not_used_for_long_is_deleted_by_the_command_of_the_guide(tmp_path: Path) -> None:
+    cache = tmp_path / ".cache" / "keras_smes"
+    old, used = (cached(cache, "numbers", {**RECIPE, "rows": rows}, build)[0] for rows in (1, 2))
+    inner, _ = cached(used, "inner", RECIPE, build)
+    long_ago = time.time() - 40 * 86_400
+    for folder in (old, used, inner):
+        os.utime(folder / "manifest.json", (long_ago, long_ago))
+    cached(cache, "numbers", {**RECIPE, "rows": 2}, never)
+    (command,) = (code for _, code in blocks(GUIDE.read_text(encoding="utf-8"), "bash") if "find" in code)
+    subprocess.run(["bash", "-c", command], env={**os.environ, "HOME": str(tmp_path)}, check=True)
+    assert [folder.exists() for folder in (old, used, inner)] == [False, True, False]
+    assert cached(cache, "numbers", {**RECIPE, "rows": 2}, never)[0] == used
 
 
 def test_another_recipe_is_another_folder(tmp_path: Path) -> None:
