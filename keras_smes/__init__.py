@@ -3,7 +3,7 @@
 import keras_smes.backend.quiet_start  # noqa: F401  before TensorFlow is imported
 
 # `keras.models.load_model` knows a class by its registration alone: what registers classes is imported here.
-from keras_smes import baselines, features, layers, losses, metrics, optimizers, tasks
+from keras_smes import baselines, distribution, features, layers, losses, metrics, optimizers, tasks
 from keras_smes.features.schema import (
     FeatureSchema,
     HashedInteger,
@@ -53,6 +53,7 @@ __all__ = [
     "WeightedLogisticTask",
     "baselines",
     "build_ranker",
+    "distribution",
     "features",
     "layers",
     "losses",

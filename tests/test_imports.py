@@ -39,6 +39,14 @@ def test_on_jax_a_forward_pass_does_not_import_tensorflow():
     assert "tensorflow" not in modules_after(f"import keras_smes, numpy; {call}", "jax")
 
 
+def test_what_saved_models_hold_is_registered_after_the_import():
+    script = (
+        "import keras_smes, keras; names = ('Later', 'ShardedEmbedding', 'SMES', 'SplitOptimizer');"
+        "assert all(keras.saving.get_registered_object(f'keras_smes>{name}') for name in names)"
+    )
+    assert "polars" not in modules_after(script, "tensorflow")
+
+
 def test_the_library_costs_no_more_than_keras():
     """No package but those that Keras imports by itself."""
     top = lambda modules: {name.partition(".")[0] for name in modules if not name.startswith("_")}  # noqa: E731

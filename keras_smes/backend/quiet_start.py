@@ -34,5 +34,5 @@ def stderr_closed() -> Iterator[None]:
 
 
 if is_command(sys.orig_argv) and os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "0":
-    with stderr_closed():
+    with stderr_closed(), contextlib.suppress(ImportError):  # a JAX machine may have none
         import tensorflow  # noqa: F401

@@ -10,5 +10,6 @@ from keras_smes.distribution.cluster import Cluster
 from keras_smes.distribution.config import DistributionConfig
 from keras_smes.distribution.engine import Engine
 from keras_smes.distribution.faults import LostProcessError
+from keras_smes.distribution.sharded_embedding import ShardedEmbedding
 
-__all__ = ["Cluster", "DistributionConfig", "Engine", "LostProcessError", "build_engine"]
+__all__ = ["Cluster", "DistributionConfig", "Engine", "LostProcessError", "ShardedEmbedding", "build_engine"]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad, SplitOptimizer
+from keras_smes.optimizers import FusedAdam, Later, LazyAdam, RowwiseAdagrad, SplitOptimizer
 from keras_smes.optimizers.sparse_gradients import values_of
 from keras_smes.training.config import OptimizerConfig
 
@@ -103,34 +103,3 @@ def later(rate: Any, first_step: int) -> Any:
     """Returns a learning rate that begins at another step than 0."""
     is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
     return Later(rate, first_step) if is_schedule and first_step else rate
-
-
-@keras.saving.register_keras_serializable(package="keras_smes")
-class Later(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that begins later: an optimizer that goes on keeps its count of steps.
-
-    Args:
-        schedule: The schedule.
-        first_step: The step at which it begins.
-
-    Example:
-
-    >>> cosine = keras.optimizers.schedules.CosineDecay(0.1, decay_steps=10)
-    >>> float(Later(cosine, 500)(505)) == float(cosine(5))
-    True
-    """
-
-    def __init__(self, schedule: Any, first_step: int) -> None:
-        super().__init__()
-        self.schedule, self.first_step = schedule, first_step
-
-    def __call__(self, step: Any) -> Any:
-        return self.schedule(step - self.first_step)
-
-    def get_config(self) -> dict[str, Any]:
-        inner = keras.saving.serialize_keras_object(self.schedule)
-        return {"schedule": inner, "first_step": self.first_step}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Later":
-        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["first_step"])
