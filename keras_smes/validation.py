@@ -1,4 +1,4 @@
-"""Refusals of arguments that can't work, each naming the argument and the value received."""
+"""Argument validation: errors name the argument and the value received."""
 
 import itertools
 import math
@@ -88,7 +88,7 @@ def check_task_weights(values: Any, num_tasks: int) -> tuple[float, ...]:
 
 
 def check_picks(num_experts: int, num_shared: int, num_private: Sequence[int]) -> None:
-    """Refuses counts of experts that no instance could satisfy, or that leave a task without any."""
+    """Rejects counts of experts that no instance could satisfy, or that leave a task without any."""
     received = f"num_experts={num_experts}, num_shared={num_shared}, num_private={list(num_private)}"
     if num_shared + max(num_private) > num_experts:
         raise ValueError(f"`num_shared` + `num_private` must be at most `num_experts`. Received: {received}")
@@ -99,6 +99,6 @@ def check_picks(num_experts: int, num_shared: int, num_private: Sequence[int]) -
 
 
 def check_rank(name: str, shape: Shape, axes: str) -> None:
-    """Refuses a tensor whose rank is not that of `axes`, such as `"[batch, width]"`."""
+    """Rejects a tensor whose rank is not that of `axes`, such as `"[batch, width]"`."""
     if len(shape) != axes.count(",") + 1:
         raise ValueError(f"`{name}` must have shape {axes}. Received: {name} of shape {tuple(shape)}")

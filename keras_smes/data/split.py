@@ -101,7 +101,7 @@ def hashed_fractions(rows: int, seed: int = 0, first: int = 0) -> np.ndarray:
 def complete_dates(
     train_until: datetime.date | None, test_from: datetime.date | None, test_until: datetime.date | None
 ) -> SplitDates:
-    """Returns the dates of a split of which some are given, or refuses those that make none."""
+    """Returns the dates of a split of which some are given, or rejects those that make none."""
     day = datetime.timedelta(days=1)
     train_until, test_from = (
         as_day_or_none("train_until", train_until),

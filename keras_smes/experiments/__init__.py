@@ -1,7 +1,7 @@
 """Experiments: models x seeds on one split, as a table of means, spreads and paired differences.
 
 An `Experiment` is read from a YAML file; `run_experiment` does its runs, one line of `runs.jsonl` each, and
-goes on where it stopped; `summarize` makes of them what `results.json`, `README.md` and the figures show.
+resumes where it stopped; `summarize` aggregates them for `results.json`, `README.md` and the plots.
 `intervals` holds the statistics.
 """
 

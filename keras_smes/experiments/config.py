@@ -1,4 +1,4 @@
-"""What an experiment is made of: data, split, models, trials, seeds."""
+"""Configuration of an experiment: data, split, models, trials, seeds."""
 
 import dataclasses
 import hashlib
@@ -19,7 +19,7 @@ SPLIT = tuple(field.name for field in dataclasses.fields(SplitConfig))
 
 
 class Planned(NamedTuple):
-    """A run that an experiment asks for.
+    """A run of an experiment.
 
     Attributes:
         label: Name of its row: the model's, with the trial's behind a slash if there are trials.
@@ -33,7 +33,7 @@ class Planned(NamedTuple):
 
     @property
     def key(self) -> str:
-        """A digest of what is stated, by which a finished run is known again."""
+        """A digest of the stated values, which identifies a finished run."""
         return hashlib.sha256(json.dumps(self.stated, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -43,7 +43,7 @@ class Experiment:
 
     Args:
         name: Name of the experiment, and of the folder of its results.
-        question: What it is to answer, in a sentence.
+        question: The question that it answers, in a sentence.
         data: Name of the data set.
         models: `RunConfig` values by label, such as `{"mmoe": {"model": "mmoe"}}`; data and seed aside.
         seeds: Seeds; every model is trained once with each.
@@ -92,7 +92,7 @@ class Experiment:
         if reference not in self.labels:
             raise ValueError(f"`reference` must be one of {self.labels}. Received: reference={reference!r}")
         object.__setattr__(self, "reference", reference)
-        self.runs()  # refuses what no run can be made of
+        self.runs()  # rejects invalid configurations
 
     @property
     def labels(self) -> list[str]:
@@ -110,7 +110,7 @@ class Experiment:
 
     @classmethod
     def read(cls, path: str | Path) -> "Experiment":
-        """Returns the experiment of a YAML or JSON file, named as the file; unknown keys are refused."""
+        """Returns the experiment of a YAML or JSON file, named as the file; unknown keys are rejected."""
         document = Document.read(path)
         with document.errors():
             experiment: Experiment = structure({"name": Path(path).stem, **document.values}, cls)

@@ -1,4 +1,4 @@
-"""Figures of an experiment's results, as PNG files."""
+"""Plots of an experiment's results, as PNG files."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One run: trains a model on rows that all runs share, and measures it."""
+"""One run of an experiment: trains a model on the shared rows and evaluates it."""
 
 import dataclasses
 import time
@@ -35,7 +35,7 @@ CALLS = 40
 
 
 class Rows(NamedTuple):
-    """What all runs of an experiment have in common: made once.
+    """Rows that all runs of an experiment share, prepared once.
 
     Attributes:
         parts: The training and the test rows.
@@ -76,7 +76,7 @@ class EpochClock(Events):
 
 
 class Contender:
-    """A model that is trained anew with one seed after the other: its graphs are built once.
+    """A model that is retrained with each seed, while its graphs are built once.
 
     Args:
         config: The `RunConfig`; any seed.
@@ -144,9 +144,9 @@ def load_in_training(ranker: keras.Model, packed: PackedRows) -> dict[str, float
 
 
 def cost(ranker: keras.Model, routing: Mapping[str, Any]) -> dict[str, float]:
-    """Counts parameters, and multiplications an instance, of the layer of experts with its routers or gates.
+    """Counts parameters, and multiplications per instance, of the layer of experts with its routers or gates.
 
-    Layers that choose are counted at the mean number of experts that they were seen to execute.
+    Sparse layers count with the mean number of experts that they executed.
     """
     experts = ranker.get_layer("core").get_layer("experts")
     return {
@@ -171,7 +171,7 @@ def latency_ms(ranker: keras.Model, rows: RowsOfLog, candidates: int) -> float:
 
 
 def oracle_tasks(rows: RowsOfLog) -> dict[str, dict[str, float]]:
-    """Returns the figures of the true probabilities of simulated rows: no model has better on average."""
+    """Returns the metrics of the true probabilities of simulated rows, which no model exceeds on average."""
     assert isinstance(rows, Interactions)  # simulated ones are in memory
     labels, users = rows.labels(), rows.user_ids()
     truth = oracle(rows)

@@ -1,7 +1,7 @@
-"""Does the runs of an experiment that are not done yet, and writes what they say.
+"""Does the missing runs of an experiment and writes the results.
 
-In the folder: `runs.jsonl`, a line a finished run; `results.json`, what is made of them; `README.md`, the
-same as a table; `*.png`, figures.
+The folder holds `runs.jsonl`, one line per finished run; `results.json`, their aggregates; `README.md`, the
+same as a table; `*.png`, plots.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def run_experiment(
 ) -> dict[str, Any]:
     """Does the runs that `out` lacks, and writes the results of all that are finished.
 
-    A run that was killed leaves nothing and is done anew; data are read and preprocessed once. Several
+    A killed run leaves nothing and is repeated; data are read and preprocessed once. Several
     processes may share the folder, each with seeds of its own.
 
     Args:
@@ -45,7 +45,7 @@ def run_experiment(
         data_dir: Folder of the data set's files. Defaults to `None`.
         part: `(i, n)`: does the runs of every n-th seed, from the i-th on, so that n processes share them.
             Defaults to `(0, 1)`, all.
-        figures: Whether to draw figures, which needs the extra `viz`. Defaults to `True`.
+        figures: Whether to draw plots, which needs the extra `viz`. Defaults to `True`.
 
     Returns:
         What is in `results.json`; see `summarize`.
@@ -78,7 +78,7 @@ def check_part(part: Sequence[int]) -> tuple[int, int]:
 
 
 def write_report(experiment: Experiment, out: str | Path, figures: bool = True) -> dict[str, Any]:
-    """Writes the results of the finished runs, as JSON, as a table and as figures.
+    """Writes the results of the finished runs, as JSON, as a table and as plots.
 
     Args:
         experiment: The `Experiment`.

@@ -19,7 +19,7 @@ Line = Mapping[str, Any]
 
 
 def summarize(experiment: Experiment, lines: Sequence[Line]) -> dict[str, Any]:
-    """Makes the results of an experiment out of its finished runs.
+    """Aggregates the finished runs of an experiment.
 
     Args:
         experiment: The `Experiment`.
@@ -49,7 +49,7 @@ def summarize(experiment: Experiment, lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def metrics_of(line: Line) -> dict[str, float]:
-    """Returns a run's figures by name, `TASK_auc` and the like, and their mean over tasks, `mean_auc`."""
+    """Returns a run's metrics by name, `TASK_auc` and the like, and their mean over tasks, `mean_auc`."""
     figures = {
         f"{task}_{name}": value
         for task, own in line["tasks"].items()

@@ -161,7 +161,7 @@ def _and_worst(routing: Mapping[str, float], name: str, digits: int) -> str:
 
 
 def _gaps(results: Results) -> str:
-    """How much of the way from each other model to the oracle the reference goes."""
+    """Share of each other model's gap to the oracle that the reference closes."""
     reference = results["rows"].get(results["experiment"]["reference"])
     if "oracle" not in results or reference is None:
         return ""

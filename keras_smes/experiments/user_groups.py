@@ -1,4 +1,4 @@
-"""What a metric would be without some of the test users, by which intervals cover other users too."""
+"""Metrics without a group of test users, from which intervals over users are computed."""
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""An export from end to end: written, audited, proved, warmed up, described, and only then published."""
+"""The export pipeline: write, audit, verify, warm up, describe, and only then publish."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

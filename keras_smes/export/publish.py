@@ -1,4 +1,4 @@
-"""Publishing: a version appears in the model's folder whole, or not at all."""
+"""Publishing: a version appears in the model's folder atomically."""
 
 import fcntl
 import os

@@ -36,7 +36,7 @@ def router_sources(before: int, after: int) -> np.ndarray:
 
 
 def with_noise(values_e: np.ndarray, before: int, generator: np.random.Generator) -> np.ndarray:
-    """Returns weights `[E, ...]` with noise on those of the new experts, so that copies part ways."""
+    """Returns weights `[E, ...]` with noise on those of the new experts, so that copies diverge."""
     noisy = values_e.copy()
     spread = NOISE * values_e[:before].std()
     noisy[before:] += spread * generator.standard_normal(noisy[before:].shape)
@@ -95,7 +95,7 @@ def closed_columns(
 
 
 def check_not_negative(core: Any) -> None:
-    """Refuses a ranker whose encoded instances may be negative: `closed_columns` promises nothing there."""
+    """Rejects a ranker whose encoded instances may be negative: `closed_columns` guarantees nothing there."""
     if not any(layer.name.startswith("encoder_") for layer in core.layers):
         raise ValueError(
             "Experts can be added where an encoder with `units` ends in a ReLU: elsewhere they might be "

@@ -1,4 +1,4 @@
-"""A run's export through the gate: by the usual way, or not at all."""
+"""Exports a run if it passes its quality gate."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ CARD = Path("assets.extra") / "model_card.json"
 
 
 class Gated(NamedTuple):
-    """What became of an export.
+    """Result of a gated export.
 
     Attributes:
         verdict: The gate's.
@@ -31,7 +31,7 @@ def export_if_good(
 ) -> Gated:
     """Exports a run as `export_run` does if the gate passes, and leaves the folder as it is if not.
 
-    A run that is the newest version already is judged no more: a call that was killed may be repeated.
+    A run that already is the newest version is not judged again: a killed call can be repeated.
 
     Args:
         run: Folder of the run.

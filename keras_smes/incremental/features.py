@@ -1,4 +1,4 @@
-"""What the features of a run are as of a day: `keras-smes features RUN --as-of DATE --to DIR`."""
+"""Features of a run as of a day: `keras-smes features RUN --as-of DATE --to DIR`."""
 
 import datetime
 from importlib.metadata import version
@@ -12,9 +12,9 @@ from keras_smes.training.run_folder import load_config, load_schema
 def write_features(
     run: str | Path, as_of: datetime.date, folder: str | Path, data_dir: str | Path | None = None
 ) -> Path:
-    """Writes the statistics and histories that a run's model takes, of all keys, as of a day.
+    """Writes the statistics and histories that a run's model takes, for all keys, as of a day.
 
-    They are what the rows of that day see. They become a new version in the folder, whole or not at all.
+    They equal what rows of that day see, and are published as a new version atomically.
 
     Args:
         run: Folder of the run.

@@ -1,4 +1,4 @@
-"""Values of an array that has grown: what was there before keeps its values, wherever it stands now."""
+"""Values of an array that has grown: old entries keep their values at their new places."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ Sources = Mapping[int, np.ndarray]
 
 
 def carry(name: str, fresh: np.ndarray, old: np.ndarray, sources: Sources) -> np.ndarray:
-    """Returns an array's values, out of those before it grew and those of its birth.
+    """Returns the values of a grown array, from its old values and fresh ones.
 
     ```
     new[i, j, ...] = old[sources_0[i], sources_1[j], ...]     where none of them is FRESH
@@ -19,7 +19,7 @@ def carry(name: str, fresh: np.ndarray, old: np.ndarray, sources: Sources) -> np
 
     Args:
         name: Name of the array, for errors.
-        fresh: Its values at birth.
+        fresh: Its initial values.
         old: Its values before it grew.
         sources: By axis, for each place along it the place before, or -1; an axis that isn't named has not
             grown.
@@ -51,6 +51,6 @@ def carry(name: str, fresh: np.ndarray, old: np.ndarray, sources: Sources) -> np
 
 
 def sources_by_name(old: list[str], new: list[str]) -> np.ndarray:
-    """Returns where each of the new names stood among the old ones, -1 if it was not there."""
+    """Returns the index of each new name among the old ones, -1 if it is new."""
     places = {name: place for place, name in enumerate(old)}
     return np.array([places.get(name, FRESH) for name in new], np.int64)

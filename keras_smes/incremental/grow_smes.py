@@ -1,4 +1,4 @@
-"""The layer of experts with more experts or tasks than before: whence its weights come, and what is new."""
+"""Grows a layer of experts by experts or tasks: the sources of its weights, and values of new ones."""
 
 from collections.abc import Sequence
 from typing import Any

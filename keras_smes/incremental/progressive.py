@@ -1,7 +1,7 @@
-"""Progressive validation: trains on a day, tests on the next, and goes on from there.
+"""Progressive validation: trains on a day, tests on the next, and continues from there.
 
-In the folder: a run's folder a day, named by its date, with `day.json`, its line in the table;
-`results.json`, all lines; `README.md`, the table; `progress.png`, the figures by day.
+The folder holds one run per day, named by its date, with `day.json`, its line in the table; `results.json`,
+all lines; `README.md`, the table; `progress.png`, the metrics by day.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ DAY = "day.json"
 
 
 class Export(NamedTuple):
-    """Where models go that are good enough.
+    """Where models that pass the gate are exported.
 
     Attributes:
         model_folder: Folder of the model's versions.
@@ -49,8 +49,8 @@ class Days:
     """Which days are trained on, the one after each being its test.
 
     Args:
-        first: The first day. Without a run to go on from, its training has all earlier rows too. Defaults to
-            `None`, the first one present.
+        first: The first day. Without a run to continue from, its training has all earlier rows too. Defaults
+            to `None`, the first one present.
         last: The last day that is tested on. Defaults to `None`, the last one present.
     """
 
@@ -84,17 +84,17 @@ def validate_progressively(
     options: RunOptions | None = None,
     figures: bool = True,
 ) -> dict[str, Any]:
-    """Trains on each day from where the day before ended, tests on the next, and writes what came out.
+    """Trains on each day from the previous day's model, tests on the next day, and writes the results.
 
-    Days that are finished stay; a day that was killed is taken up at its last checkpoint. Statistics and
-    histories of a row are those of the days before it, as always.
+    Finished days are kept; a killed day resumes from its last checkpoint. Statistics and histories of a row
+    are those of the days before it, as always.
 
     Args:
         config: The `RunConfig`, of each day's training; without `split` and `training.validation`.
         out: Folder of the results.
         days: The `Days`. Defaults to `None`, all.
         data_dir: Folder of the data set's files. Defaults to `None`.
-        run: Folder of a finished run to go on from. Defaults to `None`: the first day starts afresh.
+        run: Folder of a finished run to continue from. Defaults to `None`: the first day starts afresh.
         export: Where to export each day's model that passes a gate, measured on the next day. Defaults to
             `None`, nowhere.
         options: `RunOptions` of each day. Defaults to `None`, their defaults.
@@ -102,11 +102,11 @@ def validate_progressively(
 
     Returns:
         What is in `results.json`: `days`, of each `day`, `test_day`, `rows`, `new` (what has grown), `tasks`
-        (the figures), `stale` (those of the first model, never trained again), `seconds` and `export`.
+        (the metrics), `stale` (those of the first model, never retrained), `seconds` and `export`.
 
     Raises:
-        ValueError: Fewer than two days; a day in `out` is of another configuration, goes on from another run,
-            or has other rows; an engine of several processes.
+        ValueError: Fewer than two days; a day in `out` is of another configuration, continues another run, or
+            has other rows; an engine of several processes.
         LockedError: Another process writes into `out`.
     """
     if (name := engine_name(config.distribution)) in ("multi_worker", "parameter_server"):
@@ -137,7 +137,7 @@ def validate_progressively(
 
 
 class _Step(NamedTuple):
-    """A day's work: its folder, the one before (or the run to go on from), the first, and the days."""
+    """A day's work: its folder, the previous one (or the run to continue from), the first, and the days."""
 
     folder: Path
     before: Path | None
@@ -159,7 +159,7 @@ def _steps(
 
 
 def _finished(step: _Step, export: Export | None) -> dict[str, Any] | None:
-    """The line of a day that nothing is left to do for."""
+    """The line of a finished day."""
     line, metrics = _read(step.folder / DAY), _read(step.folder / METRICS)
     if line is None or metrics is None or line["tasks"] != metrics["tasks"]:
         return None

@@ -1,4 +1,4 @@
-"""The gate of an export: what a model must reach, by itself and beside the version that is served."""
+"""Quality gate of an export: bounds of a metric, absolute and relative to the served version."""
 
 import dataclasses
 import datetime
@@ -28,7 +28,7 @@ class Verdict:
 
     Args:
         passed: Whether it may.
-        reason: The figures that decided.
+        reason: The metrics that decided.
     """
 
     passed: bool
@@ -37,14 +37,14 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class QualityGate:
-    """What a model must reach on the test rows to be exported.
+    """Bounds of a metric on the test rows, which a model must meet to be exported.
 
     Args:
         metric: A `MetricOfTask`.
-        at_least: The worst value that will do: the least of an AUC, the most of a log loss, and for
+        at_least: The worst accepted value: the least of an AUC, the most of a log loss, and for
             `predicted_over_observed`, of which 1 is best, the farthest from 1 on either side: 1.05 stands for
             0.95 to 1.05. Defaults to `None`, any.
-        within: By how much the value may be worse than that of the version exported before, asked for the
+        within: By how much the value may be worse than that of the version exported before, on the
             same rows. Without such a version this is met. Defaults to `None`, any.
 
     Raises:
@@ -80,7 +80,7 @@ class QualityGate:
         try:
             value = self.metric.of(figures)
             before = None if previous is None else self.metric.of(previous)
-        except ValueError as error:  # a figure that isn't there is not good enough
+        except ValueError as error:  # a missing metric fails the gate
             return Verdict(False, str(error))
         reasons, passed = [f"{self.metric.task} {self.metric.metric} {value:.4f}"], True
         if self.at_least is not None:
@@ -97,14 +97,14 @@ class QualityGate:
 
 
 def figures_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | None:
-    """Returns the figures of the newest exported version, asked for rows.
+    """Returns the metrics of the newest exported version on the rows.
 
     Args:
         model_folder: Folder of the model's versions.
-        rows: The rows, with the features that the version asks for.
+        rows: The rows, with the features that the version needs.
 
     Returns:
-        The figures of each task that both have; `None` if there is no version.
+        The metrics of each task that both have; `None` if there is no version.
 
     Raises:
         ValueError: The version needs a feature that the rows don't have, or its feature tables know the rows.
@@ -121,7 +121,7 @@ def figures_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | 
 
 
 def _check_unknown(version: Path, rows: Rows) -> None:
-    """Rejects a version whose tables hold the statistics of the very rows that it would be asked for."""
+    """Rejects a version whose feature tables include the statistics of the rows to score."""
     card = version / FILE
     tables = json.loads(card.read_text(encoding="utf-8")).get("feature_tables") if card.is_file() else None
     if tables is None:

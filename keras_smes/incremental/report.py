@@ -1,4 +1,4 @@
-"""The results of progressive validation as JSON, as a table and as a figure."""
+"""Results of progressive validation as JSON, as a table and as a plot."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from keras_smes.formatting import UNKNOWN, markdown_table, number
 from keras_smes.training.run_folder import write_json
 
 RESULTS, TABLE, FIGURE = "results.json", "README.md", "progress.png"
-# Of a task's figures, the first that it has is shown.
+# The first of these that a task has is shown.
 SHOWN = ("auc", "xauc")
 
 Results = Mapping[str, Any]
@@ -30,7 +30,7 @@ def write_report(results: Results, out: Path, figures: bool = True) -> None:
 
 
 def to_markdown(results: Results) -> str:
-    """Returns the table: a line a day, of each task its figure and, in brackets, that of the first model."""
+    """Returns the table: one line per day, with each task's metric and, in brackets, the first model's."""
     days = results["days"]
     names = shown(days)
     header = ["trained on", "tested on", "rows", "new ids", *(f"{t} {m}" for t, m in names.items()), "export"]
@@ -67,7 +67,7 @@ def _export(export: Results | None) -> str:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draws each task's figure by test day, solid for the model trained on, dashed for the first one.
+    """Draws each task's metric by test day: solid for the retrained model, dashed for the first one.
 
     Args:
         results: What `validate_progressively` returns.

@@ -1,4 +1,4 @@
-"""A run that goes on from another: `keras-smes train --from RUN`."""
+"""Continues a run: `keras-smes train --from RUN`."""
 
 import dataclasses
 import datetime
@@ -28,10 +28,10 @@ def continue_run(
     from_date: datetime.date | None = None,
     options: RunOptions | None = None,
 ) -> dict[str, Any]:
-    """Trains a run that begins where another ended, on newer rows, and evaluates it on the later ones.
+    """Trains a run that continues a finished one on newer rows, and evaluates it on later ones.
 
     Args:
-        run: Folder of the finished run to go on from.
+        run: Folder of the finished run.
         out: Folder of the new run; another one.
         changes: `RunConfig` values that differ from the run's, mappings key by key. More experts by
             `{"experts": {"num_experts": 32}}`, more tasks by `data_options`. The run's `split` is not taken
@@ -43,7 +43,7 @@ def continue_run(
         options: `RunOptions`. Defaults to `None`, their defaults.
 
     Returns:
-        What is in `metrics.json`; `start` says what the run went on from, and what has grown.
+        What is in `metrics.json`; `start` names the continued run and what has grown.
 
     Raises:
         FileNotFoundError: `run` is not the folder of a finished run.
@@ -68,7 +68,7 @@ def continue_run(
 
 
 def successor_values(config: RunConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values of the run that goes on from one, whose `split` is of older rows and not kept."""
+    """Returns the configuration values of a successor; the `split` is of older rows and is dropped."""
     return merged({**config.to_dict(), "split": {}}, changes)
 
 
@@ -84,14 +84,14 @@ def _newer(train: RowsT, from_date: datetime.date, parts: Split[RowsT]) -> RowsT
 
 
 def grown(config: RunConfig, start: WarmStart, rows: RowsT) -> tuple[RunConfig, RowsT]:
-    """Returns a configuration and rows of which old tasks see nothing new: neither a say nor a rate.
+    """Returns a configuration and rows in which new tasks leave the old ones' inputs unchanged.
 
     A task that is new has weight 0 in the joint choice, unless weights are stated, and no rate among the
     features, which are those of the run.
 
     Args:
         config: The `RunConfig`.
-        start: What to go on from.
+        start: The `WarmStart`.
         rows: The rows as they were loaded.
     """
     old, new = [task.name for task in start.tasks], rows.task_names

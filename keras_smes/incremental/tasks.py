@@ -1,4 +1,4 @@
-"""Tasks added to a trained model: none of the old ones' outputs changes."""
+"""Adds tasks to a trained model without changing the old tasks' outputs."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from keras_smes.tasks.task import Labels
 
 
 def grow_tasks(old: Sequence[Task], stated: Sequence[Task], labels: Labels) -> list[Task]:
-    """Returns the tasks of a model that goes on: the old ones as they were fitted, new ones fitted now.
+    """Returns the tasks of a continued model: old ones as they were fitted, new ones fitted now.
 
     Args:
         old: The tasks of the model so far.
@@ -38,7 +38,7 @@ def grow_tasks(old: Sequence[Task], stated: Sequence[Task], labels: Labels) -> l
 
 
 def _as_fitted(task: Task, old: Task) -> Task:
-    """What is not stated was fitted, and stays so: weights were learned for it."""
+    """Fitted values that are not stated are kept, since weights were learned for them."""
     open_fields = [field.name for field in dataclasses.fields(task) if getattr(task, field.name) is None]
     return dataclasses.replace(task, **{name: getattr(old, name) for name in open_fields})
 

@@ -1,7 +1,7 @@
 """Checkpoints: all arrays of a training's state in one file, written whole or not at all.
 
 A file is an `.npz`: a zip, whose index stands at its end and which has a checksum for each array, so that
-a file that was cut short or damaged is told from a good one.
+a truncated or damaged file is detected.
 """
 
 import json
@@ -31,8 +31,8 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints in a folder, of which the last few are kept.
 
-    A checkpoint is written under another name, forced to the disk, and then renamed: whoever is killed at
-    any moment leaves either the old files or the old files and a whole new one.
+    A checkpoint is written under another name, forced to the disk, and then renamed: a kill at
+    any moment leaves either the old files, or the old files and a complete new one.
 
     Args:
         folder: Where they lie; made with the first one.

@@ -1,4 +1,4 @@
-"""What a run is made of: the data, the model and how it is trained, as one value kept as JSON."""
+"""Configuration of a run: data, model and training, as one value that is stored as JSON."""
 
 import dataclasses
 import datetime
@@ -56,7 +56,7 @@ class EncoderConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """How weights move. Embedding tables have an optimizer of their own, which touches a batch's rows only.
+    """Optimizers. Embedding tables have one of their own, which updates a batch's rows only.
 
     Args:
         name: `"adam"`, `"adamw"`, `"adagrad"` or `"sgd"`, for all weights but embeddings. Defaults to
@@ -87,7 +87,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ValidationConfig:
-    """Which of the training rows are held out to look at after each epoch: always the last by time.
+    """Which training rows are held out for validation after each epoch: always the last by time.
 
     Args:
         days: How many of the last training days. Defaults to `None`.

@@ -11,7 +11,7 @@ PACKAGES = ("keras_smes", "keras", "tensorflow", "numpy", "polars")
 
 
 def describe_environment() -> dict[str, Any]:
-    """Returns what a run's figures were made with, as JSON values.
+    """Returns the environment of a run, as JSON values.
 
     Returns:
         `packages` by version, `python`, `backend`, `machine`, `cpus`, `accelerators`, and `commit`: that of

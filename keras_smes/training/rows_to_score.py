@@ -1,4 +1,4 @@
-"""The rows that a run scores: with what was known before their day, and with no need of labels."""
+"""The rows that a run scores, with statistics as of their day and without labels."""
 
 import dataclasses
 import datetime
@@ -24,7 +24,7 @@ _SCORED = "__scored"
 
 @dataclasses.dataclass(frozen=True)
 class ScoreSource:
-    """Which rows are scored, and by which columns they are known again.
+    """Which rows are scored, and the key columns that identify them.
 
     Args:
         data: The YAML of a log, or the name of a data set. Defaults to `None`, the run's own.

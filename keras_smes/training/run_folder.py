@@ -1,9 +1,9 @@
-"""A run's folder: what it has learned, how it was made, and how good it is.
+"""A run's folder: model, configuration and metrics.
 
-`model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer's state, which the next run
-may go on from: that of the selected epoch, as the weights; `config.json`; `rows.jsonl`, some test rows; of a
-model that routes `routing.csv`, the routing by epoch; `metrics.json`, which says that all of these are there
-and of one training.
+`model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer's state, from which the next
+run may continue: that of the selected epoch, as the weights; `config.json`; `rows.jsonl`, some test rows; of
+a model that routes `routing.csv`, the routing by epoch; `metrics.json`, which says that all of these are
+there and of one training.
 
 While it runs there is `checkpoints/`, with the routing so far; `tensorboard/` if that is asked for. One
 process at a time writes there (`.lock`).

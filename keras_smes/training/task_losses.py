@@ -1,4 +1,4 @@
-"""The losses of a batch: one a task, and how they become one step."""
+"""Losses of a batch: one per task, and how they are combined for a step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -31,7 +31,7 @@ class TaskLosses:
         self.tasks = tuple(tasks)
 
     def __call__(self, targets: Losses, logits: Losses, counted: Losses) -> dict[str, Tensor]:
-        """Returns a float32 scalar a task: exactly 0 where no row counts for it.
+        """Returns a float32 scalar per task, exactly 0 where no row counts for it.
 
         Args:
             targets: `task.targets` of each task, `[B]`.
@@ -75,7 +75,7 @@ Differentiate = Callable[[Callable[[StepLosses], Tensor], Sequence[Any]], list[A
 
 
 class JointLoss(Protocol):
-    """How the losses of tasks become one, and its gradients."""
+    """Combines the losses of tasks, and returns the gradients."""
 
     state: Any  # a layer or seed generator whose variables belong to the state of training
 
@@ -99,7 +99,7 @@ class JointLoss(Protocol):
 
 
 class WeighedLosses:
-    """A sum by weights that are fixed, learned, or set from what an epoch was like.
+    """A weighted sum, by weights that are fixed, learned, or updated after each epoch.
 
     Args:
         weights: A layer of `keras_smes.losses`, from losses to one.

@@ -1,4 +1,4 @@
-"""What a served ranker is asked to prove itself, and what Keras answers to the same."""
+"""Parity cases: requests for each signature, and Keras' answers to the same."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

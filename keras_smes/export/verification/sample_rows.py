@@ -1,4 +1,4 @@
-"""Rows to prove and to warm up with: what a schema expects, and what it doesn't."""
+"""Sample rows for parity and warm-up: values that a schema expects, and unexpected ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The proof of an export: it answers as Keras does, in a process that knows neither."""
+"""Verifies the parity of an export with Keras, in a process that imports neither Keras nor this package."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""What happens between executions of steps: checkpoints, the stop at what isn't finite."""
+"""Callbacks of the training loop."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import keras
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' bar, which never goes beyond its end where the last execution has fewer steps than others."""
+    """Keras' progress bar, bounded by the number of steps where the last execution has fewer of them."""
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         super().on_train_batch_end(batch if self.target is None else min(batch, self.target - 1), logs)
@@ -29,7 +29,7 @@ class BetweenSteps(keras.callbacks.Callback):
 
 
 class RestoredMeans(keras.callbacks.Callback):
-    """Gives the first epoch the means of its steps before a resume; Keras resets them.
+    """Restores the running means of a resumed epoch, which Keras resets.
 
     Args:
         restore: Sets the metrics' variables.

@@ -1,4 +1,4 @@
-"""What was not finite: asked once training has stopped, about the batch that stopped it."""
+"""Diagnosis of the batch at which training stopped: which losses, inputs and weights were not finite."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,7 +39,7 @@ class NonFiniteError(FloatingPointError):
 
 
 def diagnose(model: MultiTaskModel, data: tuple[Any, ...], epoch: int, batch: int) -> NonFiniteError:
-    """Returns the error that says what is not finite in a batch.
+    """Returns the error that names what is not finite in a batch.
 
     Args:
         model: The model, with the weights that it had before the batch.

@@ -1,4 +1,4 @@
-"""A training that may be killed: when its state is written, and whose state may be taken up again."""
+"""Checkpointing of a training: when its state is written, and which state it may resume from."""
 
 import hashlib
 import time
@@ -13,11 +13,11 @@ from keras_smes.training.config import differing_keys
 
 
 class Session:
-    """Writes the state of a training now and then, and reads it back.
+    """Writes the state of a training periodically, and reads it back.
 
     Args:
         folder: Folder of the checkpoints.
-        config: The run's configuration as plain values: a state is taken up under the same only.
+        config: The run's configuration as plain values: only a state of the same configuration is resumed.
         minutes: Between two checkpoints within an epoch; one more is written after each epoch. 0 writes
             one after each execution of steps. Defaults to `5.0`.
 
@@ -36,7 +36,7 @@ class Session:
         """Returns the latest state, or `None` if there is none.
 
         Args:
-            data: By which the rows are known again.
+            data: Fingerprint of the rows.
         """
         self._data = data
         found = self.checkpoints.latest()

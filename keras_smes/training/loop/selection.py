@@ -1,4 +1,4 @@
-"""Which epoch is the best, and when there is no more to wait for: by one metric of one task."""
+"""Selection of the best epoch and early stopping, by one metric of one task."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -91,13 +91,13 @@ class MetricOfTask:
 
 @dataclasses.dataclass(frozen=True)
 class EarlyStopping(MetricOfTask):
-    """Stops when a metric has not become better for some epochs.
+    """Stops when a metric has not improved for `patience` epochs.
 
     Args:
         task: Name of the task.
         metric: Name of the metric. Defaults to `"auc"`.
-        patience: Epochs without a better value after which training stops. Defaults to `1`.
-        min_delta: By how much more than this a value must be better to count. Defaults to `0.0`.
+        patience: Epochs without improvement after which training stops. Defaults to `1`.
+        min_delta: An improvement must be larger than this to count. Defaults to `0.0`.
     """
 
     patience: int = 1
@@ -111,7 +111,7 @@ class EarlyStopping(MetricOfTask):
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The best epoch so far, and how many have passed since.
+    """The best epoch so far, and the number of epochs since.
 
     Args:
         epoch: Its number from 0. Defaults to `None`, none yet.
@@ -124,7 +124,7 @@ class Best:
     waited: int = 0
 
     def after(self, epoch: int, value: float, metric: MetricOfTask) -> "Best":
-        """Returns the best one after another epoch; a tie stays with the earlier."""
+        """Returns the best epoch after one more; ties go to the earlier epoch."""
         if metric.is_better(value, self.value, getattr(metric, "min_delta", 0.0)):
             return Best(epoch, value)
         return dataclasses.replace(self, waited=self.waited + 1)

@@ -1,4 +1,4 @@
-"""The state of a training as arrays and plain values: whoever restores it goes on as if nothing had been."""
+"""State of a training as arrays and plain values: restoring it resumes bit-identically."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from keras_smes.training.loop.selection import Best
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a training is, apart from what variables hold.
+    """Progress of a training, apart from its variables.
 
     Args:
         epoch: Number of the current epoch, from 0. Defaults to `0`.
-        history: The figures of each finished epoch. Defaults to none.
-        selected: The best epoch by what weights are chosen by. Defaults to none yet.
-        stopping: The best epoch by what stops early. Defaults to none yet.
+        history: The metrics of each finished epoch. Defaults to none.
+        selected: The best epoch by the metric that selects weights. Defaults to none yet.
+        stopping: The best epoch by the metric of early stopping. Defaults to none yet.
         seconds: Spent training, in all processes together. Defaults to `0.0`.
     """
 
@@ -40,7 +40,7 @@ class Progress:
 
 
 def state_variables(model: keras.Model) -> dict[str, Any]:
-    """Returns all that a step reads and writes, by names that last.
+    """Returns all variables that a step reads and writes, by stable names.
 
     The weights; the states of seed generators (of dropout, of noise in gates) and of the way losses are
     joined, which are variables of the model too; the optimizer's slots, counters and loss scale; the means

@@ -1,4 +1,4 @@
-"""Trains a model: epochs of steps, a look at the validation rows, a choice, a checkpoint."""
+"""The training loop: epochs of steps, validation, selection of weights, checkpoints."""
 
 import dataclasses
 import time
@@ -31,17 +31,17 @@ Validate = Callable[[], tuple[Mapping[str, float], Figures]]
 
 
 class Trainer:
-    """Takes a compiled model through its epochs.
+    """Trains a compiled model for its epochs.
 
     Args:
         model: The `MultiTaskModel`, compiled, its optimizer built.
         plan: The `StepPlan`.
         config: The `TrainingConfig`.
-        validate: Returns figures for the history, such as `{"val_loss": 0.5}`, and those of each task, by
+        validate: Returns metrics for the history, such as `{"val_loss": 0.5}`, and those of each task, by
             which epochs are compared. Defaults to `None`, no validation rows.
         session: A `Session`, which writes checkpoints. Defaults to `None`, nothing is written.
         curves: `Events` for TensorBoard. Defaults to `None`.
-        monitor: Returns further figures for the history from the number of the epoch, such as those of a
+        monitor: Returns further metrics for the history from the number of the epoch, such as those of a
             `RoutingMonitor`. Defaults to `None`.
         verbose: Keras' verbosity. Defaults to `0`.
         engine: The `Engine` that runs the steps. Defaults to `None`, on one device.
@@ -68,7 +68,7 @@ class Trainer:
         self._since = time.monotonic()
 
     def resume(self, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Goes back to a state that a `Session` read."""
+        """Restores a state that a `Session` read."""
         best = with_prefix(_SELECTED, arrays)
         state = {name: values for name, values in arrays.items() if name not in best}
         write_variables(self._variables, state)
@@ -76,7 +76,7 @@ class Trainer:
         self._best = {name.removeprefix(f"{_SELECTED}/"): values for name, values in best.items()}
 
     def train(self) -> Progress:
-        """Trains to the end, or until there is nothing more to wait for.
+        """Trains to the last epoch, or until early stopping.
 
         Returns:
             The `Progress`; the model has the weights that the configuration selects, and its optimizer the
@@ -159,7 +159,7 @@ class Trainer:
             self.session.write(self._steps_done(), self._timed().to_dict(), arrays)
 
     def _learned(self) -> dict[str, Any]:
-        """What an epoch is selected with: all that a next run goes on from."""
+        """Weights and optimizer state of the selected epoch, from which a next run continues."""
         return with_prefix("model", self._variables) | with_prefix("optimizer", self._variables)
 
     def _timed(self) -> Progress:

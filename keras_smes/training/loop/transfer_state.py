@@ -1,6 +1,6 @@
-"""What a training has learned beside the ranker's weights, under names by which another model takes it up.
+"""State of a training beside the ranker's weights, under names that a larger model can map.
 
-A checkpoint is for the same model again. This is for the next one, which may have more ids, experts or
+A checkpoint resumes the same model. This state initialises the next one, which may have more ids, experts or
 tasks: a weight is the n-th of its layer, and an optimizer's slot belongs to a weight.
 """
 

@@ -1,4 +1,4 @@
-"""The validation rows, looked at after each epoch."""
+"""Validation after each epoch."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from keras_smes.training.scorer import Scorer
 
 
 class Validation:
-    """Measures a model that is being trained on rows that it isn't trained on.
+    """Evaluates a model during training on held-out rows.
 
     Args:
         ranker: The ranker whose core is trained.
@@ -40,7 +40,7 @@ class Validation:
         self._scorer = Scorer(ranker.get_layer("core"))
 
     def __call__(self) -> tuple[dict[str, float], Figures]:
-        """Returns the losses for the history, each over all rows at once, and the figures of each task.
+        """Returns the losses for the history, each over all rows at once, and the metrics of each task.
 
         `val_loss` is the joint loss of the tasks; the layers' own, such as the balance loss, are not in it.
         """

@@ -1,4 +1,4 @@
-"""The model that is fitted, on the JAX backend: a step is a function of a state, and returns the next."""
+"""The trained model on the JAX backend: a step maps a state to the next one."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

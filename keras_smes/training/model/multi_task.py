@@ -1,4 +1,4 @@
-"""The model that is fitted: a ranker's core with the tasks' losses, in steps that must be finite."""
+"""The trained model: a ranker's core with the tasks' losses, in steps that must be finite."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

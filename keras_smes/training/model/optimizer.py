@@ -34,7 +34,7 @@ def build_optimizer(
         steps: Steps of the whole training: where a cosine ends.
         variables: The model's trainable variables.
         scale_loss: Whether to scale the loss, as `"mixed_float16"` needs. Defaults to `False`.
-        first_step: Steps that the optimizer has behind it, in which the schedule stood still. Defaults to
+        first_step: Steps that the optimizer has already done, before the schedule begins. Defaults to
             `0`.
 
     Returns:
@@ -60,7 +60,7 @@ class ScaledLoss(keras.optimizers.LossScaleOptimizer):
 
 
 def all_finite(gradients: Sequence[Any]) -> Any:
-    """Whether all numbers of all gradients are finite: by their sums, one pass and no copy of masks."""
+    """Whether all gradients are finite, by their sums: one pass and no masks in memory."""
     sums = [ops.sum(ops.cast(values_of(g), "float32")) for g in gradients if g is not None]
     return ops.isfinite(ops.sum(ops.stack(sums)))
 

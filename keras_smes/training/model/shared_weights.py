@@ -1,4 +1,4 @@
-"""Which weights of a ranker's core the tasks share: by what their gradients reach, not by names."""
+"""Finds the weights that tasks share, by the reach of their gradients and not by names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -97,7 +97,7 @@ def _draw(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
 
 
 def _features(core: keras.Model, generator: np.random.Generator) -> dict[str, Tensor]:
-    """Rows that every part of a core takes notice of: random numbers, a table's first row, lengths of one."""
+    """Rows on which every part of a core depends: random numbers, a table's first row, lengths of one."""
     calls = (node for layer in core.layers if _is_lookup(layer) for node in nodes_of_layer(layer))
     looked_up = {id(tensor) for node in calls for tensor in node.input_tensors}
     features = {}
