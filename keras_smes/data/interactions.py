@@ -1,4 +1,4 @@
-"""Logged interactions: rows in order of time, and which of their columns mean what."""
+"""Logged interactions: rows in order of time, and the roles of their columns."""
 
 import dataclasses
 import datetime
@@ -202,7 +202,7 @@ class Interactions:
 
     @property
     def label_columns(self) -> tuple[str, ...]:
-        """The columns of the frame that the tasks look at, each once."""
+        """The columns of the frame that the tasks use, each once."""
         return label_columns(self.tasks)
 
     @property
@@ -300,7 +300,7 @@ class Interactions:
 
 
 def label_columns(tasks: Iterable[Task]) -> tuple[str, ...]:
-    """Returns the columns that tasks look at, each once."""
+    """Returns the columns that tasks use, each once."""
     return tuple(dict.fromkeys(column for task in tasks for column in task.columns))
 
 

@@ -1,4 +1,4 @@
-"""What is declared of a log beside its columns: whose past is counted and listed, and where it is cut."""
+"""Declared roles of a log beside its columns: keys of statistics, histories, dates of the split."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,7 @@ from keras_smes.validation import check_count
 
 @dataclasses.dataclass(frozen=True)
 class KeyGroup:
-    """A combination of columns whose past is worth counting, such as a user in a tab.
+    """A combination of columns whose past is counted, such as a user in a tab.
 
     Args:
         name: Prefix of the statistics' names: `user_tab` gives `user_tab_impressions`.
@@ -35,7 +35,7 @@ class KeyGroup:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """What each user did last, as a list a row: the items of the latest earlier rows with a positive label.
+    """A behaviour sequence per row: the items of the user's latest earlier rows with a positive label.
 
     Args:
         name: Name of the feature that it gives, such as `history_video_id`.

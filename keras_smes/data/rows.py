@@ -1,4 +1,4 @@
-"""What training, validation, evaluation and scoring take: rows in memory or on disk, by one protocol."""
+"""The protocol of rows, in memory or on disk, that training, validation, evaluation and scoring take."""
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence

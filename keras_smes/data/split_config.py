@@ -1,4 +1,4 @@
-"""Where the rows of a run are cut: stated in its configuration, and applied in one place."""
+"""The split of a run: its configuration, and the one place that applies it."""
 
 import dataclasses
 import datetime

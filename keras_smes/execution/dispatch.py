@@ -1,4 +1,4 @@
-"""Which way of execution runs: by name, or by a rule."""
+"""Selects the way of execution: by name, or by a rule."""
 
 import importlib
 from typing import Any
@@ -10,7 +10,7 @@ from keras_smes.execution.experts import Choice, Experts
 from keras_smes.types import Tensor
 
 EXECUTIONS = ("auto", "dense", "grouped", "blocks", "tiles", "ragged")
-UNKNOWN_BATCH = 512  # what a batch is taken for that is known only when the graph runs
+UNKNOWN_BATCH = 512  # assumed size of a batch that is known only when the graph runs
 READING = 10  # rows for which a weight is multiplied in the time that reading it from memory takes
 EXPERT_OVERHEAD = 160_000  # multiplications in the time that `grouped` takes to handle one expert
 DENSE_OVERHEAD = 4_000_000  # the same for what `dense` handles beside its multiplications
@@ -56,7 +56,7 @@ def choose(
         bound: Most experts that an instance executes, M.
         expert_weights: Weights of one expert: its multiplications for an instance.
         batch: Instances B, if known when the graph is built. Defaults to `None`, taken for 512.
-        training: Whether gradients will be wanted. Defaults to `False`.
+        training: Whether gradients are needed. Defaults to `False`.
         xla: Whether XLA compiles, as for JAX it always does. Defaults to `False`.
 
     Returns:
@@ -87,7 +87,7 @@ def run(
         inputs_bd: `[B, D]` floats.
         choice: The `Choice`: which experts run, and with what weights.
         experts: The `Experts`.
-        training: Whether gradients will be wanted; counts for `"auto"`. Defaults to `False`.
+        training: Whether gradients are needed, for `"auto"`. Defaults to `False`.
 
     Returns:
         float32 `[B, T, out]`.

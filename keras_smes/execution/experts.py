@@ -1,4 +1,4 @@
-"""What is executed: the stacked weights of E expert MLPs, as the ways of execution take them."""
+"""The stacked weights of E expert MLPs, as the ways of execution take them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Experts(NamedTuple):
         return sum(int(k.shape[1]) * int(k.shape[2]) for k, _, _ in self.layers)
 
     def finish(self, rows: Tensor) -> Tensor:
-        """Normalises expert outputs `[..., out]` where asked: `y / sqrt(mean(y^2) + 1e-6)`."""
+        """Normalises expert outputs `[..., out]` if `normalize` is set: `y / sqrt(mean(y^2) + 1e-6)`."""
         if not self.normalize:
             return rows
         rows = ops.cast(rows, "float32")

@@ -1,4 +1,4 @@
-"""The model card: what an operator needs to know about a version, beside the graph it describes."""
+"""The model card: what an operator needs to know about a version."""
 
 import json
 import platform

@@ -1,4 +1,4 @@
-"""Initial values of stacked weights: each member drawn as if it were alone, no two alike."""
+"""Initial values of stacked weights: each expert is drawn independently, and no two are alike."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -93,7 +93,7 @@ class PrivateExpertGate(keras.layers.Layer):
             "private_experts": private_btk,
             "executed": executed_bm,
             "slot_weights": slot_gates(logits_bte, shared_bk, private_btk, executed_bm),
-            # For whoever looks at all experts; a graph that doesn't never computes them.
+            # Of all experts: pruned from graphs that don't use them.
             "chosen": chosen_bte,
             "union": ops.any(chosen_bte, axis=1),
             "weights": formulas.gates(logits_bte, chosen_bte),

@@ -1,4 +1,4 @@
-"""From the scores of many tasks to the one score that candidates are ordered by."""
+"""Fusion of the scores of tasks into the score that candidates are ordered by."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ LARGEST_LOG = 80.0
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class ScoreFusion(keras.layers.Layer):
-    """Fuses scores by a weighted product or a weighted sum, with an exponent a task.
+    """Fuses scores by a weighted product or a weighted sum, with an exponent per task.
 
     ```
     product:  fused = prod_t (a[t] + b[t] * s[t])^c[t]

@@ -29,7 +29,7 @@ class InFloatx(keras.regularizers.Regularizer):
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class SharedSubsetRouter(keras.layers.Layer):
-    """Routes instances: one linear router a task, one subset of experts that all tasks share.
+    """Routes instances: one linear router per task, one subset of experts that all tasks share.
 
     ```
     z[b,t,:] = h[b,:] @ kernel[:,t,:]

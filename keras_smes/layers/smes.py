@@ -17,7 +17,7 @@ from keras_smes.validation import check_count, check_counts, check_picks, check_
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class SMES(keras.layers.Layer):
-    """Sparse mixture of experts for several tasks: each chosen expert runs once an instance.
+    """Sparse mixture of experts for several tasks: each chosen expert runs once per instance.
 
     ```
     S(b) = TopK_e(sum_t w[t] * p[b,t,e], K_s)                  shared by all tasks
@@ -42,14 +42,14 @@ class SMES(keras.layers.Layer):
         num_tasks: Integer, tasks T.
         num_experts: Integer, experts E in the one pool that all tasks share.
         num_shared: Integer, experts K_s picked jointly for all tasks of an instance.
-        num_private: Integer, or a list of one a task: experts K_a that a task picks for itself.
+        num_private: Integer, or a list with one per task: experts K_a that a task picks for itself.
         expert_units: Integer, or list of them: widths of an expert's layers.
         expert_activation: Activation after every expert layer but the last. Defaults to `"relu"`.
         output_activation: Activation after an expert's last layer. Defaults to `None`, linear.
         normalize_experts: Boolean, whether expert outputs are scaled to a root mean square of 1.
             Defaults to `False`.
         balance_weight: Number of at least 0, the factor of the balance loss. Defaults to `0.1`.
-        task_weights: List of T numbers of at least 0, the tasks' say in the joint choice. Defaults
+        task_weights: List of T numbers of at least 0, the tasks' weights in the joint choice. Defaults
             to `None`, equal.
         execution: `"auto"`, or `"dense"`, `"grouped"`, `"blocks"`, `"tiles"` or `"ragged"`; see
             `ExpertPool`. Defaults to `"auto"`.
@@ -68,7 +68,7 @@ class SMES(keras.layers.Layer):
         training: Boolean; the balance loss is added where it is true.
 
     Returns:
-        `[B, T, expert_units[-1]]` in the compute dtype: one vector a task, for its tower.
+        `[B, T, expert_units[-1]]` in the compute dtype: one vector per task, for its tower.
 
     Attributes:
         router: The `SharedSubsetRouter`; `router.kernel` is `[D, T, E]`, or `[router_rank, T, E]`.

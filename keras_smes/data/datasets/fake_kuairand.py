@@ -1,4 +1,4 @@
-"""A made-up release of KuaiRand: the official layout and no meaning, to try readers at any size."""
+"""A fake release of KuaiRand in the official layout, with random values, to test readers at any size."""
 
 import datetime
 from collections.abc import Sequence

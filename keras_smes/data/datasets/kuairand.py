@@ -133,7 +133,7 @@ def load_kuairand(
 
 @dataclasses.dataclass(frozen=True)
 class FeatureTable:
-    """Files that describe one thing a row, to be joined to the log.
+    """Side tables: files with one row per key, joined to the log.
 
     Args:
         key: Column of the thing's id.
@@ -172,7 +172,7 @@ class Release:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the rows that are asked for, each once."""
+        """The requested columns of the rows, each once."""
         labels = [column for task in self.tasks for column in task.columns]
         labels += [history.label for history in self.histories]
         keys = [column for key in STATISTICS for column in key.columns]
@@ -311,7 +311,7 @@ def _holds(dates: pl.Series) -> bool:
 
 
 def _schema(extra_features: Sequence[str]) -> FeatureSchema:
-    # Seven rows a user teach an embedding little but noise: the rare ones share a row.
+    # With seven rows per user an embedding learns mostly noise: rare users are out-of-vocabulary.
     ids = {"user_id": 30, "video_id": 20, "author_id": 20}
     integers = ("tab", "hour", "music_type", *_USER_FLAGS, *_USER_CODES)
     strings = ("tag", "video_type", "upload_type", *_USER_STRINGS)

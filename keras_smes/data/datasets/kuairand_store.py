@@ -133,7 +133,7 @@ def _store_table(table: FeatureTable, scratch: Path, verbose: int) -> pl.LazyFra
 
 
 def _spread(logs: Sequence[Path], scratch: Path, verbose: int) -> None:
-    """Writes the log's rows into a folder a day of their time, each with its line over all files."""
+    """Writes the log's rows into one folder per day, each with its line over all files."""
     stored = []
     for number, path in enumerate(track(logs, "Reading the log", verbose)):
         stored.append(scratch / f"log-{number:04d}.parquet")

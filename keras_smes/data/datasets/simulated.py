@@ -181,7 +181,7 @@ def _contexts(
 
 @dataclasses.dataclass(frozen=True)
 class _World:
-    """What is true of one group of tasks; the last axis is the factor's, or missing."""
+    """True parameters of one group of tasks; the last axis is the factor's, or missing."""
 
     users: Floats
     videos: Floats

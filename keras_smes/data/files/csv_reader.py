@@ -1,4 +1,4 @@
-"""Delimited files with declared columns: a value that is not what its column says stops the reading."""
+"""Delimited files with declared columns: a value of another type raises with its row."""
 
 import csv
 import dataclasses
@@ -156,7 +156,7 @@ def drop_duplicates(frame: pl.DataFrame, columns: Sequence[str] | None = None) -
 
 
 def check_unique(path: str | Path, rows: pl.DataFrame | pl.LazyFrame, column: str) -> None:
-    """Stops if a file that describes one thing a row describes one of them twice.
+    """Raises if a key of a side table is not unique.
 
     Args:
         path: The file, for the message.

@@ -1,4 +1,4 @@
-"""Looks at files without a declaration: what each column holds, and which role it may have."""
+"""Describes files without a declaration: what each column holds, and its possible role."""
 
 import dataclasses
 import re
@@ -95,7 +95,7 @@ class Description:
 
 
 def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) -> Description:
-    """Looks at the rows of files, a bounded number of them.
+    """Describes a bounded number of rows of files.
 
     Args:
         paths: Paths, globs and folders.

@@ -1,4 +1,4 @@
-"""A first declaration of a log, as YAML with comments, from what was seen of its files."""
+"""A draft of a log's declaration, as YAML with comments, from the description of its files."""
 
 import json
 from collections.abc import Sequence

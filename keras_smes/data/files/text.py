@@ -1,4 +1,4 @@
-"""What text says by all values of a column: whole numbers, numbers, booleans, days and timestamps."""
+"""Types of text columns by all of their values: integers, numbers, booleans, days and timestamps."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a team says of its log: where rows lie, what columns mean, what to predict and where to cut."""
+"""The declaration of a log: files, roles of columns, tasks, features and split."""
 
 import dataclasses
 from collections.abc import Mapping

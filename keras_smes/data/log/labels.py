@@ -1,4 +1,4 @@
-"""Makes label columns out of what a log holds: strings that are positive, thresholds, units."""
+"""Makes label columns: positive strings, thresholds, units."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Whether a log's rows fit into memory, by what a look at its files says before they are read."""
+"""Estimates whether a log's rows fit into memory before they are read."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What was known before the day of a row: statistics, histories, and the engines that count them."""
+"""Statistics and histories as of the day before a row, and the engines that compute them."""

@@ -1,4 +1,4 @@
-"""A check that features of a row are the same whatever happens later."""
+"""A check of causality: features of a row are the same whatever happens later."""
 
 import dataclasses
 import datetime

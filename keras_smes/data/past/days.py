@@ -1,4 +1,4 @@
-"""What a row may know: the day from which on it is known itself, and the day as of which it asks.
+"""What a row may know: the day from which it counts, and the day as of which its features are.
 
 No row ever sees its own day. A row is *known* from the day after the later of its date and the day of
 its time, and *asks* at the start of the earlier of the two: logs such as KuaiRand's date some rows after

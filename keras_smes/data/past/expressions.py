@@ -25,7 +25,7 @@ def counts_before(
     half_life: float | None = None,
     days: int = 1,
 ) -> Table:
-    """Returns the counts of earlier rows for each (key, `AS_OF`) that some row asks about.
+    """Returns the counts of earlier rows for each (key, `AS_OF`) of the rows.
 
     With a half-life of H days, a row known from day k on counts `2^(-(a - k - 1) / H)` as of day a > k.
 
@@ -109,7 +109,7 @@ def _float(number: float) -> Value:
 
 
 def latest_before(rows: Table, user: str, item: str, label: str, length: int, name: str) -> Table:
-    """Returns the latest items before each (user, `AS_OF`) that some row asks about.
+    """Returns the latest items before each (user, `AS_OF`) of the rows.
 
     Items are cut into lists of `length`: what is latest lies in two of them, whatever the day.
 

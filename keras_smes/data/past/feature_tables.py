@@ -207,7 +207,7 @@ def _columns_in_memory(stored: StoredInteractions) -> Interactions:
 
 
 def _known(interactions: Interactions, as_of: datetime.date) -> pl.DataFrame:
-    """Returns the rows that are known at a day, all of them asking as of it."""
+    """Returns the rows that are known at a day, all of them as of it."""
     interactions.check_same_days()
     rows = interactions.frame.with_columns(*known_and_as_of(interactions))
     known = rows.filter(pl.col(KNOWN) < as_of).with_columns(pl.lit(as_of).alias(AS_OF))

@@ -1,4 +1,4 @@
-"""Behaviour sequences: the last items that a user liked to watch before the day of a row.
+"""Behaviour sequences: a user's latest positive items before the day of a row.
 
 Which rows are before a day says `keras_smes.data.past.days`, as for the statistics.
 """
@@ -85,7 +85,7 @@ def _with_sequence(schema: FeatureSchema, history: History) -> FeatureSchema:
 
 
 def latest_items(rows: pl.DataFrame, interactions: Interactions, history: History) -> pl.DataFrame:
-    """Returns the latest items before each (user, `AS_OF`) that some row asks about.
+    """Returns the latest items before each (user, `AS_OF`) of the rows.
 
     Args:
         rows: Rows with `KNOWN` and `AS_OF`, all that the users in question have, in order of time.

@@ -1,4 +1,4 @@
-"""Refuses features that nobody can know when a row is ranked, unless told to take them nonetheless."""
+"""Rejects features that are unknown when a row is ranked, unless leaks are allowed."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Causal statistics: what was known of a user, a video, or both together before the day of a row.
+"""Causal statistics: counts of a user, a video, or both together before the day of a row.
 
 Which rows are before a day says `keras_smes.data.past.days`. The state is by the day in training and test
 alike, so both see statistics of the same kind.
@@ -147,7 +147,7 @@ def _side(interactions: Interactions, key: KeyGroup) -> str:
 def count_past(
     rows: pl.DataFrame, columns: Sequence[str], tasks: Sequence[str], half_life: float | None = None
 ) -> pl.DataFrame:
-    """Returns impressions and positives before each (key, `AS_OF`) that some row asks about.
+    """Returns impressions and positives before each (key, `AS_OF`) of the rows.
 
     Args:
         rows: Rows with `KNOWN` and `AS_OF`, all that have the keys in question.

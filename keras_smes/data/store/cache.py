@@ -1,4 +1,4 @@
-"""Folders of files that take long to make: made once, whole or not at all, found again by their recipe."""
+"""A cache of folders, written atomically and keyed by their recipe."""
 
 import contextlib
 import hashlib

@@ -204,7 +204,7 @@ class StoredInteractions:
         layers = [pl.scan_parquet([self.folder / layer / name for name in names]) for layer in self.layers]
         rows = layers[0] if len(layers) == 1 else pl.concat(layers, how="horizontal")
         rows = scan_in_normal_form(rows, self.roles.conversions())
-        # A row without a date is no row of other days: whoever reads it stops.
+        # A row without a date belongs to no day, and reading it raises.
         if self.first is not None:
             date = pl.col(self.roles.column("date"))
             rows = rows.filter((date >= self.first) | date.is_null())

@@ -1,4 +1,4 @@
-"""What a served ranker takes: its raw inputs, with what the schema says about each."""
+"""The raw inputs of a served ranker, with what the schema says about each."""
 
 import dataclasses
 import warnings

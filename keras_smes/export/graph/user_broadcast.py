@@ -1,4 +1,4 @@
-"""Runs a ranker for one user and many candidates: what depends on the user alone runs once."""
+"""Runs a ranker for one user and many candidates: the user's side runs once and is broadcast."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any

@@ -1,1 +1,1 @@
-"""Rows as a training takes them: preprocessed once, packed, in memory or on disk, cut into batches."""
+"""Input of training: rows preprocessed once, packed in memory or on disk, cut into batches."""

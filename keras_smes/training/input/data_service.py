@@ -1,4 +1,4 @@
-"""Batches that TensorFlow's data service makes, in processes of its own: the same ones in the same order."""
+"""Batches from TensorFlow's data service: the same batches in the same order."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""The order of the rows in an epoch: of the seed and the epoch alone, the same in memory and on disk.
+"""Order of the rows in an epoch, from the seed and the epoch alone: the same in memory and on disk.
 
 Up to `GROUP_BLOCKS * BLOCK_ROWS` rows are shuffled as a whole. More are cut into blocks of neighbours. Blocks
 are shuffled, and a group of them at a time is shuffled within: that is what has to be in memory. Each block
@@ -13,7 +13,7 @@ import numpy as np
 
 BLOCK_ROWS = 2**13
 GROUP_BLOCKS = 2**8
-LANES = 2**4  # of which any number of workers that divides it reads equal shares
+LANES = 2**4  # workers whose number divides it read equal shares
 
 
 @dataclasses.dataclass(frozen=True)
