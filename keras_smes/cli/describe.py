@@ -1,4 +1,4 @@
-"""`keras-smes describe`: looks at files and drafts the YAML of a log."""
+"""`keras-smes describe`: inspects files and drafts the YAML of a log."""
 
 import argparse
 import os
@@ -9,12 +9,12 @@ from keras_smes.console import show
 
 
 def add(commands: Commands) -> None:
-    parser = commands.add_parser("describe", help="look at files and draft the YAML of a log")
+    parser = commands.add_parser("describe", help="inspect files and draft the YAML of a log")
     parser.add_argument(
         "files", nargs="+", metavar="FILES", help="Parquet, CSV or TSV: paths, globs, folders, URLs"
     )
     parser.add_argument(
-        "--out", metavar="FILE", help="write the YAML there, such as log.yaml; default: print it"
+        "--out", metavar="FILE", help="write the YAML there, such as log.yaml; default: print it only"
     )
     parser.set_defaults(run=run)
 

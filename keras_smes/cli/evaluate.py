@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
         "--from", dest="first", type=date, metavar="DATE", help="first date, such as 2022-05-05"
     )
     parser.add_argument("--to", dest="last", type=date, metavar="DATE", help="last date")
-    parser.add_argument("--json", metavar="FILE", help="also write the figures there")
+    parser.add_argument("--json", metavar="FILE", help="also write the metrics there")
     parser.set_defaults(run=run)
 
 

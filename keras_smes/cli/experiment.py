@@ -8,7 +8,7 @@ from keras_smes.console import show
 
 
 def add(commands: Commands) -> None:
-    parser = commands.add_parser("experiment", help="compare models over seeds; goes on where it stopped")
+    parser = commands.add_parser("experiment", help="compare models over seeds; resumes where it stopped")
     parser.add_argument("config", metavar="CONFIG", help="YAML or JSON of an Experiment")
     add_data_dir(parser)
     parser.add_argument(
@@ -22,8 +22,8 @@ def add(commands: Commands) -> None:
         metavar=("I", "N"),
         help="do every N-th seed, from the I-th on",
     )
-    parser.add_argument("--report", action="store_true", help="do no run: write the table of those finished")
-    parser.add_argument("--no-figures", action="store_true", help="without Matplotlib")
+    parser.add_argument("--report", action="store_true", help="write the table of the finished runs only")
+    parser.add_argument("--no-figures", action="store_true", help="draw no plots, which need Matplotlib")
     parser.set_defaults(run=run)
 
 

@@ -8,7 +8,7 @@ from keras_smes.console import show
 
 
 def add(commands: Commands) -> None:
-    parser = commands.add_parser("export", help="write a run as a version that TF Serving loads")
+    parser = commands.add_parser("export", help="export a run as a version that TF Serving or Triton loads")
     parser.add_argument("run_folder", metavar="RUN")
     parser.add_argument("--to", required=True, metavar="MODELS/NAME", help="folder of the model's versions")
     parser.add_argument(
@@ -34,9 +34,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--with-features", metavar="DIR", help="put the tables that `features` wrote there into the graph"
     )
-    parser.add_argument("--runtime", metavar="DIR", help="another installed tensorflow to prove it on")
+    parser.add_argument("--runtime", metavar="DIR", help="verify on the tensorflow installed there")
     add_gate_options(parser)
-    parser.add_argument("--data-dir", metavar="DIR", help="with --within: where the data set's files lie")
+    parser.add_argument("--data-dir", metavar="DIR", help="with --within: folder of the data set's files")
     parser.set_defaults(run=run)
 
 
@@ -90,7 +90,7 @@ def _export_saved_model(arguments: argparse.Namespace) -> None:
 
 
 def _judged(arguments: argparse.Namespace) -> Any:
-    """The gate's verdict on the run that is to be exported; `None` without a gate."""
+    """The gate's verdict on the run; `None` without a gate."""
     if arguments.gate is None and arguments.at_least is None and arguments.within is None:
         return None
     from keras_smes.incremental import judge_run

@@ -18,10 +18,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the YAML of a log, or kuairand-pure, movielens-100k, simulated, ...",
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="where its files lie")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's files")
     parser.add_argument("--model", metavar="NAME", help="smes (default), mmoe, ple, ...")
     parser.add_argument(
-        "--out", required=True, metavar="RUN", help="folder of the run; an unfinished one is taken up"
+        "--out", required=True, metavar="RUN", help="folder of the run; an unfinished one is resumed"
     )
     parser.add_argument(
         "--config", metavar="FILE", help="JSON or YAML of RunConfig values; other options override it"
@@ -31,7 +31,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data-dir", metavar="DIR", help="where the data set's files lie")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's files")
 
 
 def read_document(arguments: argparse.Namespace) -> Any:
@@ -57,14 +57,17 @@ def run_values(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:
 def add_gate_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of a quality gate."""
     parser.add_argument(
-        "--gate", nargs=2, metavar=("TASK", "METRIC"), help="export only if this is good enough, else code 3"
+        "--gate",
+        nargs=2,
+        metavar=("TASK", "METRIC"),
+        help="export only if the metric passes, else exit code 3",
     )
-    parser.add_argument("--at-least", type=float, metavar="X", help="the gate's worst value")
+    parser.add_argument("--at-least", type=float, metavar="X", help="the worst accepted value")
     parser.add_argument(
         "--within",
         type=float,
         metavar="D",
-        help="or how much worse than the version exported before it may be",
+        help="or how much worse than the last exported version it may be",
     )
 
 

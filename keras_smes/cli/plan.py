@@ -1,4 +1,4 @@
-"""`keras-smes plan`: counts what a model takes on a cluster, on paper."""
+"""`keras-smes plan`: estimates memory, arithmetic and traffic of a model on a cluster."""
 
 import argparse
 import json
@@ -8,7 +8,9 @@ from keras_smes.console import show
 
 
 def add(commands: Commands) -> None:
-    parser = commands.add_parser("plan", help="count what a model takes on a cluster, on paper")
+    parser = commands.add_parser(
+        "plan", help="estimate memory, arithmetic and traffic of a model on a cluster"
+    )
     parser.add_argument("config", metavar="CONFIG", help="YAML or JSON with `model` and `cluster`, or a run")
     parser.add_argument("--json", action="store_true", help="print JSON, in units and bytes")
     parser.set_defaults(run=run)

@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--address", required=True, metavar="HOST:PORT")
     parser.add_argument("--model", required=True, metavar="NAME")
     parser.add_argument(
-        "--rows", required=True, metavar="FILE", help="one JSON object of features a line; - is stdin"
+        "--rows", required=True, metavar="FILE", help="one JSON object of features per line; - is stdin"
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, metavar="N", help="default: the newest")

@@ -17,14 +17,16 @@ from keras_smes.console import show
 
 
 def add(commands: Commands) -> None:
-    parser = commands.add_parser("progressive", help="train on a day, test on the next, go on from there")
+    parser = commands.add_parser(
+        "progressive", help="train day by day, each run from the last, tested on the next day"
+    )
     add_run_options(parser)
-    parser.add_argument("--from", dest="start", metavar="RUN", help="a finished run to go on from")
+    parser.add_argument("--from", dest="start", metavar="RUN", help="continue from a finished run")
     parser.add_argument("--from-date", type=date, metavar="DATE", help="first day to train on")
     parser.add_argument("--to-date", type=date, metavar="DATE", help="last day to test on")
-    parser.add_argument("--no-figures", action="store_true", help="without Matplotlib")
+    parser.add_argument("--no-figures", action="store_true", help="draw no plots, which need Matplotlib")
     parser.add_argument(
-        "--export-to", metavar="MODELS/NAME", help="export what passes the gate; needs --gate"
+        "--export-to", metavar="MODELS/NAME", help="export models that pass the gate; needs --gate"
     )
     add_gate_options(parser)
     parser.set_defaults(run=run)

@@ -1,4 +1,4 @@
-"""`keras-smes report`: writes one HTML page about runs, side by side."""
+"""`keras-smes report`: writes one HTML page that compares runs."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from keras_smes.console import show
 
 
 def add(commands: Commands) -> None:
-    parser = commands.add_parser("report", help="write one HTML page about runs, side by side")
+    parser = commands.add_parser("report", help="write one HTML page that compares runs")
     parser.add_argument(
         "folders", nargs="+", metavar="RUN", help="folders of runs, or of experiments' results"
     )

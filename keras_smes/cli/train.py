@@ -17,19 +17,27 @@ def add(commands: Commands) -> None:
         "--from",
         dest="start",
         metavar="RUN",
-        help="go on from a finished run; its configuration is the default",
+        help="continue from a finished run; its configuration is the default",
     )
     parser.add_argument(
         "--from-date", type=date, metavar="DATE", help="with --from: train on rows from this date on"
     )
-    parser.add_argument("--fresh", action="store_true", help="start an unfinished run over")
+    parser.add_argument("--fresh", action="store_true", help="start over where a run is unfinished")
     parser.add_argument(
-        "--checkpoint-minutes", type=float, default=5.0, metavar="M", help="within an epoch; default: 5"
+        "--checkpoint-minutes",
+        type=float,
+        default=5.0,
+        metavar="M",
+        help="minutes between checkpoints within an epoch; default: 5",
     )
-    parser.add_argument("--keep-checkpoints", action="store_true", help="also when the run is finished")
+    parser.add_argument(
+        "--keep-checkpoints", action="store_true", help="keep checkpoints of the finished run"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="write curves to RUN/tensorboard")
     parser.add_argument(
-        "--data-service", metavar="grpc://HOST:PORT", help="a tf.data service that makes the batches"
+        "--data-service",
+        metavar="grpc://HOST:PORT",
+        help="address of a tf.data service that makes the batches",
     )
     parser.set_defaults(run=run)
 
@@ -61,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _add_split(parser: argparse.ArgumentParser) -> None:
     split = parser.add_argument_group(
         "split",
-        "in place of the configuration's `split`; default: the data set's own, and with --from the last day "
+        "instead of the configuration's `split`; default: the data set's own, and with --from the last day "
         "tests",
     )
     split.add_argument("--train-until", type=date, metavar="DATE", help="last day to train on")
