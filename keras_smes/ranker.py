@@ -67,7 +67,7 @@ def build_ranker(
     """
     tasks = as_tasks(tasks)
     inputs, raw = preprocessed_inputs(schema), raw_inputs(schema)
-    _check_layer_names("tasks", [_tower_name(task) for task in tasks], inputs)
+    _check_layer_names("tasks", [tower_name(task.name) for task in tasks], inputs)
     _check_layer_names("experts", [experts.name], inputs)
     if fusion is not None:
         _check_layer_names("fusion", [fusion.name], raw)
@@ -88,11 +88,12 @@ def build_ranker(
 
 def _tower(task: Task, units: Sequence[int]) -> TaskTower:
     own = units if task.units is None else task.units
-    return TaskTower(own, task.width, name=_tower_name(task))
+    return TaskTower(own, task.width, name=tower_name(task.name))
 
 
-def _tower_name(task: Task) -> str:
-    return f"tower_{task.name}"
+def tower_name(task: str) -> str:
+    """Returns the name of a task's tower among the layers of `"core"`."""
+    return f"tower_{task}"
 
 
 def _check_layer_names(argument: str, layers: Sequence[str], inputs: Mapping[str, Any]) -> None:

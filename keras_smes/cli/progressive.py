@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from keras_smes.incremental.run import successor_values
     from keras_smes.training import RunConfig
     from keras_smes.training.run_folder import load_config
+    from keras_smes.training.usual import with_usual
 
     gate = read_gate(arguments)
     if (gate is None) != (arguments.export_to is None):
@@ -46,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     document = read_document(arguments)
     values = run_values(arguments, document)
-    if arguments.start is not None:
+    if arguments.start is None:
+        values = with_usual(values)
+    else:
         values = successor_values(load_config(arguments.start), values)
     with document.errors():
         config = RunConfig.from_dict(values)

@@ -44,6 +44,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from keras_smes.training import RunConfig, RunOptions, train_run
+    from keras_smes.training.usual import with_usual
 
     document = read_document(arguments)
     values = run_values(arguments, document)
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 
             metrics = continue_run(arguments.start, out, values, data_dir, arguments.from_date, options)
         elif arguments.from_date is None:
-            metrics = train_run(RunConfig.from_dict(values), out, data_dir, options)
+            metrics = train_run(RunConfig.from_dict(with_usual(values)), out, data_dir, options)
         else:
             raise ValueError(f"`--from-date` goes with `--from RUN`. Received: {arguments.from_date}")
     show_metrics(metrics)

@@ -4,7 +4,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +16,7 @@ from keras_smes.diagnostics import Events, RoutingMonitor, has_routing
 from keras_smes.distribution import Engine
 from keras_smes.distribution.loop import LoopEngine
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.ranker import build_ranker
+from keras_smes.ranker import build_ranker, tower_name
 from keras_smes.tasks import Task
 from keras_smes.training.config import RunConfig
 from keras_smes.training.input.data_service import ServedPlan
@@ -239,6 +240,7 @@ def new_model(
     engine = engine or Engine()
     keras.utils.set_random_seed(config.seed)
     ranker = _build(config, prepared.schema, prepared.tasks)
+    start_at_base_rates(ranker, prepared.base_rates)
     with engine.scope():
         return ranker, _compiled(config, ranker, steps, engine, first_step)
 
@@ -254,6 +256,25 @@ def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> k
             config.encoder.crosses,
             config.encoder.cross_dim,
         )
+
+
+def start_at_base_rates(ranker: keras.Model, base_rates: Mapping[str, float]) -> None:
+    """Sets the bias of binary tasks' logits to the log-odds of their base rate.
+
+    ```
+    bias[t] = log(rate[t] / (1 - rate[t]))
+    ```
+
+    A rare label's first steps go into its features then, instead of into the bias.
+
+    Args:
+        ranker: What `build_ranker` built.
+        base_rates: Mean label of each binary task in the training rows, by the task's name.
+    """
+    core = ranker.get_layer("core")
+    for task, rate in base_rates.items():
+        tower = core.get_layer(tower_name(task))
+        tower.logits.bias.assign([math.log(rate / (1 - rate))])
 
 
 def _compiled(

@@ -193,7 +193,7 @@ def test_one_day_is_not_enough():
 def test_on_a_real_log(kuairand_folder, tmp_path):
     """Three days of KuaiRand, the first with all before it."""
     config = {
-        "data_options": {"half_life": 7.0},
+        "data_options": {"half_life": 7.0, "left_out": []},
         "experts": {"num_experts": 4, "num_shared": 1, "expert_units": [8, 4]},
         "encoder": {"units": [16]},
         "training": {"epochs": 1},

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from keras_smes.data.store.interactions import StoredInteractions
 from keras_smes.data.store.schema import fit_schema
 from keras_smes.features.encoder import preprocessor
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.tasks import Task
+from keras_smes.tasks import BinaryTask, Task
 from keras_smes.training.input.packed_rows import PackedRows, RowsInMemory, RowsOnDisk, begun_digest
 from keras_smes.training.input.packing import Arrays, Packing
 from keras_smes.training.input.preprocessing import run_preprocessor
@@ -32,11 +33,13 @@ class Prepared(NamedTuple):
         tasks: The fitted tasks.
         rows: What the preprocessor puts out, targets, and weights of the rows that count, by task: a tuple of
             three dicts.
+        base_rates: Mean label of each binary task over the training rows that count, by the task's name.
     """
 
     schema: FeatureSchema
     tasks: Sequence[Task]
     rows: PackedRows
+    base_rates: Mapping[str, float] = MappingProxyType({})
 
 
 def prepare(train: Rows, verbose: int | str = 0) -> Prepared:
@@ -52,7 +55,8 @@ def prepare(train: Rows, verbose: int | str = 0) -> Prepared:
     labels = train.labels()
     check_labels(train.tasks, labels)
     tasks = [task.fit(labels) for task in train.tasks]
-    return prepare_for(fit_schema(train, int(verbose != 0)), tasks, train, verbose)
+    prepared = prepare_for(fit_schema(train, int(verbose != 0)), tasks, train, verbose)
+    return prepared._replace(base_rates=base_rates(tasks, labels))
 
 
 def prepare_for(schema: FeatureSchema, tasks: Sequence[Task], rows: Rows, verbose: int | str = 0) -> Prepared:
@@ -80,6 +84,15 @@ def labelled(
     labels, weights_n = rows.labels(), rows.weights()
     targets = {task.name: task.targets(labels) for task in tasks}
     return targets, {task.name: task.counted(labels) * weights_n for task in tasks}
+
+
+def base_rates(tasks: Sequence[Task], labels: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Returns the mean label of each binary task over the rows that count, by the task's name."""
+    binary = [task for task in tasks if isinstance(task, BinaryTask)]
+    return {
+        task.name: float(task.observed(labels)[task.counted(labels) > 0].mean(dtype=np.float64))
+        for task in binary
+    }
 
 
 def check_labels(tasks: Sequence[Task], labels: Mapping[str, np.ndarray]) -> None:
