@@ -109,17 +109,6 @@ def test_intervals_are_those_of_the_paired_t_test(path):
 @pytest.mark.parametrize(
     ("name", "label", "metric", "text"),
     [
-        ("kuairand_tuning", "home/rate 0.003", "mean_auc", "0.7645"),
-        ("kuairand_tuning", "ple/rate 0.003", "mean_auc", "0.7635"),
-        ("kuairand_tuning", "mmoe/rate 0.003", "mean_auc", "0.7628"),
-        ("kuairand_tuning", "shared_bottom/rate 0.006", "mean_auc", "0.7626"),
-        ("kuairand_tuning", "smes/rate 0.003", "mean_auc", "0.7620"),
-        ("kuairand_tuning", "naive_sparse/rate 0.006", "mean_auc", "0.7610"),
-        ("kuairand_main", "smes", "click_auc", "0.7391"),
-        ("kuairand_main", "smes", "click_gauc", "0.6326"),
-        ("kuairand_main", "smes", "long_view_auc", "0.7391"),
-        ("kuairand_main", "smes", "long_view_gauc", "0.6424"),
-        ("kuairand_main", "smes", "mean_auc", "0.7775"),
         ("scaling", "E 128", "mean_auc", "0.9104"),
         ("simulated_capacity", "smes", "mean_auc", "0.9402"),
         ("simulated_capacity", "shared_bottom, equal multiplications", "mean_auc", "0.9353"),
@@ -132,21 +121,18 @@ def test_readme_quotes_the_results(name, label, metric, text):
     assert text in (FOLDER / "README.md").read_text()
 
 
-@pytest.mark.parametrize(
-    ("label", "text"),
-    [
-        ("ple, equal multiplications", "+0.6 (-0.0 to 1.2)"),
-        ("ple, equal parameters", "+0.7 (0.1 to 1.3)"),
-        ("home, equal multiplications", "+0.1 (-0.6 to 0.9)"),
-        ("mmoe, equal multiplications", "0.0 (-0.8 to 0.8)"),
-        ("mmoe, equal parameters", "+0.2 (-0.6 to 1.1)"),
-        ("shared_bottom, equal multiplications", "-1.5 (-2.1 to -1.0)"),
-        ("naive_sparse, equal parameters", "-1.7 (-2.6 to -0.9)"),
-    ],
-)
-def test_readme_quotes_the_differences(label, text):
-    figures = results_of("kuairand_main")["rows"][label]["difference"]["mean_auc"]
-    mean, low, high = (1000 * figures[name] for name in ("mean", "low", "high"))
-    sign = "+" if round(mean, 1) > 0 else ""
-    assert f"{sign}{mean:.1f} ({low:.1f} to {high:.1f})" == text
-    assert text in (FOLDER / "README.md").read_text()
+@pytest.mark.parametrize("name", ["kuairand_main", "census_main"])
+def test_readme_quotes_means_and_differences(name):
+    readme = (FOLDER / "README.md").read_text()
+    experiment = Experiment.read(FOLDER / f"{name}.yaml")
+    for label, row in results_of(name)["rows"].items():
+        for metric, values in row["metrics"].items():
+            assert not metric.endswith("_auc") or f"{values['mean']:.4f}" in readme, (label, metric)
+        if label != experiment.reference:
+            for kind in ("difference", "difference_over_users"):
+                assert as_text(row[kind]["mean_auc"]) in readme, (label, kind)
+
+
+def as_text(difference):
+    mean, low, high = (1000 * difference[name] for name in ("mean", "low", "high"))
+    return f"{'+' if round(mean, 1) > 0 else ''}{mean:.1f} ({low:.1f} to {high:.1f})"
