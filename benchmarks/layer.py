@@ -1,11 +1,14 @@
 """Times the SMES layer: each way of execution beside `dense`, the ideal and the machine's limits.
 
-    python benchmarks/layer.py [--grid reference|serving|scale|crossover|small] [--json FILE]
+    python benchmarks/layer.py [--grid targets|reference|serving|scale|crossover|small] [--json FILE]
 
 The figures of a row come from one process and one run, the contestants timed in turn. Quote ratios:
 
     efficiency      = (dense_time * mean|U| / E) / path_time
     roofline_share  = max(multiplications / peak, bytes of touched weights / bandwidth) / path_time
+
+`--grid targets --scope layer --routing uniform --jit 0` times what the project has targets for, in three
+minutes, and prints each beside its target. The trainer's is in `xla.py training`, torch-rechub's in `peers.py`.
 
 `experts` rows time the experts with the routing given, `layer` rows the whole layer with its routers.
 A training pass is forward and backward (all weights and inputs; no optimizer): three times the
@@ -48,7 +51,20 @@ def _crossing(width: int, units: tuple[int, ...]) -> tuple[Case, ...]:
     return tuple(Case(batch, width, units, experts, 4, 1, 1) for batch, experts in sizes)
 
 
+# Of whole layers in TensorFlow's graph, by batch: efficiency, or times as fast as dense.
+TARGETS = {
+    (1024, "forward"): ("efficiency", 1.0),
+    (1024, "train"): ("efficiency", 0.9),
+    (512, "forward"): ("efficiency", 0.9),
+    (512, "train"): ("efficiency", 0.7),
+    (4096, "forward"): ("efficiency", 0.85),
+    (4096, "train"): ("efficiency", 0.8),
+    (64, "forward"): ("dense_ratio", 4.0),
+    (64, "train"): ("dense_ratio", 2.5),
+    (8, "forward"): ("dense_ratio", 1.0),
+}
 GRIDS: dict[str, tuple[Case, ...]] = {
+    "targets": (*REFERENCE, Case(8, 256, (512, 256), 64, 6, 2, 1)),
     "reference": REFERENCE,
     "serving": tuple(Case(b, 256, (512, 256), e, 6, 2, 1) for b in (1, 64, 500) for e in (64, 256)),
     "scale": tuple(
@@ -74,6 +90,8 @@ def main() -> None:
     print(json.dumps(about, indent=2), flush=True)
     rows = [row for case in GRIDS[arguments.grid] for row in measure(case, about, arguments)]
     print_table(rows, COLUMNS)
+    if arguments.grid == "targets":
+        print_targets(rows)
     if arguments.grid in ("crossover", "small"):
         print_crossover(rows)
     if arguments.json:
@@ -164,6 +182,15 @@ def _roofline_ms(case: Case, union: np.ndarray, about: dict[str, Any], steps: in
     touched = 4 * int(union.any(axis=0).sum()) * case.expert_weights
     seconds = max(operations / about["peak_gflops"], touched / about["bandwidth_gbs"]) / 1e9
     return 1000 * steps * seconds
+
+
+def print_targets(rows: list[dict[str, Any]]) -> None:
+    """Prints what is reached beside what was aimed at."""
+    table = []
+    for row in (r for r in rows if r["execution"] != "dense" and (r["batch"], r["pass"]) in TARGETS):
+        measure, target = TARGETS[row["batch"], row["pass"]]
+        table.append({**row, "measure": measure, "reached": row[measure], "target": target})
+    print_table(table, [*COLUMNS[5:10], "union_mean", "pass", "measure", "reached", "target"])
 
 
 def print_crossover(rows: list[dict[str, Any]]) -> None:
