@@ -8,7 +8,7 @@ The figures of a row come from one process and one run, the contestants timed in
     roofline_share  = max(multiplications / peak, bytes of touched weights / bandwidth) / path_time
 
 `--grid targets --scope layer --routing uniform --jit 0` times what the project has targets for, in three
-minutes, and prints each beside its target. The trainer's is in `xla.py training`, torch-rechub's in `peers.py`.
+minutes, and prints each beside its target. `xla.py training` has the trainer's, `peers.py` torch-rechub's.
 
 `experts` rows time the experts with the routing given, `layer` rows the whole layer with its routers.
 A training pass is forward and backward (all weights and inputs; no optimizer): three times the
