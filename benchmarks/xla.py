@@ -145,7 +145,9 @@ def serve(arguments: argparse.Namespace) -> list[Row]:
 def answer(runtime: Path, rounds: int) -> None:
     """Medians of milliseconds of each batch, by way; compiling is what the first xla answer takes longer."""
     # By its path: the package would bring a TensorFlow of its own into this process.
-    runtime_of = runpy.run_path(str(Path(__file__).parents[1] / "keras_smes" / "export" / "c_runtime.py"))
+    runtime_of = runpy.run_path(
+        str(Path(__file__).parents[1] / "keras_smes/export/verification/c_runtime.py")
+    )
 
     folders, tensors, batches = pickle.load(sys.stdin.buffer)
     library = runtime_of["Runtime"](runtime)
