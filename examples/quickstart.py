@@ -28,7 +28,7 @@ import numpy as np
 from keras_smes import viz
 from keras_smes.cli import main as keras_smes
 from keras_smes.data import Interactions, load, split_with_statistics
-from keras_smes.training import load_run
+from keras_smes.training import RunConfig, load_run
 from keras_smes.training.input.preprocessing import preprocess
 from keras_smes_serving.client import Client
 
@@ -42,10 +42,11 @@ def main() -> int:
     out, started = Path(arguments.out), time.monotonic()
     metrics = {model: _train(model, arguments, out / model) for model in MODELS}
     _heading("SMES beside a dense MMoE of equal size")
-    _print_comparison(metrics)
+    _print_comparison(metrics, {model: _config(out, model).experts for model in MODELS})
     _heading("Export and serve")
     _run("export", str(out / "smes"), "--to", str(out / "models" / "smes"))
-    rows = split_with_statistics(load(arguments.data, arguments.data_dir)).test
+    options = _config(out, "smes").data_options
+    rows = split_with_statistics(load(arguments.data, arguments.data_dir, **options)).test
     difference = _serve_and_compare(out, rows)
     _write_metrics(out, metrics, difference)
     _draw(out, metrics)
@@ -80,7 +81,11 @@ def _train(model: str, arguments: argparse.Namespace, run: Path) -> dict[str, An
     return metrics
 
 
-def _print_comparison(metrics: Mapping[str, Any]) -> None:
+def _config(out: Path, model: str) -> RunConfig:
+    return RunConfig.read(out / model / "config.json")
+
+
+def _print_comparison(metrics: Mapping[str, Any], experts: Mapping[str, Mapping[str, Any]]) -> None:
     print(f"{'task':<16}{'model':<12}{'AUC':>8}{'GAUC':>8}{'log loss':>10}")
     for task in metrics["smes"]["tasks"]:
         for model, title in MODELS.items():
@@ -89,9 +94,10 @@ def _print_comparison(metrics: Mapping[str, Any]) -> None:
             print(f"{task:<16}{title:<12}{auc:>8}{gauc:>8}{log_loss:>10}")
     routing = metrics["smes"]["routing"]
     sizes = {model: metrics[model]["parameters"]["experts"] for model in MODELS}
+    always = experts["smes"].get("num_always", 0)
     print(
-        f"\nexecuted experts an instance: SMES {routing['union_mean']:.2f} "
-        f"(bound {routing['union_bound']}), dense MMoE {routing['num_experts']}\n"
+        f"\nexecuted experts an instance: SMES {always + routing['union_mean']:.2f} "
+        f"of {always + routing['num_experts']}, dense MMoE {experts['mmoe']['num_experts']}\n"
         f"parameters of the experts: SMES {sizes['smes']:,}, dense MMoE {sizes['mmoe']:,}\n"
         f"expert load in SMES: maximum over mean {routing['load_max_over_mean']:.2f}, "
         f"dead experts {routing['dead_experts']} of {routing['num_experts']}"
