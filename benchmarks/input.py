@@ -42,7 +42,7 @@ from keras_smes.data.datasets.fake_kuairand import write_made_up_kuairand
 from keras_smes.data.datasets.kuairand import load_kuairand
 from keras_smes.data.datasets.kuairand_store import store_kuairand
 from keras_smes.data.past.statistics import split_with_statistics
-from keras_smes.data.store.interactions import Part
+from keras_smes.data.store.part import Part
 from keras_smes.training import EncoderConfig, RunConfig, TrainingConfig, evaluate
 from keras_smes.training.fit import Surroundings, fit_prepared, new_model
 from keras_smes.training.input.plan import StepPlan

@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A user's mistake, or a disk that is full, is one line on stderr and code 2; a model held back by a gate is
     code 3.
+
+    Args:
+        argv: The command and its options. Defaults to `None`, those of the process.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice hides our output

@@ -14,7 +14,8 @@ from keras_smes.data.past.histories import with_histories
 from keras_smes.data.past.statistics import split_with_statistics, with_statistics
 from keras_smes.data.past.stored import split_with_past
 from keras_smes.data.roles import History, KeyGroup, SplitDates
-from keras_smes.data.store.interactions import Part, StoredInteractions
+from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.data.store.part import Part
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, Number, StringCategory, Tags
 
 UTC = datetime.UTC

@@ -14,7 +14,7 @@ import pytest
 
 from keras_smes.data import StoredInteractions, split_with_past, store_kuairand, write_made_up_kuairand
 from keras_smes.data.split_config import cut
-from keras_smes.data.store.interactions import Part
+from keras_smes.data.store.part import Part
 from keras_smes.training import (
     RunConfig,
     Session,

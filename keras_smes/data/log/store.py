@@ -41,7 +41,8 @@ from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST
 from keras_smes.data.store.cache import cache_folder, cached, fingerprints
-from keras_smes.data.store.interactions import ROWS, Part, StoredInteractions
+from keras_smes.data.store.interactions import ROWS, StoredInteractions
+from keras_smes.data.store.part import Part
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.validation import check_count
 

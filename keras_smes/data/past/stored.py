@@ -25,7 +25,8 @@ from keras_smes.data.past.histories import Listing, join_items, with_histories
 from keras_smes.data.past.statistics import Counting, chosen, statistics_of_rows, with_statistics
 from keras_smes.data.roles import History
 from keras_smes.data.store.cache import cached
-from keras_smes.data.store.interactions import Part, StoredInteractions, StoredSplit
+from keras_smes.data.store.interactions import StoredInteractions, StoredSplit
+from keras_smes.data.store.part import Part
 
 FORMAT = 3  # of the files; another number makes them anew
 _ROW_GROUP = 100_000

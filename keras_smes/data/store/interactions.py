@@ -7,57 +7,23 @@ the layers, stand side by side: the rows themselves, then what was computed of t
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from keras_smes.data.column_types import as_day, as_day_or_none, scan_in_normal_form
+from keras_smes.data.column_types import as_day_or_none, scan_in_normal_form
 from keras_smes.data.interactions import Interactions, label_columns, labels_of, users_of, weights_of
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import complete_dates
 from keras_smes.data.store.cache import fingerprints
+from keras_smes.data.store.part import Part
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import Task
 
 ROWS = "rows"
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """One file of rows.
-
-    Args:
-        name: Its name, the same in every layer.
-        rows: How many rows have each date; by `None` how many there are, where rows have no dates.
-    """
-
-    name: str
-    rows: Mapping[datetime.date | None, int]
-
-    def __post_init__(self) -> None:
-        days: dict[datetime.date | None, int] = {}
-        for moment, count in self.rows.items():
-            day = None if moment is None else as_day("rows", moment)
-            days[day] = days.get(day, 0) + count
-        object.__setattr__(self, "rows", days)
-
-    def __len__(self) -> int:
-        return sum(self.rows.values())
-
-    def to_config(self) -> dict[str, Any]:
-        """Returns the part as JSON values."""
-        days = {"" if day is None else day.isoformat(): count for day, count in self.rows.items()}
-        return {"name": self.name, "rows": days}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "Part":
-        """Returns the part that `to_config` wrote."""
-        dated = {day: datetime.date.fromisoformat(day) for day in config["rows"] if day}
-        days = {dated.get(day): count for day, count in config["rows"].items()}
-        return cls(config["name"], days)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from keras_smes.data import History, Interactions, KeyGroup, StoredInteractions, statistic_names, store_past
-from keras_smes.data.store.interactions import Part
+from keras_smes.data.store.part import Part
 from keras_smes.features.schema import FeatureSchema, IntegerCategory
 
 pytest.importorskip("pyspark", reason='needs pip install "keras_smes[spark]"')

@@ -12,7 +12,8 @@ from keras_smes.data.past.statistics import with_statistics
 from keras_smes.data.past.stored import store_past
 from keras_smes.data.roles import KeyGroup
 from keras_smes.data.store.cache import fingerprints
-from keras_smes.data.store.interactions import Part, StoredInteractions
+from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.data.store.part import Part
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, StringCategory
 
 START = datetime.datetime(2026, 1, 1)

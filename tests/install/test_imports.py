@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # What the extras of setup.py bring: none of it may be needed to import the library.
 EXTRAS = [
