@@ -66,9 +66,11 @@ class Days:
         days = rows.days()
         present = [] if days is None else days.unique().sort().to_list()
         chosen = [day for day in present if (self.first or day) <= day <= (self.last or day)]
+        if days is None:
+            raise ValueError(f"Day after day needs rows with `time` or `date`. Received: {rows.name} without")
         if len(chosen) < 2:
             raise ValueError(
-                f"Two days with rows are needed, of {present[:1]} to {present[-1:]}. "
+                f"Two days with rows are needed, of {present[0]} to {present[-1]}. "
                 f"Received: first={self.first}, last={self.last}"
             )
         return list(itertools.pairwise(chosen))

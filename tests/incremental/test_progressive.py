@@ -190,6 +190,17 @@ def test_one_day_is_not_enough():
         Days(day, day).pairs(simulate(rows=500, days=4))
 
 
+def test_rows_without_days_are_named(tmp_path):
+    import polars as pl
+
+    from keras_smes.data import Log, load_log
+
+    pl.DataFrame({"x": [1, 2] * 9, "click": [0, 1] * 9}).write_parquet(tmp_path / "rows.parquet")
+    rows = load_log(Log("people", ("rows.parquet",), ("click",), folder=tmp_path))
+    with pytest.raises(ValueError, match=r"needs rows with `time` or `date`\. Received: people without"):
+        Days().pairs(rows)
+
+
 def test_on_a_real_log(kuairand_folder, tmp_path):
     """Three days of KuaiRand, the first with all before it."""
     config = {

@@ -83,8 +83,12 @@ def load_to_score(log: Log, schema: FeatureSchema) -> Interactions:
     frame, dates = _with_split(frame, log)
     _check_memory(frame, log)
     unmeasured = dataclasses.replace(log, weight=None, request=None, skip_training=None)
-    there = FeatureSchema(tuple(feature for feature in schema.features if feature.name in frame.columns))
-    return interactions_of(unmeasured, frame, there, counts, dates)
+    there = tuple(feature for feature in schema.features if feature.name in frame.columns)
+    if not there:
+        raise ValueError(
+            f"The rows must have features of the model, {schema.names}. Received: columns={frame.columns}"
+        )
+    return interactions_of(unmeasured, frame, FeatureSchema(there), counts, dates)
 
 
 def interactions_of(
