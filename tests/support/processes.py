@@ -92,3 +92,17 @@ def wait_until(holds, what):
     while not holds():
         assert time.monotonic() < end, f"waited {LIMIT} s for {what}"
         time.sleep(0.01)
+
+
+KILLED = """
+import os, signal, sys, threading
+import keras_smes.training
+from keras_smes.cli import main
+threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGKILL)).start()
+os._exit(main(sys.argv[2:]))
+"""
+
+
+def run_killed(arguments, seconds, log):
+    """Returns the exit code of a command whose process is killed after some seconds, if it hasn't ended."""
+    return Process(KILLED, [seconds, *arguments], log).wait()

@@ -5,14 +5,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import polars as pl
 import pytest
 from support.made_up_log import DAYS, rows_of_day, write_feed
+from support.processes import TRAIN, Process, wait_until
 
 from keras_smes.cli import main
 from keras_smes.data import load, split_with_statistics, with_histories, with_statistics
@@ -108,28 +107,23 @@ def test_a_second_call_writes_what_is_missing_only(scored, run, feed, tmp_path):
     assert score_run(run, out, source, 400)["written"] == 0
 
 
-def test_killed_between_parts_it_gives_the_same_files(run, feed, tmp_path):
-    command = [sys.executable, "-m", "keras_smes", "score", str(run), "--out"]
-    options = ["--data", str(feed), "--part-rows", "10"]
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    process = subprocess.Popen(
-        [*command, str(tmp_path / "killed"), *options], env=environment, stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 240
-    while process.poll() is None and time.monotonic() < deadline:
-        if (tmp_path / "killed" / "part-00003.parquet").exists():
-            break
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    there = len(list((tmp_path / "killed").glob("part-*")))
-    assert 4 <= there < 150
-    for name in ("killed", "undisturbed"):
-        subprocess.run([*command, str(tmp_path / name), *options], env=environment, check=True)
-    for part in range(150):
-        name = f"part-{part:05d}.parquet"
-        ours, theirs = (pl.read_parquet(tmp_path / own / name) for own in ("killed", "undisturbed"))
-        assert ours.equals(theirs)
+def test_a_call_killed_at_random_moments_leaves_whole_parts(run, feed, tmp_path):
+    command = ["score", str(run), "--data", str(feed), "--part-rows", "30", "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    whole = {path.name: pl.read_parquet(path) for path in (tmp_path / "whole").glob("part-*.parquet")}
+    out, rng = tmp_path / "out", np.random.default_rng()
+    for there in np.cumsum(rng.integers(1, 15, 3)):
+        process = Process(TRAIN, [*command, out], tmp_path / "log.txt")
+        wait_until(lambda there=there: len(list(out.glob("part-*"))) >= there, "parts")
+        time.sleep(rng.uniform(0, 0.02))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        for path in out.glob("part-*.parquet"):
+            assert pl.read_parquet(path).equals(whole[path.name])
+    assert main([*command, str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {*whole, "manifest.json"}, "no locks, no parts of parts"
+    for name, frame in whole.items():
+        assert pl.read_parquet(out / name).equals(frame)
 
 
 def candidates(feed, folder, day, **columns):
