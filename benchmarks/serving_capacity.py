@@ -34,12 +34,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experts", nargs="+", type=int, default=[64, 256, 2048])
     parser.add_argument("--units", nargs="+", type=int, default=[512, 256])
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each row")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each row")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
+    started = time.perf_counter()
     figures = {"machine": machine(), "candidates": CANDIDATES, "units": arguments.units, "rows": []}
     for experts in arguments.experts:
         figures["rows"] += measure(experts, arguments.units, arguments.seconds)
+        print(f"E {experts}: done after {time.perf_counter() - started:.0f} s", flush=True)
         if arguments.json:  # after each size, so that a run that is cut short keeps what it has
             arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print_table(figures["rows"], list(figures["rows"][0]))
