@@ -162,7 +162,6 @@ def _train_rows(
 ) -> dict[str, Any]:
     rows = rows._replace(train=rows.train.to_train())
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
-    del known["memory"]  # resumed under another bound, a training goes on to the same bits
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
     routing = out / CHECKPOINTS / ROUTING
     if engine.is_chief:

@@ -27,7 +27,8 @@ class Session:
 
     def __init__(self, folder: str | Path, config: Mapping[str, Any], minutes: float = 5.0) -> None:
         self.checkpoints = Checkpoints(folder)
-        self.config = dict(config)
+        # Under another memory bound a training resumes bit-identically.
+        self.config = {name: value for name, value in config.items() if name != "memory"}
         self.minutes = minutes
         self._data = ""
         self._written = time.monotonic()
