@@ -36,5 +36,5 @@ def run(arguments: argparse.Namespace) -> None:
     source = ScoreSource(**{name: getattr(arguments, name) for name in names})
     options = {} if arguments.part_rows is None else {"part_rows": arguments.part_rows}
     done = score_run(arguments.run_folder, arguments.out, source, **options, verbose=int(sys.stdout.isatty()))
-    counts = f"{done['rows']} rows in {done['parts']} parts, {done['written']} of them written now"
+    counts = f"rows: {done['rows']}, parts: {done['parts']}, written now: {done['written']}"
     show(f"The scores are in {arguments.out}: {counts}.")
