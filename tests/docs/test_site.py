@@ -45,7 +45,7 @@ def test_pages_kept_elsewhere_are_there_with_their_pictures(site):
     benchmarks = page(site, "measured/benchmarks.html")
     assert 'src="../benchmarks/figures/scale.png"' in benchmarks
     assert (site / "benchmarks/figures/scale.png").read_bytes().startswith(b"\x89PNG")
-    assert 'href="../reference/execution.html#keras_smes.execution.choose' in benchmarks
+    assert 'href="../reference/execution.html#keras_smes.execution.dispatch' in benchmarks
     assert "--model_base_path" in page(site, "serving/index.html")
 
 
