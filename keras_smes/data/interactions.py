@@ -195,6 +195,14 @@ class Interactions:
         if len(rows):
             yield own, rows
 
+    def scan(self) -> pl.LazyFrame:
+        """Returns the rows, not yet read."""
+        return self.frame.lazy()
+
+    def take(self, which: slice) -> "Interactions":
+        """Returns the rows from one place to another."""
+        return dataclasses.replace(self, frame=self.frame[which])
+
     @property
     def task_names(self) -> tuple[str, ...]:
         """The names of the tasks."""

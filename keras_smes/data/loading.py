@@ -11,11 +11,12 @@ from keras_smes.data.datasets.kuairand import load_kuairand
 from keras_smes.data.datasets.movielens import load_movielens_100k
 from keras_smes.data.datasets.simulated import simulate
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.log import Log, load_log, store_log
+from keras_smes.data.log import Log, load_log, load_to_score, store_log, store_to_score
 from keras_smes.data.log.declaration import bytes_of_memory
 from keras_smes.data.log.size import fits_in_memory
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.features.schema import FeatureSchema
 
 
 def _load_kuairand(variant: str, folder: str | Path | None, **options: Any) -> Interactions:
@@ -147,10 +148,26 @@ def load_rows(
     if not _is_log(name):
         return load(name, folder, half_life, rates, split, **options)
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
-    log = _declared(name, folder, half_life, None if rates is None else tuple(rates), split)
-    if memory is not None:
-        log = dataclasses.replace(log, memory=bytes_of_memory(memory))
+    log = _within(memory, _declared(name, folder, half_life, None if rates is None else tuple(rates), split))
     return load_log(dataclasses.replace(log, memory=None)) if fits_in_memory(log) else store_log(log)
+
+
+def load_rows_to_score(
+    path: str,
+    schema: FeatureSchema,
+    half_life: float | None = None,
+    rates: Sequence[str] | None = None,
+    memory: int | str | None = None,
+) -> Interactions | StoredInteractions:
+    """Reads a declared log as `load_rows` does for a model of that schema: labels may be missing."""
+    log = _within(memory, _declared(path, None, half_life, None if rates is None else tuple(rates), None))
+    if fits_in_memory(log):
+        return load_to_score(dataclasses.replace(log, memory=None), schema)
+    return store_to_score(log, schema)
+
+
+def _within(memory: int | str | None, log: Log) -> Log:
+    return log if memory is None else dataclasses.replace(log, memory=bytes_of_memory(memory))
 
 
 def _declared(

@@ -50,6 +50,12 @@ class Rows(Protocol):
     def pieces(self, share: Share = (0, 1)) -> Iterator[tuple[slice, Interactions]]:
         """Yields all rows, some at a time, and which they are; or the i-th of n shares of them."""
 
+    def scan(self) -> pl.LazyFrame:
+        """Returns the rows, not yet read, in order."""
+
+    def take(self, which: slice) -> Interactions:
+        """Returns the rows from one place to another."""
+
     def labels(self) -> Mapping[str, np.ndarray]:
         """Returns the label columns of all rows, float32, NaN where unknown."""
 

@@ -4,7 +4,6 @@ In the folder: `part-00000.parquet` and on, each whole or not there, with the ke
 task; `manifest.json`, which says of what run, files and rows.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from keras_smes.files import clear_partial, whole
 from keras_smes.locks import locked
 from keras_smes.training.config import differing_keys
 from keras_smes.training.input.preprocessing import preprocess
-from keras_smes.training.rows_to_score import RowsToScore, ScoreSource, read_rows_to_score
+from keras_smes.training.rows_to_score import PLACE, RowsToScore, ScoreSource, read_rows_to_score
 from keras_smes.training.run_folder import MODEL, SCHEMA, load_run, write_json
 from keras_smes.training.scorer import Scorer, Some
 from keras_smes.validation import check_count
@@ -41,8 +40,8 @@ def score_run(
     """Scores rows and writes Parquet of their keys and a score per task, in parts.
 
     The rows need no labels. A row's statistics and histories are as of its day, see `read_rows_to_score`. A
-    call that was killed is repeated: parts that are there stay, the first that is missing comes next. The
-    rows of the log are read into memory whole; features and scores take the memory of one part.
+    call that was killed is repeated: parts that are there stay, the first that is missing comes next. Rows of
+    a log that take more than its `memory` are kept on disk; in memory are the rows of one part.
 
     Args:
         run: Folder of the run.
@@ -93,10 +92,11 @@ def scores_of(ranker: keras.Model, rows: Interactions) -> dict[str, np.ndarray]:
 
 
 def _write_part(path: Path, ranker: keras.Model, chosen: RowsToScore, own: slice) -> None:
-    scores = scores_of(ranker, dataclasses.replace(chosen.rows, frame=chosen.rows.frame[own]))
-    columns = [pl.Series(name, values) for name, values in scores.items()]
+    rows = chosen.rows.take(own)
+    columns = [pl.Series(name, values) for name, values in scores_of(ranker, rows).items()]
     with whole(path) as partial:
-        chosen.keys[own].with_columns(columns).write_parquet(partial)
+        # How Parquet cuts a column into pages depends on the chunks that it comes in.
+        chosen.keys_of(rows, own.start).with_columns(columns).rechunk().write_parquet(partial)
 
 
 def _recipe(run: str | Path, source: ScoreSource, chosen: RowsToScore, part_rows: int) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _recipe(run: str | Path, source: ScoreSource, chosen: RowsToScore, part_rows
     recipe = {
         "run": digests,
         "files": chosen.sources,
-        "keys": chosen.keys.columns,
+        "keys": list(chosen.keys) or [PLACE],
         "first": source.first,
         "last": source.last,
         "rows": len(chosen.rows),

@@ -2,12 +2,13 @@
 
 `Log.read` reads the declaration, `load_log` the rows that it declares, as `Interactions`. `declaration` says
 what there is, `labels` makes label columns, `auto` chooses features, `load` is the whole way in memory and
-`store` on disk. Files are read by `data.files`.
+`store` on disk, `to_score` both for rows whose labels may be missing. Files are read by `data.files`.
 """
 
 from keras_smes.data.log.declaration import Label, Log, Table, TimeColumn
-from keras_smes.data.log.load import load_log, load_to_score
+from keras_smes.data.log.load import load_log
 from keras_smes.data.log.store import store_log
+from keras_smes.data.log.to_score import load_to_score, store_to_score
 
 __all__ = [
     "Label",
@@ -17,4 +18,5 @@ __all__ = [
     "load_log",
     "load_to_score",
     "store_log",
+    "store_to_score",
 ]

@@ -1,6 +1,6 @@
 """Makes label columns: positive strings, thresholds, units."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -21,21 +21,28 @@ def with_labels(frame: pl.DataFrame, labels: Sequence[Label], all_values: bool =
     return frame.with_columns([_made(frame, label, all_values) for label in labels])
 
 
-def with_labels_if_known(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
-    """Returns rows with all columns that are known only afterwards, null in each row where there are none.
-
-    Args:
-        frame: The rows, of which some columns may be missing, or empty.
-        log: The `Log`.
-    """
+def unknown_columns(rows: pl.LazyFrame, log: Log) -> set[str]:
+    """Returns which of the columns that are known only afterwards are missing, or null in all rows."""
     own = {label.column for label in log.labels} | {history.label for history in log.histories}
     late = own | {name for name, role in log.roles().items() if role in ("label", "condition", "outcome")}
     late |= {column for task in log.tasks for column in task.columns} | set(log.rates or ())
-    empty = [name for name in late if name not in frame.columns or frame[name].null_count() == frame.height]
-    made = [label for label in log.labels if label.column not in empty]
+    there = sorted(late & set(rows.collect_schema().names()))
+    known = rows.select(pl.col(there).is_not_null().any()).collect(engine="streaming")
+    return late - {name for name in there if known[name].any()}
+
+
+def with_labels_if_known(frame: pl.DataFrame, log: Log, unknown: Collection[str]) -> pl.DataFrame:
+    """Returns rows with all columns that are known only afterwards, null in each row where there are none.
+
+    Args:
+        frame: The rows, all or some.
+        log: The `Log`.
+        unknown: What `unknown_columns` returns of all rows.
+    """
+    made = [label for label in log.labels if label.column not in unknown]
     present = frame.with_columns(_made(frame, label, all_values=False) for label in made)
-    unknown = set(empty) - {label.task for label in made}
-    return present.with_columns(pl.lit(None).alias(name) for name in sorted(unknown))
+    empty = set(unknown) - {label.task for label in made}
+    return present.with_columns(pl.lit(None).alias(name) for name in sorted(empty))
 
 
 def _made(frame: pl.DataFrame, label: Label, all_values: bool = True) -> pl.Series:

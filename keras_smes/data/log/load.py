@@ -1,6 +1,5 @@
 """From a declared log to interactions: read, joined, made unique, labelled, in order of time, and cut."""
 
-import dataclasses
 import datetime
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from keras_smes.data.files.reader import FILE, days_of_digits, list_files, read_
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
-from keras_smes.data.log.labels import with_labels, with_labels_if_known
+from keras_smes.data.log.labels import with_labels
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST, complete_dates, rows_of_fraction
@@ -52,43 +51,14 @@ def load_log(log: Log) -> Interactions:
     (18, ['colour'])
     """
     check_request(log)
-    frame, counts = _read_rows(log)
+    frame, counts = read_rows(log)
     frame = with_labels(frame, log.labels)
-    frame = _in_order(with_time(frame, log))
+    frame = in_order(with_time(frame, log))
     check_columns(frame, log)
-    frame, dates = _with_split(frame, log)
-    _check_memory(frame, log)
+    frame, dates = with_split(frame, log)
+    check_memory(frame, log)
     schema = _schema(frame, log, dates)
     return interactions_of(log, frame.drop(log.ignore, strict=False), schema, counts, dates)
-
-
-def load_to_score(log: Log, schema: FeatureSchema) -> Interactions:
-    """Reads the rows of a declared log for a model that is trained already: labels may be missing.
-
-    Args:
-        log: The `Log`; its `features` are left out of account.
-        schema: The model's features.
-
-    Returns:
-        As `load_log`, with all columns of the files, and as features those of `schema` that are columns.
-        Labels, conditions and outcomes that are missing or empty are unknown in all rows.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: As for `load_log`.
-    """
-    frame, counts = _read_rows(log)
-    frame = _in_order(with_time(with_labels_if_known(frame, log), log))
-    check_there(frame, "user", [log.user] if log.user else [])
-    frame, dates = _with_split(frame, log)
-    _check_memory(frame, log)
-    unmeasured = dataclasses.replace(log, weight=None, request=None, skip_training=None)
-    there = tuple(feature for feature in schema.features if feature.name in frame.columns)
-    if not there:
-        raise ValueError(
-            f"The rows must have features of the model, {schema.names}. Received: columns={frame.columns}"
-        )
-    return interactions_of(unmeasured, frame, FeatureSchema(there), counts, dates)
 
 
 def interactions_of(
@@ -120,7 +90,7 @@ def interactions_of(
     )
 
 
-def _read_rows(log: Log) -> tuple[pl.DataFrame, dict[str, int]]:
+def read_rows(log: Log) -> tuple[pl.DataFrame, dict[str, int]]:
     files = list_files(log.files, log.folder)
     test_files = list_files(log.split.test_files, log.folder)
     frame = read_files([*files, *test_files])
@@ -214,7 +184,7 @@ def with_time(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
     return frame.with_columns(times.alias(TIME), days.alias(DATE))
 
 
-def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort(TIME, maintain_order=True) if TIME in frame.columns else frame
 
 
@@ -270,7 +240,7 @@ def check_columns(frame: pl.DataFrame, log: Log) -> None:
         check_there(frame, "features", names)
 
 
-def _with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates | None]:
+def with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates | None]:
     """Returns rows with `TEST` where a column says which test, and the dates where these do."""
     if TEST in frame.columns:
         return frame, None
@@ -334,7 +304,7 @@ def check_request(log: Log) -> None:
         raise ImportError("`request` is for NDCG, which needs keras-rs: pip install 'keras_smes[ranking]'")
 
 
-def _check_memory(frame: pl.DataFrame, log: Log) -> None:
+def check_memory(frame: pl.DataFrame, log: Log) -> None:
     size = frame.estimated_size()
     if log.memory is not None and size > log.memory:
         raise ValueError(

@@ -9,7 +9,7 @@ import datetime
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 from ibis.expr.types import Table as Rows
@@ -87,21 +87,23 @@ def store_log(
     >>> len(rows), rows.schema.names
     (18, ['colour'])
     """
-    check_count("part_rows", part_rows)
     check_request(log)
+    return stored(Storing(log, verbose), cache, part_rows)
+
+
+def stored(steps: "Storing", cache: str | Path | None, part_rows: int) -> StoredInteractions:
+    """Returns the rows that steps write, now or in an earlier call: see `store_log`."""
+    log = steps.log
     made, values = cached(
         cache_folder(cache),
-        "log",
-        _recipe(log, part_rows),
-        lambda out: _Storing(log, out / "scratch", verbose).write(out / ROWS, part_rows),
+        steps.prefix,
+        _recipe(log, check_count("part_rows", part_rows)),
+        lambda out: dataclasses.replace(steps, scratch=out / "scratch").write(out / ROWS, part_rows),
     )
     parts = tuple(map(Part.from_config, values["parts"]))
     empty = pl.read_parquet(made / ROWS / parts[0].name, n_rows=0)
     dates = None if values["dates"] is None else _dates(*values["dates"])
-    if isinstance(log.features, str):
-        schema = FeatureSchema.from_config(values["features"])
-    else:
-        schema = FeatureSchema(log.features)
+    schema = steps.schema_of(empty, values["features"])
     roles = interactions_of(log, empty, schema, values["counts"], dates)
     return StoredInteractions(roles, made, parts, split_dates=dates, memory=log.memory)
 
@@ -129,12 +131,13 @@ def _dates(train_until: str, test_from: str, test_until: str | None) -> SplitDat
 
 
 @dataclasses.dataclass(frozen=True)
-class _Storing:
+class Storing:
     """The steps from files to parts; what one leaves to the next lies in folders of `scratch`."""
 
+    prefix: ClassVar[str] = "log"  # of the folder's name in the cache
     log: Log
-    scratch: Path
-    verbose: int
+    verbose: int = 0
+    scratch: Path = Path()
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     types: dict[str, pl.DataType] = dataclasses.field(default_factory=dict)
 
@@ -236,7 +239,7 @@ class _Storing:
         height = scan.select(pl.len()).collect().item()
         if self.log.unique:
             self.counts["duplicates"] = self.counts["rows_read"] - height
-        self._check_labels(scan)
+        self.check_labels(scan)
         dates, tests = self._split(scan, height)
         starts = range(0, height, part_rows)
         for number, start in enumerate(track(starts, "Writing parts", self.verbose)):
@@ -253,12 +256,22 @@ class _Storing:
             name = f"without_{table_name(table)}"
             self.counts[name] = self.counts.get(name, 0) + rows[_there(place)].null_count()
         rows = rows.drop(PLACE, *map(_there, range(len(self.log.tables))))
-        rows = with_labels(restored(rows, self.types), self.log.labels, all_values=False)
-        check_columns(rows, self.log)
+        rows = self.labelled(restored(rows, self.types))
         last = [name for name in (TIME, DATE) if name in rows.columns]
         return rows.select(pl.exclude(last), *last)
 
-    def _check_labels(self, rows: pl.LazyFrame) -> None:
+    def schema_of(self, empty: pl.DataFrame, chosen: Any) -> FeatureSchema:
+        """Returns the features for the columns of rows: those declared, or those that `auto` chose."""
+        declared = self.log.features
+        return FeatureSchema.from_config(chosen) if isinstance(declared, str) else FeatureSchema(declared)
+
+    def labelled(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Returns rows of a part with labels."""
+        rows = with_labels(rows, self.log.labels, all_values=False)
+        check_columns(rows, self.log)
+        return rows
+
+    def check_labels(self, rows: pl.LazyFrame) -> None:
         """Stops where a label can't be made of all of its column's values."""
         for label in self.log.labels:
             if label.positive and label.column in self.types:

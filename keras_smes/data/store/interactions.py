@@ -4,9 +4,11 @@ The rows are cut into parts in order of time, one file a part. Files of the same
 the layers, stand side by side: the rows themselves, then what was computed of them later.
 """
 
+import bisect
 import contextlib
 import dataclasses
 import datetime
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,15 @@ class StoredInteractions:
             if rows and number % share[1] == share[0]:
                 yield slice(start, start + rows), self.read([part])
             start += rows
+
+    def take(self, which: slice) -> Interactions:
+        """Returns the rows from one place to another, of which only their parts are read."""
+        stops = list(itertools.accumulate(map(self.count, self.parts)))
+        first, last = bisect.bisect_right(stops, which.start), bisect.bisect_left(stops, which.stop)
+        parts, start = self.parts[first : last + 1], stops[first - 1] if first else 0
+        with self.naming(parts):
+            frame = self.scan(parts).slice(which.start - start, which.stop - which.start).collect()
+            return dataclasses.replace(self.roles, frame=frame)
 
     def labels(self) -> dict[str, np.ndarray]:
         """Returns the label columns of all rows, as `Interactions.labels` does."""

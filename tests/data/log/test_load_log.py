@@ -9,7 +9,7 @@ import pytest
 from support.made_up_log import DAYS, ZONE, rows_of_day, write_feed
 
 from keras_smes.data import Log, Table, TimeColumn, load, load_log, split, split_with_statistics, store_log
-from keras_smes.data.log import load_to_score
+from keras_smes.data.log import load_to_score, store_to_score
 from keras_smes.data.split import hashed_fractions
 from keras_smes.features.schema import FeatureSchema, Number
 from keras_smes.tasks import BinaryTask
@@ -365,7 +365,9 @@ def test_marks_of_another_kind_are_named(marks, tmp_path):
 def test_rows_of_another_model_are_named(tmp_path):
     files = numbered(tmp_path)
     schema = FeatureSchema((Number("price"), Number("age")))
-    with pytest.raises(
-        ValueError, match=r"features of the model, \['price', 'age'\]. Received: columns=\['x'"
-    ):
-        load_to_score(Log("log", files, (BinaryTask("click"),), folder=tmp_path), schema)
+    log = Log("log", files, (BinaryTask("click"),), folder=tmp_path)
+    for read in (load_to_score, lambda log, schema: store_to_score(log, schema, tmp_path / "cache")):
+        with pytest.raises(
+            ValueError, match=r"features of the model, \['price', 'age'\]. Received: columns=\['x'"
+        ):
+            read(log, schema)

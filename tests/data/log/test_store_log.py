@@ -67,6 +67,16 @@ def test_statistics_and_histories_are_those_in_memory(feed, tmp_path):
     assert parts.test.read().frame.equals(expected.test.frame)
 
 
+@pytest.mark.parametrize(
+    "which", [slice(0, 100), slice(100, 250), slice(199, 200), slice(0, 900), slice(700, 990)]
+)
+def test_some_rows_are_those_in_memory(which, feed, tmp_path):
+    stored = store_log(feed, tmp_path, 100)
+    for days in ((None, None), (DAYS[1], DAYS[3])):
+        expected = load_log(feed).between(*days).frame[which]
+        assert stored.between(*days).take(which).frame.equals(expected)
+
+
 CENSUS = """
 name: census
 files: census-income-train.parquet
