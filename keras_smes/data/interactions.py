@@ -28,7 +28,7 @@ from keras_smes.data.column_types import (
     to_numpy,
 )
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
-from keras_smes.data.roles import History, KeyGroup, SplitDates
+from keras_smes.data.roles import History, KeyGroup, SplitDates, all_skipped
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import BinaryTask, Task, as_tasks
 from keras_smes.validation import check_positive
@@ -240,10 +240,7 @@ class Interactions:
             return self
         kept = self.frame.filter(~self.frame[self.skip_training].cast(pl.Boolean))
         if kept.is_empty() and len(self):
-            raise ValueError(
-                f"`skip_training` must leave rows to train on. Received: {self.skip_training!r} is 1 in all "
-                f"{len(self)} training rows of {self.name}"
-            )
+            raise all_skipped(self.skip_training, len(self), self.name)
         return dataclasses.replace(self, frame=kept)
 
     def column(self, role: str) -> str:

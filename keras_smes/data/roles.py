@@ -73,3 +73,11 @@ class SplitDates:
     def __post_init__(self) -> None:
         for name in ("train_until", "test_from", "test_until"):
             object.__setattr__(self, name, as_day_or_none(name, getattr(self, name)))
+
+
+def all_skipped(column: str, rows: int, name: str) -> ValueError:
+    """Returns the error of rows that are all marked by `skip_training`."""
+    return ValueError(
+        f"`skip_training` must leave rows to train on. Received: {column!r} is 1 in all {rows} training rows "
+        f"of {name}"
+    )

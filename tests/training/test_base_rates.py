@@ -18,7 +18,9 @@ def test_rates_are_means_of_the_rows_that_count():
         "seconds": np.array([5, 0, 7, 9, 1], np.float32),
     }
     tasks = [BinaryTask("click"), BinaryTask("buy", condition="click"), RegressionTask("seconds")]
-    assert base_rates(tasks, labels) == {"click": 0.75, "buy": pytest.approx(1 / 3)}
+    assert base_rates(tasks, labels, np.ones(5)) == {"click": 0.75, "buy": pytest.approx(1 / 3)}
+    weighted = base_rates(tasks, labels, np.array([2.0, 1.0, 1.0, 1.0, 3.0]))
+    assert weighted == {"click": pytest.approx(4 / 5), "buy": pytest.approx(2 / 4)}
 
 
 def test_biases_start_at_the_log_odds_of_the_base_rates(parts):

@@ -181,7 +181,8 @@ def test_skipped_rows_are_in_the_past_of_others(tmp_path):
     ],
 )
 def test_marks_of_skipped_rows_that_are_no_good_are_named(skip, message, tmp_path):
-    frame = pl.DataFrame({"t": range(20), "x": range(20), "click": [0, 1] * 10, "skip": skip})
+    times = range(1_793_500_800, 1_793_500_820)
+    frame = pl.DataFrame({"t": times, "x": range(20), "click": [0, 1] * 10, "skip": skip})
     frame.write_parquet(tmp_path / "rows.parquet")
     path = tmp_path / "log.yaml"
     path.write_text("files: rows.parquet\ntime: {column: t, unit: s}\ntasks: [click]\nskip_training: skip\n")

@@ -17,7 +17,7 @@ from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
 from keras_smes.data.log.labels import with_labels
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
-from keras_smes.data.roles import SplitDates
+from keras_smes.data.roles import SplitDates, all_skipped
 from keras_smes.data.split import TEST, complete_dates, rows_of_fraction
 from keras_smes.data.split_config import DATES, SplitConfig
 from keras_smes.features.schema import FeatureSchema
@@ -267,16 +267,24 @@ def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureS
         return FeatureSchema(log.features)
     if dates is not None:
         log.split.check(frame[DATE], log.name)
-    train = frame.filter(training_rows(log, dates))
+    train = rows_to_train(frame.lazy(), log, dates).collect()
     return auto_schema(log, frame.columns, lambda name: train[name])
 
 
-def training_rows(log: Log, dates: SplitDates | None) -> pl.Expr:
-    """Returns which rows are trained on: those until a date, or those that don't test, and none skipped."""
-    train = ~pl.col(TEST) if dates is None else pl.col(DATE) <= dates.train_until
+def rows_to_train(rows: pl.LazyFrame, log: Log, dates: SplitDates | None) -> pl.LazyFrame:
+    """Returns the rows that are trained on: those until a date, or those that don't test, and none skipped.
+
+    Raises:
+        ValueError: All of them are skipped.
+    """
+    train = rows.filter(~pl.col(TEST) if dates is None else pl.col(DATE) <= dates.train_until)
     if log.skip_training is None:
         return train
-    return train & ~pl.col(log.skip_training).cast(pl.Boolean)
+    kept = train.filter(~pl.col(log.skip_training).cast(pl.Boolean))
+    total, left = (own.select(pl.len()).collect().item() for own in (train, kept))
+    if total and not left:
+        raise all_skipped(log.skip_training, total, log.name)
+    return kept
 
 
 def auto_schema(log: Log, columns: Sequence[str], values: Callable[[str], pl.Series]) -> FeatureSchema:

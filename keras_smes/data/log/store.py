@@ -32,8 +32,8 @@ from keras_smes.data.log.load import (
     no_rows,
     planned_split,
     repeated_key,
+    rows_to_train,
     table_name,
-    training_rows,
     with_time,
 )
 from keras_smes.data.past.engine import DuckDB, plain, restored
@@ -305,7 +305,7 @@ class Storing:
         )
 
     def _schema(self, out: Path, dates: SplitDates | None) -> FeatureSchema:
-        train = pl.scan_parquet(out / "*.parquet").filter(training_rows(self.log, dates))
+        train = rows_to_train(pl.scan_parquet(out / "*.parquet"), self.log, dates)
         columns = train.collect_schema().names()
         return auto_schema(self.log, columns, lambda name: train.select(name).collect()[name])
 

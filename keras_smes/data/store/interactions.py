@@ -18,7 +18,7 @@ import polars as pl
 
 from keras_smes.data.column_types import as_day_or_none, scan_in_normal_form
 from keras_smes.data.interactions import Interactions, label_columns, labels_of, users_of, weights_of
-from keras_smes.data.roles import SplitDates
+from keras_smes.data.roles import SplitDates, all_skipped
 from keras_smes.data.split import complete_dates
 from keras_smes.data.store.cache import fingerprints
 from keras_smes.data.store.part import Part
@@ -135,10 +135,7 @@ class StoredInteractions:
             return self
         chosen = dataclasses.replace(self, is_training=True)._counted()
         if not chosen.parts:
-            raise ValueError(
-                f"`skip_training` must leave rows to train on. Received: {self.roles.skip_training!r} is 1 "
-                f"in all {len(self)} training rows of {self.name}"
-            )
+            raise all_skipped(self.roles.skip_training, len(self), self.name)
         return chosen
 
     def _counted(self) -> "StoredInteractions":

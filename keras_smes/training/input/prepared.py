@@ -33,7 +33,8 @@ class Prepared(NamedTuple):
         tasks: The fitted tasks.
         rows: What the preprocessor puts out, targets, and weights of the rows that count, by task: a tuple of
             three dicts.
-        base_rates: Mean label of each binary task over the training rows that count, by the task's name.
+        base_rates: Mean label of each binary task over the training rows that count, by their weights, by the
+            task's name.
     """
 
     schema: FeatureSchema
@@ -56,7 +57,7 @@ def prepare(train: Rows, verbose: int | str = 0) -> Prepared:
     check_labels(train.tasks, labels)
     tasks = [task.fit(labels) for task in train.tasks]
     prepared = prepare_for(fit_schema(train, int(verbose != 0)), tasks, train, verbose)
-    return prepared._replace(base_rates=base_rates(tasks, labels))
+    return prepared._replace(base_rates=base_rates(tasks, labels, train.weights()))
 
 
 def prepare_for(schema: FeatureSchema, tasks: Sequence[Task], rows: Rows, verbose: int | str = 0) -> Prepared:
@@ -86,12 +87,16 @@ def labelled(
     return targets, {task.name: task.counted(labels) * weights_n for task in tasks}
 
 
-def base_rates(tasks: Sequence[Task], labels: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Returns the mean label of each binary task over the rows that count, by the task's name."""
+def base_rates(
+    tasks: Sequence[Task], labels: Mapping[str, np.ndarray], weights_n: np.ndarray
+) -> dict[str, float]:
+    """Returns the weighted mean label of each binary task over the rows that count, by the task's name."""
     binary = [task for task in tasks if isinstance(task, BinaryTask)]
+    counted = {task.name: (task.counted(labels) * weights_n).astype(np.float64) for task in binary}
     return {
-        task.name: float(task.observed(labels)[task.counted(labels) > 0].mean(dtype=np.float64))
+        task.name: float(counted[task.name] @ task.observed(labels) / counted[task.name].sum())
         for task in binary
+        if counted[task.name].any()
     }
 
 

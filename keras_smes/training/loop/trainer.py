@@ -155,6 +155,8 @@ class Trainer:
         # All processes read at the same time, one writes.
         best = {f"{_SELECTED}/{name}": values for name, values in self._best.items()}
         arrays = {**read_variables(self._variables), **best}
+        # Means are sums over replicas: they go on from the sum that was read, as after a resume.
+        write_variables(with_prefix("metrics", self._variables), with_prefix("metrics", arrays))
         if self.engine.is_chief:
             self.session.write(self._steps_done(), self._timed().to_dict(), arrays)
 

@@ -24,7 +24,7 @@ parts = split_with_past(store_log(Log.read(yaml), cache, part_rows=60), verbose=
 took = time.monotonic() - start
 parts.train.read().frame.write_parquet(out + "-train.parquet")
 parts.test.read().frame.write_parquet(out + "-test.parquet")
-print(took)
+print(took, flush=True)
 os._exit(0)
 """
 
