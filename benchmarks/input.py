@@ -157,8 +157,9 @@ def write_log(base: Interactions, folder: Path, rows: int) -> None:
     pieces = [base.frame[start : start + PART_ROWS] for start in starts]
     for number in range(rows // PART_ROWS):
         turn, piece = divmod(number, len(pieces))
-        days = pl.duration(days=turn * BASE_DAYS)
-        late = pl.col("time_ms") + turn * BASE_DAYS * 86_400_000
+        later = turn * (BASE_DAYS + 1)  # the base ends in the night after its days
+        days = pl.duration(days=later)
+        late = pl.col("time_ms") + later * 86_400_000
         frame = pieces[piece].with_columns(late, pl.col("date") + days)
         frame.write_parquet(folder / "rows" / f"{number:04d}.parquet", compression="lz4")
 
