@@ -185,7 +185,7 @@ def _print_next(out: Path, seconds: float) -> None:
         f"  keras-smes serve --model_name=smes --model_base_path={models} --port=8500\n"
         "  # in another terminal\n"
         f"  keras-smes predict --address localhost:8500 --model smes --rows {out}/smes/rows.jsonl\n"
-        "  and compose a model of your own: README.md, 'Composed by hand'"
+        "  and compose a model of your own: README.md, 'The layer'"
     )
 
 
