@@ -1,13 +1,10 @@
 """Writing rows into a tensor, inside a loop of a graph."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from keras_smes.backend.xla import is_compiled
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 
 def put_rows(tensor: Tensor, first: Tensor, rows: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keras_smes.configuration.document import YAML
 from keras_smes.configuration.structure import check_options
 from keras_smes.data.datasets.kuairand import load_kuairand
 from keras_smes.data.datasets.movielens import load_movielens_100k
@@ -61,16 +62,17 @@ def check_data_options(name: str, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: There is no such data set, or an option is unknown or of another type.
     """
-    if not _is_log(name) and name not in DATASETS:
+    if not is_log(name) and name not in DATASETS:
         raise ValueError(
             f"`name` must be one of {list(DATASETS)}, or the YAML file of a log. Received: name={name!r}"
         )
-    own = [] if _is_log(name) else [_FUNCTIONS[name]]
+    own = [] if is_log(name) else [_FUNCTIONS[name]]
     check_options("data_options", options, [load, *own], _NO_OPTIONS)
 
 
-def _is_log(name: str) -> bool:
-    return str(name).endswith((".yaml", ".yml"))
+def is_log(name: str) -> bool:
+    """Returns whether a data set's name is the path of a declared log's YAML."""
+    return str(name).endswith(YAML)
 
 
 def load(
@@ -109,7 +111,7 @@ def load(
     """
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
     taken = None if rates is None else tuple(rates)
-    if not _is_log(name):
+    if not is_log(name):
         return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)
     return load_log(_declared(name, folder, half_life, taken, split))
 
@@ -145,7 +147,7 @@ def load_rows(
     >>> type(load_rows("simulated", rows=1_000)).__name__
     'Interactions'
     """
-    if not _is_log(name):
+    if not is_log(name):
         return load(name, folder, half_life, rates, split, **options)
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
     log = _within(memory, _declared(name, folder, half_life, None if rates is None else tuple(rates), split))

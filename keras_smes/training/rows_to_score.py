@@ -10,7 +10,7 @@ import polars as pl
 
 from keras_smes.data import Interactions, Log, load
 from keras_smes.data.files.reader import list_files
-from keras_smes.data.loading import load_rows_to_score
+from keras_smes.data.loading import is_log, load_rows_to_score
 from keras_smes.data.past.under_past import has_outcomes, roles_of, under_past
 from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split_config import cut_plain, with_past
@@ -108,7 +108,7 @@ def _columns(rows: Rows) -> list[str]:
 def _read(config: RunConfig, source: ScoreSource, schema: FeatureSchema) -> tuple[Rows, dict[str, Any]]:
     """The rows with what the files hold, and what is known of the files."""
     data = source.data or config.data
-    if not _is_log(data):
+    if not is_log(data):
         rows = load(data, source.data_dir, **config.data_options)
         return rows, {data: fingerprint([rows.columns()])}
     sources = _files_of(data)
@@ -116,10 +116,6 @@ def _read(config: RunConfig, source: ScoreSource, schema: FeatureSchema) -> tupl
         return config.load(), sources  # on disk they are those of the training
     options = {name: config.data_options.get(name) for name in ("half_life", "rates")}
     return load_rows_to_score(data, schema, memory=config.memory, **options), sources
-
-
-def _is_log(data: str) -> bool:
-    return data.endswith((".yaml", ".yml"))
 
 
 def _files_of(data: str) -> dict[str, Any]:
@@ -147,7 +143,7 @@ def _keys(rows: Rows, source: ScoreSource, config: RunConfig) -> list[str]:
 
 
 def _usual_keys(rows: Rows, data: str) -> list[str]:
-    if not _is_log(data):
+    if not is_log(data):
         return [name for name in (rows.user, rows.time) if name is not None]
     log = Log.read(data)
     time = log.date if log.time is None else log.time.column
@@ -168,7 +164,7 @@ def _with_past_of_run(
     found: RowsToScore, config: RunConfig, source: ScoreSource, schema: FeatureSchema
 ) -> RowsToScore:
     """The rows with statistics and histories of the run's own data too."""
-    past = config.load(None if _is_log(config.data) else source.data_dir)
+    past = config.load(None if is_log(config.data) else source.data_dir)
     rows, roles = found.rows, roles_of(past)
     names = {group.name for group in roles.statistics} | {history.name for history in roles.histories}
     if not names:
@@ -177,10 +173,7 @@ def _with_past_of_run(
         raise ValueError(
             f"Rows with {sorted(names)} as of their day must have `time` or `date`. Received: {rows.name}"
         )
-    if _is_log(config.data):
-        earlier = _files_of(config.data)
-    else:
-        earlier = {config.data: fingerprint([roles.columns()])}
+    earlier = _files_of(config.data) if is_log(config.data) else {config.data: fingerprint([roles.columns()])}
     is_labelled = has_outcomes(rows, past)
     rows = rows if is_labelled else _between(rows, source)
     raw = FeatureSchema(tuple(own for own in schema.features if own.name in roles.schema.names))
