@@ -37,8 +37,8 @@ def test_formulas_lead_to_the_functions_that_compute_them(site):
         "union_bound",
     ):
         anchor = f"keras_smes.routing.{name}"
-        assert f'href="../reference/routing.html#{anchor}"' in specification
-        assert f'id="{anchor}"' in page(site, "reference/routing.html")
+        assert f'href="../reference/layers.html#{anchor}"' in specification
+        assert f'id="{anchor}"' in page(site, "reference/layers.html")
 
 
 def test_pages_kept_elsewhere_are_there_with_their_pictures(site):
@@ -51,7 +51,7 @@ def test_pages_kept_elsewhere_are_there_with_their_pictures(site):
 
 def test_tables_kept_elsewhere_are_put_in(site):
     assert "torch-rechub's MMOE" in page(site, "when.html").replace("&#39;", "'").replace("’", "'")
-    assert "<!-- table" not in page(site, "when.html") + page(site, "guides/losses.html")
+    assert "<!-- table" not in page(site, "when.html") + page(site, "guides/training.html")
 
 
 def test_docstrings_become_sections_and_examples_code(site):

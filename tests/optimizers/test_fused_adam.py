@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from support import optimizer_models as models
 from support import optimizer_reference as reference
-from support.optimizer_steps import dense, draw_steps, sparse, tables_after
+from support.optimizer_models import dense, draw_steps, sparse, tables_after
 
 from keras_smes.optimizers import FusedAdam
 

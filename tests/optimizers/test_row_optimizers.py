@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 from support import optimizer_reference as reference
 from support.backends import TENSORFLOW
-from support.optimizer_steps import dense, draw_steps, sparse, tables_after
+from support.optimizer_models import dense, draw_steps, sparse, tables_after
 
 from keras_smes.optimizers import LazyAdam, RowwiseAdagrad
 

@@ -56,6 +56,9 @@ def sizes(draw, max_batch=9):
     )
 
 
+# Many experts for few picks: where `auto` is sparse.
+WIDE = Sizes(12, 6, 3, 24, 2, 1)
+
 # One of each edge that the specification has.
 EDGES = {
     "usual": Sizes(7, 6, 3, 8, 2, 1),
