@@ -102,3 +102,21 @@ PRIVATE = re.compile(
 def test_private_names_of_keras_are_in_backend_alone():
     found = {path for path in PACKAGE.rglob("*.py") if PRIVATE.search(path.read_text(encoding="utf-8"))}
     assert {path.parent.name for path in found} == {"backend"}, found
+
+
+def positional(function):
+    """Names of the parameters that may be given without a name."""
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    return [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
+
+
+def test_no_function_takes_nine_positional_parameters():
+    """Layers are apart: Keras' own constructors take all arguments by place."""
+    layers = {"layers/smes.py", "layers/expert_pool.py", "baselines/naive_sparse.py", "baselines/home.py"}
+    found = {
+        (str(path.relative_to(PACKAGE)), node.name)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and len(positional(node)) >= 9
+    }
+    assert found <= {(layer, "__init__") for layer in layers}

@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         Days(arguments.from_date, arguments.to_date),
         arguments.data_dir,
-        arguments.start,
-        None if gate is None else Export(arguments.export_to, gate),
+        run=arguments.start,
+        export=None if gate is None else Export(arguments.export_to, gate),
         figures=not arguments.no_figures,
     )
     show((Path(arguments.out) / "README.md").read_text(encoding="utf-8"))

@@ -49,6 +49,7 @@ def export_version(
     model_folder: str | Path,
     schema: FeatureSchema | None = None,
     fusion: Fusion | None = None,
+    *,
     version: int | None = None,
     signatures: Sequence[str] | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,

@@ -81,6 +81,7 @@ def validate_progressively(
     out: str | Path,
     days: Days | None = None,
     data_dir: str | Path | None = None,
+    *,
     run: str | Path | None = None,
     export: Export | None = None,
     options: RunOptions | None = None,

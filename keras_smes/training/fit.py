@@ -170,11 +170,13 @@ def fit_prepared(
         plan,
         config.training,
         watched,
-        around.session,
-        None if around.outputs.tensorboard is None else Events(around.outputs.tensorboard),
-        _measure_routing(config, ranker, model, prepared.rows if watched is None else watched.packed, around),
-        around.verbose,
-        engine,
+        session=around.session,
+        curves=None if around.outputs.tensorboard is None else Events(around.outputs.tensorboard),
+        monitor=_measure_routing(
+            config, ranker, model, prepared.rows if watched is None else watched.packed, around
+        ),
+        verbose=around.verbose,
+        engine=engine,
     )
     if around.session is not None:
         packed = [prepared.rows, *([] if watched is None else [watched.packed])]

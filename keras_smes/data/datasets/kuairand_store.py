@@ -41,6 +41,7 @@ def store_kuairand(
     variant: str,
     folder: str | Path,
     cache: str | Path | None = None,
+    *,
     tasks: Sequence[str | Task | Mapping[str, Any]] = ("click", "long_view", "like"),
     history: int = 0,
     extra_features: Sequence[str] = (),

@@ -45,6 +45,7 @@ def simulate(
     rows: int = 100_000,
     users: int = 2_000,
     videos: int = 5_000,
+    *,
     groups: Mapping[str, Mapping[str, float]] = GROUPS,
     factors: int = 4,
     noise: float = 0.5,

@@ -45,6 +45,7 @@ def export_onnx_version(
     model_folder: str | Path,
     schema: FeatureSchema | None = None,
     fusion: Fusion | None = None,
+    *,
     version: int | None = None,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     facts: Mapping[str, Any] | None = None,

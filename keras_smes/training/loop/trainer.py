@@ -53,6 +53,7 @@ class Trainer:
         plan: StepPlan,
         config: TrainingConfig,
         validate: Validate | None = None,
+        *,
         session: Session | None = None,
         curves: Events | None = None,
         monitor: Monitor | None = None,
