@@ -16,11 +16,10 @@ from keras_smes.metrics.calibration import (
     bins_of_equal_width,
     curve_of_sums,
     error_of_sums,
-    ratio_of_sums,
     sums_of_bins,
 )
 from keras_smes.metrics.ranking import GroupedResult, Pairs, log_loss_of_rows, pairs_of_sorted
-from keras_smes.metrics.rows import BINARY, PROBABILITY, WEIGHT, Vector, counted, opens_group
+from keras_smes.metrics.rows import BINARY, PROBABILITY, WEIGHT, Vector, counted, opens_group, ratio
 
 CHUNK_ROWS = 2**20
 BINS = 10
@@ -28,40 +27,24 @@ _LOW = 31  # bits of a score in [0, 1], which as an integer is below 2**30, and 
 
 
 class BinaryMetrics(NamedTuple):
-    """Metrics of a binary task, as the functions of their names return them.
-
-    Attributes:
-        auc: See `auc`.
-        gauc: See `gauc`, weighted by impressions.
-        log_loss: See `log_loss`.
-        predicted_over_observed: See `predicted_over_observed`.
-        calibration_error: See `expected_calibration_error`, ten bins of equal width.
-        calibration: See `reliability_curve`, ten bins of equal mass.
-        positives: Number of rows with label 1.
-    """
+    """Metrics of a binary task, as the functions of their names return them."""
 
     auc: float
-    gauc: GroupedResult
+    gauc: GroupedResult  # by impressions
     log_loss: float
     predicted_over_observed: float
-    calibration_error: float
-    calibration: ReliabilityCurve
-    positives: int
+    calibration_error: float  # ten bins of equal width
+    calibration: ReliabilityCurve  # ten bins of equal mass
+    positives: int  # rows with label 1
 
 
 def binary_metrics(labels: ArrayLike, scores: ArrayLike, user_n: NDArray[np.int64]) -> BinaryMetrics:
-    """Computes the metrics of a binary task.
+    """Computes the metrics of a binary task; AUC and GAUC are exact, none depends on the order of rows.
 
     Args:
         labels: `[N]`, each 0 or 1.
         scores: `[N]`, probabilities of label 1; taken as float32, as rankers give them.
         user_n: `[N]`, the number of each row's user, see `number_ids`.
-
-    Returns:
-        `BinaryMetrics`. AUC and GAUC are exact; no metric depends on the order of the rows.
-
-    Raises:
-        ValueError: If lengths differ, a label is neither 0 nor 1, or a score is outside [0, 1].
     """
     keys = _packed(np.asarray(labels), np.asarray(scores), user_n)
     keys.sort()
@@ -104,10 +87,10 @@ class _Sums:
     def result(self, grouped: GroupedResult) -> BinaryMetrics:
         pairs = 2 * self.positives * (self.rows - self.positives)
         return BinaryMetrics(
-            auc=self.won_twice / pairs if pairs else float("nan"),
+            auc=float(ratio(self.won_twice, pairs)),
             gauc=grouped,
-            log_loss=self.loss / self.rows if self.rows else float("nan"),
-            predicted_over_observed=ratio_of_sums(self.predicted, self.positives),
+            log_loss=float(ratio(self.loss, self.rows)),
+            predicted_over_observed=float(ratio(self.predicted, self.positives)),
             calibration_error=float(error_of_sums(self.by_width)),
             calibration=curve_of_sums(self.by_mass),
             positives=self.positives,

@@ -17,6 +17,7 @@ from keras_smes.metrics.rows import (
     canonical_order,
     counted,
     opens_group,
+    ratio,
 )
 from keras_smes.validation import check_count
 
@@ -67,15 +68,13 @@ def predicted_over_observed(
     Args:
         labels: `[N]`, finite: 0 or 1, or a quantity such as seconds watched.
         predictions: `[N]`, finite, in the unit of the labels; probabilities for labels of 0 and 1.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
-            `None`, 1 for every row.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
 
     Returns:
         A float: above 1 where too much is predicted; NaN if the labels sum to 0.
 
     Raises:
-        ValueError: If lengths differ, a label or a prediction is not finite, or a weight is negative
-            or not finite.
+        ValueError: Lengths differ, or a value is invalid.
 
     Example:
 
@@ -86,11 +85,7 @@ def predicted_over_observed(
     label_n, prediction_n, weight_n = counted(
         labels=(labels, FINITE), predictions=(predictions, FINITE), weights=(weights, WEIGHT)
     )
-    return ratio_of_sums(float((weight_n * prediction_n).sum()), float((weight_n * label_n).sum()))
-
-
-def ratio_of_sums(predicted: float, observed: float) -> float:
-    return predicted / observed if observed else float("nan")
+    return float(ratio((weight_n * prediction_n).sum(), (weight_n * label_n).sum()))
 
 
 def reliability_curve(
@@ -109,15 +104,13 @@ def reliability_curve(
         binning: `"width"` for bins of equal width, `((i - 1) / bins, i / bins]` and 0 in the first;
             `"mass"` for bins of (nearly) equally many rows, where rows of equal probability share
             the bin of the first of them. Defaults to `"width"`.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
-            `None`, 1 for every row.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
 
     Returns:
         A `ReliabilityCurve`.
 
     Raises:
-        ValueError: If lengths differ, a label is neither 0 nor 1, a probability is outside [0, 1], a
-            weight is negative or not finite, `num_bins` is not positive, or `binning` is unknown.
+        ValueError: Lengths differ, or a value, `num_bins` or `binning` is invalid.
 
     Example:
 
@@ -146,14 +139,10 @@ def expected_calibration_error(
         num_bins: Number of bins. Defaults to `10`.
         binning: `"width"` or `"mass"`; see `reliability_curve`. Where positives are rare, nearly all
             rows lie in the first bin of equal width, and `"mass"` is more informative. Defaults to `"width"`.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
-            `None`, 1 for every row.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
 
     Returns:
         A float in [0, 1]; NaN if there are no rows.
-
-    Raises:
-        ValueError: As `reliability_curve`.
 
     Example:
 
@@ -181,14 +170,10 @@ def calibration_by_group(
         probabilities: `[N]`, in [0, 1]: the predicted probability of label 1.
         groups: `[N]`, integers or strings: the group of each row, in any order of rows.
         num_bins: Number of bins of equal width for the calibration error. Defaults to `10`.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
-            `None`, 1 for every row.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
 
     Returns:
         A `GroupedCalibration`.
-
-    Raises:
-        ValueError: As `reliability_curve`.
 
     Example:
 
@@ -205,18 +190,16 @@ def calibration_by_group(
     )
     names, group_n = numbered(group_n)
     known_n = group_n >= 0
-    label_n, probability_n, weight_n, group_n = (
-        x[known_n] for x in (label_n, probability_n, weight_n, group_n)
-    )
+    columns = (x[known_n] for x in (label_n, probability_n, weight_n, group_n))
+    label_n, probability_n, weight_n, group_n = columns
     bin_n = group_n * num_bins + bins_of_equal_width(probability_n, num_bins)
-    sums = sums_of_bins(label_n, probability_n, weight_n, bin_n, len(names) * num_bins).reshape(
-        3, -1, num_bins
-    )
+    sums_x = sums_of_bins(label_n, probability_n, weight_n, bin_n, len(names) * num_bins)
+    sums = sums_x.reshape(3, -1, num_bins)
     _, predicted_g, observed_g = sums.sum(axis=2)
     return GroupedCalibration(
         groups=names,
         rows=np.bincount(group_n, minlength=len(names)),
-        predicted_over_observed=_ratio(predicted_g, observed_g),
+        predicted_over_observed=ratio(predicted_g, observed_g),
         calibration_error=error_of_sums(sums),
         rows_without_group=int((~known_n).sum()),
     )
@@ -244,13 +227,13 @@ def _sums_of_bins(
 def curve_of_sums(sums: Vector) -> ReliabilityCurve:
     """The reliability curve of sums `[3, bins]`."""
     weight_i, predicted_i, observed_i = sums
-    return ReliabilityCurve(_ratio(predicted_i, weight_i), _ratio(observed_i, weight_i), weight_i)
+    return ReliabilityCurve(ratio(predicted_i, weight_i), ratio(observed_i, weight_i), weight_i)
 
 
 def error_of_sums(sums: NDArray[Any]) -> Vector:
     """The expected calibration error of sums `[3, ..., bins]`."""
     weight, predicted, observed = sums
-    return _ratio(np.abs(observed - predicted).sum(axis=-1), weight.sum(axis=-1))
+    return ratio(np.abs(observed - predicted).sum(axis=-1), weight.sum(axis=-1))
 
 
 def sums_of_bins(
@@ -277,8 +260,3 @@ def _bins_of_equal_mass(probability_n: Vector, weight_n: Vector, num_bins: int) 
     total = before_n[-1] + weight_n[-1] if len(weight_n) else 1.0
     bin_g = np.floor(before_n[opens_n] / total * num_bins).astype(np.intp)
     return np.minimum(bin_g, num_bins - 1)[np.cumsum(opens_n) - 1]
-
-
-def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> Vector:
-    nothing = np.full(np.shape(numerator), np.nan)
-    return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) != 0)

@@ -29,21 +29,20 @@ def xauc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None)
 
     `xauc = mean over pairs (i, j), y[i] > y[j], of 1[s[i] > s[j]] + 1[s[i] = s[j]] / 2`
 
-    Pairs of equal labels don't count. A tie of scores counts half. With
-    labels 0 and 1 this is the AUC. All pairs are counted, without sampling, in O(N log N).
+    Pairs of equal labels don't count; a tie of scores counts half. With labels 0 and 1 this is the AUC. All
+    pairs are counted, without sampling, in O(N log N).
 
     Args:
         labels: `[N]`, finite, in any unit, such as seconds watched.
         scores: `[N]`, finite, in any unit: only their order matters.
-        weights: `[N]`, at least 0; a pair counts `w[i] * w[j]`, and rows of weight 0 are ignored,
-            with any values. Defaults to `None`, 1 for every row.
+        weights: `[N]`, at least 0; a pair counts `w[i] * w[j]`, and rows of weight 0 are ignored, with any
+            values. Defaults to `None`, all 1.
 
     Returns:
         A float in [0, 1]; NaN if all labels are equal.
 
     Raises:
-        ValueError: If lengths differ, a label or a score is not finite, or a weight is negative or
-            not finite.
+        ValueError: Lengths differ, or a value is invalid.
 
     Example:
 
@@ -75,18 +74,12 @@ def gxauc(
     Args:
         labels: `[N]`, finite, in any unit, such as seconds watched.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
-            null user are left out and counted.
-        reduction: The weight of a user: `"impressions"` for the number of the user's rows, `"mean"`
-            for 1, `"positives"` for the number of the user's rows with a label above 0; with row
-            weights, their sum instead of their number. Defaults to `"impressions"`.
-        weights: As in `xauc`. Defaults to `None`, 1 for every row.
+        users: The user of each row, as for `gauc`.
+        reduction: The weight of a user, as for `gauc`. Defaults to `"impressions"`.
+        weights: As for `xauc`. Defaults to `None`, all 1.
 
     Returns:
         A `GroupedResult`; users whose labels are all equal are left out.
-
-    Raises:
-        ValueError: As `xauc`, or if `reduction` is unknown.
 
     Example:
 
@@ -168,11 +161,7 @@ def _stable_order(group_n: Numbers, opens_n: Flags, one_n: Flags) -> Numbers:
     """Counting sort of rows by their new group: the zeros of a group, then its ones."""
     size_g = np.bincount(group_n, minlength=2 * int(opens_n.sum()))
     start_g = np.cumsum(size_g) - size_g
-    nth_n = np.where(
-        one_n,
-        sum_before(one_n.astype(np.intp), opens_n),
-        sum_before((~one_n).astype(np.intp), opens_n),
-    )
+    ones_n, zeros_n = (sum_before(bit_n.astype(np.intp), opens_n) for bit_n in (one_n, ~one_n))
     order = np.empty(len(group_n), np.intp)
-    order[start_g[group_n] + nth_n] = np.arange(len(group_n))
+    order[start_g[group_n] + np.where(one_n, ones_n, zeros_n)] = np.arange(len(group_n))
     return order

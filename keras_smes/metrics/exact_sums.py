@@ -16,11 +16,7 @@ _MANTISSA, _LOW = 53, 2**32 - 1
 
 
 def exact_sums(value_n: Vector, bin_n: NDArray[np.intp], num_bins: int) -> NDArray[np.int64]:
-    """Returns the sums by bin as int64 `[PLACES, num_bins]`; add them up for the sums of 2e9 rows.
-
-    Raises:
-        ValueError: A value is not finite.
-    """
+    """Returns the sums by bin as int64 `[PLACES, num_bins]`; add them up for the sums of 2e9 rows."""
     if not np.isfinite(value_n).all():
         row = int(np.isfinite(value_n).argmin())
         raise ValueError(f"Weighted values must be finite. Received: {value_n[row]} at row {row}")

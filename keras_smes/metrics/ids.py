@@ -1,7 +1,7 @@
-"""Ids of users and groups: never converted to floats, numbered, with nulls apart.
+"""Ids of users and groups, numbered, with nulls apart.
 
-A float64 holds integers exactly only below 2**53; above, distinct users would merge. Ids of different integer
-types, or with nulls, are therefore joined as Python integers.
+They are never converted to floats, where integers from 2**53 on would merge: ids of different integer types,
+or with nulls, are joined as Python integers.
 """
 
 import math
@@ -20,18 +20,14 @@ def as_ids(name: str, values: Any) -> NDArray[Any]:
     """Returns ids `[N]` as integers, or as objects: int, str, and `None` where unknown.
 
     Strings are objects too: NumPy's string arrays reserve the longest length for each row.
-
-    Raises:
-        ValueError: A value is neither an integer, nor a string, nor null, or a float of at least 2**53.
     """
     array = _untouched(values)
-    if array.ndim != 1 or array.dtype.kind in "iu":
+    kind = array.dtype.kind
+    if array.ndim != 1 or kind in "iu":
         return array
-    if array.dtype.kind == "b":
+    if kind == "b":
         return array.astype(np.int8)
-    if array.dtype.kind == "f":
-        return _of_floats(name, array)
-    return _of_objects(name, array.astype(object))
+    return _of_floats(name, array) if kind == "f" else _of_objects(name, array.astype(object))
 
 
 def numbered(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
+from keras import ops
 from numpy.typing import ArrayLike, NDArray
 
 from keras_smes.metrics.ids import as_ids, of_known
@@ -43,31 +43,24 @@ def ndcg(
 ) -> GroupedResult:
     """Computes the normalized discounted cumulative gain of each user's list, averaged over users.
 
-    `ndcg[u] = sum_i (2**y[i] - 1) / log2(i + 1)` over the first k rows by score, over the same of the
-    best order, computed by keras-rs. Users without a label above 0 are left out and counted. Rows of
-    equal scores are taken in their worst order, so that ties gain nothing and the result is
-    independent of the order of rows.
+    `ndcg[u] = sum_i (2**y[i] - 1) / log2(i + 1)` over the first k rows by score, over the same of the best
+    order, computed by keras-rs. Users without a label above 0 are left out and counted. Rows of equal scores
+    are taken in their worst order: the result is independent of the order of rows.
 
     Args:
         labels: `[N]`, at least 0: the relevance.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
-            null user are left out and counted.
+        users: The user of each row, as for `gauc`.
         k: Number of top rows that count. Defaults to `None`, all rows.
-        reduction: The weight of a user: `"mean"` for 1, `"impressions"` for the number of the user's
-            rows, `"positives"` for the number of the user's rows with a label above 0. Defaults to
-            `"mean"`.
-        weights: `[N]`, 0 or 1: rows of weight 0 are excluded from the list. Defaults to `None`, 1 for every
-            row.
+        reduction: The weight of a user, as for `gauc`. Defaults to `"mean"`.
+        weights: `[N]`, 0 or 1: rows of weight 0 are excluded from the list. Defaults to `None`, all 1.
 
     Returns:
-        A `GroupedResult` with `value`, `users_used`, `users_left_out`, `rows_used` and
-        `rows_without_user`.
+        A `GroupedResult`.
 
     Raises:
-        ValueError: If lengths differ, a label is negative or not finite, a score is not finite, a
-            weight is neither 0 nor 1, `k` is not positive, or `reduction` is unknown.
-        ImportError: If keras-rs is missing.
+        ValueError: Lengths differ, or a value, `k` or `reduction` is invalid.
+        ImportError: keras-rs is missing.
 
     Example:
 
@@ -103,8 +96,7 @@ def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterat
     Args:
         labels: `[N]`, the relevance.
         scores: `[N]`: ties are ordered by label, lowest first.
-        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
-            null user are left out.
+        users: `[N]`: the user of each row, as for `gauc`; rows of a null user are left out.
 
     Yields:
         `UserLists`, until each user has one list.
@@ -152,7 +144,6 @@ def _gains(label_n: NDArray[Any], user_n: NDArray[np.intp], num_users: int) -> N
 
 
 def _ndcg_of_lists(metric: Any, lists: UserLists) -> NDArray:
-    ops = keras.ops
     labels, scores, mask = (ops.convert_to_tensor(x) for x in (lists.labels, lists.scores, lists.mask))
     ndcg_u1, _ = metric.compute_metric(labels, scores, mask, ops.cast(mask, "float32"))
-    return keras.ops.convert_to_numpy(ndcg_u1)[:, 0].astype(np.float64)
+    return ops.convert_to_numpy(ndcg_u1)[:, 0].astype(np.float64)

@@ -17,6 +17,7 @@ from keras_smes.metrics.rows import (
     canonical_order,
     counted,
     opens_group,
+    ratio,
     scaled_by_group,
     sum_before,
     sum_by,
@@ -50,25 +51,20 @@ class GroupedResult:
 def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
     """Computes the area under the ROC curve.
 
-    It is the share of (positive, negative) pairs of rows that the scores order correctly; a tie
-    counts half:
-
     `auc = mean over pairs (i, j), y[i] = 1, y[j] = 0, of 1[s[i] > s[j]] + 1[s[i] = s[j]] / 2`
 
-    With weights, a pair counts `w[i] * w[j]`.
+    A tie counts half. With weights, a pair counts `w[i] * w[j]`.
 
     Args:
         labels: `[N]`, each 0 or 1.
         scores: `[N]`, finite, in any unit: only their order matters.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
-            `None`, 1 for every row.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
 
     Returns:
         A float in [0, 1]; NaN if a class is absent.
 
     Raises:
-        ValueError: If lengths differ, a label is neither 0 nor 1, a score is not finite, or a weight
-            is negative or not finite.
+        ValueError: Lengths differ, or a value is invalid.
 
     Example:
 
@@ -99,21 +95,18 @@ def gauc(
     Args:
         labels: `[N]`, each 0 or 1.
         scores: `[N]`, finite, in any unit: only their order within a user matters.
-        users: `[N]`, integers or strings: the user of each row, in any order of rows; rows of a
-            null user (`None`, NaN) are left out and counted. Integers are faster: 10 M rows take seconds.
-        reduction: The weight of a user: `"impressions"` for the number of the user's rows,
-            `"mean"` for 1, `"positives"` for the number of the user's positive rows; where rows have
-            weights, for their sum instead of their number. Defaults to `"impressions"`.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
-            `None`, 1 for every row.
+        users: `[N]`, integers (faster) or strings: the user of each row, in any order of rows; rows of a
+            null user (`None`, NaN) are left out and counted.
+        reduction: The weight of a user: `"impressions"` for the number of the user's rows, `"mean"` for 1,
+            `"positives"` for the number of the user's rows with a label above 0. Rows with weights count
+            their weight. Defaults to `"impressions"`.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
 
     Returns:
-        A `GroupedResult` with `value`, `users_used`, `users_left_out`, `rows_used` and
-        `rows_without_user`.
+        A `GroupedResult`.
 
     Raises:
-        ValueError: If lengths differ, a label is neither 0 nor 1, a score is not finite, a weight is
-            negative or not finite, a user is a fraction, or `reduction` is unknown.
+        ValueError: Lengths differ, or a value or `reduction` is invalid.
 
     Example:
 
@@ -134,21 +127,18 @@ def log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | N
     """Computes the mean negative log likelihood of binary labels.
 
     `log_loss = -mean over n of (y[n] * log(p[n]) + (1 - y[n]) * log(1 - p[n]))`, a mean weighted by `w[n]`,
-
     with p clipped to [1e-7, 1 - 1e-7], so that a confident mistake stays finite.
 
     Args:
         labels: `[N]`, each 0 or 1.
         probabilities: `[N]`, in [0, 1]: the predicted probability of label 1.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to
-            `None`, 1 for every row.
+        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
 
     Returns:
         A float in nats per row; NaN if there are no rows.
 
     Raises:
-        ValueError: If lengths differ, a label is neither 0 nor 1, a probability is outside [0, 1], or a
-            weight is negative or not finite.
+        ValueError: Lengths differ, or a value is invalid.
 
     Example:
 
@@ -208,8 +198,7 @@ class Pairs:
 
 def share_of(won_u: Vector, every_u: Vector) -> Vector:
     """Share of pairs in order, NaN without pairs, clipped to [0, 1] against rounding."""
-    nothing_u = np.full(len(every_u), np.nan)
-    return np.divide(np.clip(won_u, 0, every_u), every_u, out=nothing_u, where=every_u > 0)
+    return ratio(np.clip(won_u, 0, every_u), every_u)
 
 
 def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:

@@ -13,28 +13,26 @@ from keras_smes.metrics.streaming import StreamingMetric
 class RankingEvaluation(keras.callbacks.Callback):
     """Adds exact metrics of validation rows to an epoch's logs, as `val_{task}_{metric}`.
 
-    A model's compiled metrics see labels and scores only. GAUC and NDCG also need users, and exact metrics
-    need all rows: this callback predicts the rows after each epoch and updates the metrics. It works with
-    any compiled or distributed model, on each backend, and does not slow down the training step. Callbacks
-    that follow in the list, such as `EarlyStopping`, can monitor its metrics, and `fit` returns them in its
-    history.
+    A model's compiled metrics see labels and scores only; GAUC and NDCG also need users. This callback
+    predicts the rows after each epoch, with any compiled or distributed model on each backend, and does not
+    slow down the training step. Callbacks that follow in the list, such as `EarlyStopping`, can monitor its
+    metrics, and `fit` returns them in its history.
 
     Args:
         features: Inputs of `model.predict`: arrays of N rows, or a data set of them in a fixed order.
         labels: Dict of labels by task, each `[N]`.
         metrics: Dict of lists of streaming metrics by task; other tasks are skipped.
-        users: `[N]`, integers or strings: the user of each row. Defaults to `None`, for metrics without
-            users.
-        weights: Dict of row weights by task, each `[N]`; rows of weight 0 are ignored, with
-            any label. Defaults to `None`, 1 for every row.
+        users: `[N]`, integers or strings: the user of each row. Defaults to `None`, not known.
+        weights: Dict of row weights by task, each `[N]`; rows of weight 0 are ignored, with any label.
+            Defaults to `None`, all 1.
         to_scores: Function from the model's outputs, such as logits, to scores. Defaults to `None`: the
             outputs are the scores. They are a dict by task, or a list if a functional model's outputs are
             named as tasks; a single output belongs to the one task in `labels`.
         batch_size: Prediction batch size, for arrays. Defaults to `4096`.
 
     Raises:
-        ValueError: A task in `metrics` has no labels; a task has two metrics of one name; when
-            measured, the outputs of a task can't be identified.
+        ValueError: A task in `metrics` has no labels, or two metrics of one name; when measured, a task has
+            no output.
 
     Example:
 
@@ -77,10 +75,10 @@ class RankingEvaluation(keras.callbacks.Callback):
 
     def measure(self) -> dict[str, float]:
         """Predicts the rows and returns the metrics as `{task}_{metric}`."""
-        batch_size = None if _is_data_set(self.features) else self.batch_size
+        are_arrays = all(isinstance(leaf, np.ndarray) for leaf in keras.tree.flatten(self.features))
+        batch_size = self.batch_size if are_arrays else None
         outputs = self.model.predict(self.features, batch_size=batch_size, verbose=0)
-        scores = outputs if self.to_scores is None else self.to_scores(outputs)
-        scores = self._by_task(scores)
+        scores = self._by_task(outputs if self.to_scores is None else self.to_scores(outputs))
         figures = {}
         for task, metrics in self.metrics.items():
             for metric in metrics:
@@ -104,7 +102,3 @@ class RankingEvaluation(keras.callbacks.Callback):
                 f"Received: {len(listed)} outputs, named {names or sorted(found)}, none of {missing}"
             )
         return found
-
-
-def _is_data_set(features: Any) -> bool:
-    return not all(isinstance(leaf, np.ndarray) for leaf in keras.tree.flatten(features))

@@ -20,6 +20,7 @@ from keras_smes.metrics.fixed_point import (
     split_words,
     sum_digits,
 )
+from keras_smes.metrics.rows import ratio
 from keras_smes.types import Routing, Tensor
 
 State = dict[str, NDArray[np.int64]]
@@ -41,15 +42,15 @@ class RoutingHealth(keras.metrics.Metric):
     - `overlap[t, u] = mean_b |K_t(b) & K_u(b)| / |K_t(b) | K_u(b)|` (Jaccard);
     - `entropy[t] = -mean_b sum_e p[b, t, e] * log p[b, t, e]`.
 
-    Small int32 variables hold counts, and sums in fixed point: `update_state` consists of tensor
-    operations and runs eagerly, in a compiled step, under XLA and in replicas, on TensorFlow and JAX.
-    Counts and overlaps are the same for any split into batches and workers, up to 2**35 rows. The entropy
-    of a row is float32, whose logarithm may differ in the last bit with the row's position in its batch.
+    Small int32 variables hold counts, and sums in fixed point: `update_state` runs eagerly, in a compiled
+    step, under XLA and in replicas, on TensorFlow and JAX. Counts and overlaps are the same for any split
+    into batches and workers, up to 2**35 rows; the logarithm of float32 in an entropy may differ in its last
+    bit with the row's position in its batch.
 
-    `result()` is computed on the host. While a graph is built it is an empty dict, so that on TensorFlow
-    a layer may update the metric in its `call`: `fit` and `evaluate` log nothing of it and reset it like any
-    metric; call `result()` after them. (On JAX, Keras passes no metrics to a layer's `call`: use
-    `stateless_update_state`, or a separate model that returns the routing.)
+    `result()` is computed on the host. While a graph is built it is an empty dict: on TensorFlow a layer may
+    update the metric in its `call`, and `result()` is called after `fit` or `evaluate`, which log nothing of
+    it. (On JAX, Keras passes no metrics to a layer's `call`: use `stateless_update_state`, or a separate
+    model that returns the routing.)
 
     Args:
         num_tasks: T, the number of tasks.
@@ -58,10 +59,6 @@ class RoutingHealth(keras.metrics.Metric):
             beside the measured sizes.
         name: Name of the metric. Defaults to `"routing_health"`.
         dtype: Accepted for Keras; counts are exact with any.
-
-    Raises:
-        ValueError: If `num_tasks`, `num_experts` or `bound` is not positive, or
-            `bound > num_experts`.
 
     Example:
 
@@ -118,12 +115,10 @@ class RoutingHealth(keras.metrics.Metric):
                 all rows count.
 
         Raises:
-            ValueError: If a shape or type is wrong. (A graph can't reject wrong values: these are
-                counted, and `result` rejects them.)
+            ValueError: A shape or type is wrong. Rows of wrong values are counted, and `result` raises.
         """
-        p_bte, chosen_bte, union_be = (
-            ops.convert_to_tensor(routing[part]) for part in ("probabilities", "chosen", "union")
-        )
+        parts = (routing[name] for name in ("probabilities", "chosen", "union"))
+        p_bte, chosen_bte, union_be = map(ops.convert_to_tensor, parts)
         self._check_shapes(p_bte, chosen_bte, union_be)
         rows_b = ops.ones_like(union_be[:, 0]) if mask is None else ops.cast(mask, "bool")
         good_b = _good_rows(p_bte, chosen_bte, union_be)
@@ -137,38 +132,26 @@ class RoutingHealth(keras.metrics.Metric):
 
     def state(self) -> State:
         """Returns all counts as int64 arrays by name; an all-reduce can sum those of workers."""
-        return {
-            name: _decode(name, ops.convert_to_numpy(variable)) for name, variable in self._counts.items()
-        }
+        counts = {name: join_words(ops.convert_to_numpy(words)) for name, words in self._counts.items()}
+        return {name: join_digits(count) if name in SUMS else count for name, count in counts.items()}
 
     def add_state(self, state: Mapping[str, Any]) -> None:
-        """Adds the `state()` of another metric of the same sizes.
-
-        Raises:
-            ValueError: If the arrays are not such a state.
-        """
+        """Adds the `state()` of another metric of the same sizes."""
         mine, received = self.state(), {name: np.asarray(array) for name, array in state.items()}
         expected, shapes = ({name: array.shape for name, array in x.items()} for x in (mine, received))
         if expected != shapes:
             raise ValueError(f"`state` must have the arrays {expected}. Received: {shapes}")
         for name, variable in self._counts.items():
-            variable.assign(_encode(name, mine[name] + received[name]))
+            total = mine[name] + received[name]
+            variable.assign(split_words(split_digits(total) if name in SUMS else total))
 
     def merge_state(self, metrics: Sequence["RoutingHealth"]) -> None:
-        """Merges other metrics, with the result of one metric over all their batches.
-
-        Args:
-            metrics: `RoutingHealth`s of the same `num_tasks`, `num_experts` and `bound`.
-
-        Raises:
-            ValueError: If the sizes differ.
-        """
+        """Merges other metrics of the same sizes, with the result of one metric over all their batches."""
         for metric in metrics:
-            if self._sizes() != metric._sizes():
-                raise ValueError(
-                    "`metrics` must have the same num_tasks, num_experts and bound, "
-                    f"{self._sizes()}. Received: {metric._sizes()}"
-                )
+            mine, theirs = ((m.num_tasks, m.num_experts, m.bound) for m in (self, metric))
+            if mine != theirs:
+                names = "num_tasks, num_experts and bound"
+                raise ValueError(f"`metrics` must have the same {names}, {mine}. Received: {theirs}")
         for state in [metric.state() for metric in metrics]:
             self.add_state(state)
 
@@ -189,33 +172,37 @@ class RoutingHealth(keras.metrics.Metric):
             - `union_mean`, `union_max`: executed experts of an instance;
             - `union_bound`, `num_experts`: their bound and maximum;
             - `union_sizes`: `[E + 1]`, number of instances with 0, 1, ..., E executed experts;
-            - `task_overlap`: mean Jaccard over pairs of different tasks;
-            - `task_overlap_matrix`: `[T, T]`, the same by pair;
-            - `router_entropy`: in nats, mean over instances and tasks (at most `log(E)`);
-            - `router_entropy_per_task`: `[T]`, in nats;
+            - `task_overlap`, `task_overlap_matrix`: mean Jaccard over pairs of different tasks, and by pair;
+            - `router_entropy`, `router_entropy_per_task`: mean over instances, in nats, at most `log(E)`;
             - `task_expert_share`: `[T, E]`, the share of the task's choices by expert.
 
         Raises:
-            ValueError: If rows were given whose probabilities are outside [0, 1] or not finite, or
-                that chose an expert which their `union` lacks.
+            ValueError: Some rows had wrong values.
         """
         if is_traced():
             return {}
         counts = self.state()
-        self._check_rows(int(counts["refused"]))
+        if refused := int(counts["refused"]):
+            raise ValueError(
+                "`routing` must have probabilities in [0, 1] and a union with every expert that a task "
+                f"chose. Received: {refused} rows without"
+            )
         rows = int(counts["union_sizes"].sum())
-        overlap_tt = _ratio(counts["jaccard"], rows * SCALE)
-        entropy_t = _ratio(counts["entropy"], rows * SCALE)
+        overlap_tt, entropy_t = (ratio(counts[name], rows * SCALE) for name in SUMS)
         choices_te = counts["choices"]
         measures = {
             "rows": rows,
             **_load_measures(counts["pairs"]),
-            **self._union_measures(counts["pairs"], counts["union_sizes"]),
+            "union_mean": ratio(counts["pairs"].sum(), rows).item(),
+            "union_max": np.flatnonzero(counts["union_sizes"]).max() if rows else None,
+            "union_bound": self.bound,
+            "num_experts": self.num_experts,
+            "union_sizes": counts["union_sizes"],
             "task_overlap": _mean(overlap_tt[~np.eye(self.num_tasks, dtype=bool)]),
             "task_overlap_matrix": overlap_tt,
             "router_entropy": _mean(entropy_t),
             "router_entropy_per_task": entropy_t,
-            "task_expert_share": _ratio(choices_te, choices_te.sum(axis=1, keepdims=True)),
+            "task_expert_share": ratio(choices_te, choices_te.sum(axis=1, keepdims=True)),
         }
         return {name: _plain(value) for name, value in measures.items()}
 
@@ -229,26 +216,6 @@ class RoutingHealth(keras.metrics.Metric):
         size_b = ops.sum(ops.cast(union_be, "int32"), axis=1)
         sizes = ops.arange(self.num_experts + 1, dtype="int32")
         return _number(ops.logical_and(ops.equal(size_b[:, None], sizes), rows_b[:, None]))
-
-    def _union_measures(self, pairs_e: NDArray[np.int64], rows_by_size: NDArray[np.int64]) -> dict[str, Any]:
-        rows, sizes = int(rows_by_size.sum()), np.flatnonzero(rows_by_size)
-        return {
-            "union_mean": int(pairs_e.sum()) / rows if rows else None,
-            "union_max": int(sizes.max()) if rows else None,
-            "union_bound": self.bound,
-            "num_experts": self.num_experts,
-            "union_sizes": rows_by_size,
-        }
-
-    def _sizes(self) -> tuple[int, int, int]:
-        return self.num_tasks, self.num_experts, self.bound
-
-    def _check_rows(self, rows: int) -> None:
-        if rows:
-            raise ValueError(
-                "`routing` must have probabilities in [0, 1] and a union with every expert that a task "
-                f"chose. Received: {rows} rows without"
-            )
 
     def _check_shapes(self, p_bte: Tensor, chosen_bte: Tensor, union_be: Tensor) -> None:
         shapes = [tuple(tensor.shape) for tensor in (p_bte, chosen_bte, union_be)]
@@ -296,18 +263,9 @@ def _number(true_bx: Tensor) -> Tensor:
     return ops.sum(ops.cast(true_bx, "int32"), axis=0)
 
 
-def _decode(name: str, words: NDArray[np.int32]) -> NDArray[np.int64]:
-    count = join_words(words)
-    return join_digits(count) if name in SUMS else count
-
-
-def _encode(name: str, count: NDArray[np.int64]) -> NDArray[np.int32]:
-    return split_words(split_digits(count) if name in SUMS else count)
-
-
 def _load_measures(pairs_e: NDArray[np.int64]) -> dict[str, Any]:
     num_experts = len(pairs_e)
-    load_e = _ratio(pairs_e, pairs_e.sum())
+    load_e = ratio(pairs_e, pairs_e.sum())
     rank_e = np.arange(1, num_experts + 1)
     return {
         "expert_load": load_e,
@@ -318,22 +276,14 @@ def _load_measures(pairs_e: NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
-def _ratio(numerator: NDArray[np.int64], denominator: Any) -> NDArray[np.float64]:
-    """Quotient, NaN where the denominator is 0."""
-    denominator = np.broadcast_to(np.asarray(denominator, np.float64), numerator.shape)
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
-
-
 def _mean(value_x: NDArray[np.float64]) -> float:
     return float(value_x.mean()) if value_x.size else float("nan")
 
 
 def _plain(value: Any) -> Any:
     """Arrays as lists, NumPy's numbers as Python's, NaN as None."""
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value.tolist()]
-    if isinstance(value, list):
+    if isinstance(value, np.ndarray | list):
         return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return None if np.isnan(value) else float(value)
-    return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if value != value else value

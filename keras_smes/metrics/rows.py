@@ -31,35 +31,21 @@ ID = Rule("integers or strings", lambda x: np.ones(len(x), bool))  # users or gr
 def counted(**columns: tuple[ArrayLike | None, Rule]) -> list[NDArray[Any]]:
     """Returns the columns, in order, without the rows whose weight is zero.
 
-    Such rows may hold any value, such as NaN for an unknown label. A column of weights may be `None`: 1 for
-    every row.
-
-    Raises:
-        ValueError: If lengths differ, or a value of a row that counts is invalid.
+    Such rows may hold any value, such as NaN for an unknown label. Weights may be `None`: 1 for every row.
     """
     length = len(np.atleast_1d(next(values for values, _ in columns.values() if values is not None)))
-    arrays = {
-        name: np.ones(length) if values is None else _array(name, values, rule)
-        for name, (values, rule) in columns.items()
-    }
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, (values, rule) in columns.items():
+        given = np.ones(length) if values is None else values
+        arrays[name] = as_ids(name, given) if rule is ID else np.asarray(given, np.float64)
     _check_lengths(arrays)
     (weights_name,) = (name for name, (_, rule) in columns.items() if rule.weighs)
     counts_n = arrays[weights_name] != 0
-    for name, (_, rule) in columns.items():
-        _check_values(name, arrays[name], rule, counts_n)
-    if counts_n.all():
-        return list(arrays.values())
-    return [array[counts_n] for array in arrays.values()]
-
-
-def _array(name: str, values: ArrayLike, rule: Rule) -> NDArray[Any]:
-    return as_ids(name, values) if rule is ID else np.asarray(values, np.float64)
-
-
-def _check_values(name: str, value_n: NDArray[Any], rule: Rule, counts_n: NDArray[np.bool_]) -> None:
-    bad = np.flatnonzero(counts_n & ~rule.holds(value_n))
-    if bad.size:
-        raise ValueError(f"`{name}` must be {rule.words}. Received: {name}[{bad[0]}]={value_n[bad[0]]}")
+    for (name, value_n), (_, rule) in zip(arrays.items(), columns.values(), strict=True):
+        bad = np.flatnonzero(counts_n & ~rule.holds(value_n))
+        if bad.size:
+            raise ValueError(f"`{name}` must be {rule.words}. Received: {name}[{bad[0]}]={value_n[bad[0]]}")
+    return list(arrays.values()) if counts_n.all() else [array[counts_n] for array in arrays.values()]
 
 
 def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
@@ -118,6 +104,12 @@ def scaled_by_group(weight_n: Vector, opens_n: NDArray[np.bool_]) -> Vector:
         return weight_n
     heaviest_g = np.maximum.reduceat(weight_n, np.flatnonzero(opens_n))
     return np.ldexp(weight_n, -np.frexp(heaviest_g)[1][np.cumsum(opens_n) - 1])
+
+
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Vector:
+    """Quotient, NaN where the denominator is 0."""
+    x, y = np.broadcast_arrays(numerator, denominator)
+    return np.divide(x, y, out=np.full(x.shape, np.nan), where=y != 0)
 
 
 def sum_by(group_x: NDArray[np.intp], value_x: NDArray[Any]) -> Vector:

@@ -2,7 +2,7 @@
 
 import abc
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_smes.backend.host_calls import call_on_host, is_traced, wait_for_host_calls
 from keras_smes.metrics.exact_sums import PLACES, exact_sums, rounded
 from keras_smes.metrics.ids import as_ids, joined
-from keras_smes.metrics.rows import BINARY, FINITE, ID, WEIGHT, Rule, Vector, counted
+from keras_smes.metrics.rows import BINARY, FINITE, ID, WEIGHT, Rule, Vector, counted, ratio
 from keras_smes.types import Tensor
 
 State = dict[str, NDArray[Any]]
@@ -21,10 +21,8 @@ State = dict[str, NDArray[Any]]
 class StreamingMetric(keras.metrics.Metric, abc.ABC):
     """A Keras metric with its state on the host, as NumPy arrays: exact for any split into batches.
 
-    `update_state` takes batches, `state()` returns the state as arrays, `add_state` and `merge_state` add
-    that of other workers, `result()` is a Python float over all rows. The result is bit-identical for any
-    split of rows into batches or workers and any order of rows. A bad batch raises an error and is not
-    counted.
+    `result()` is a Python float over all rows, bit-identical for any split of rows into batches or workers
+    and any order of rows. A bad batch raises an error and is not counted.
 
     Usage:
 
@@ -41,17 +39,18 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
     - Across workers: `for state in all_gather(metric.state()): total.add_state(state)`.
 
     Args:
-        name: Name of the metric.
+        name: Name of the metric. Defaults to `None`, the class's, such as `"auc"`.
         dtype: Accepted for Keras; sums are exact with any.
     """
 
+    NAME: ClassVar[str | None] = None
     LABELS: ClassVar[Rule] = BINARY
     SCORES: ClassVar[Rule] = FINITE
     WEIGHTS: ClassVar[Rule] = WEIGHT
     BY_USER: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name or self.NAME, dtype=dtype)
         self._parts: deque[State] = deque()  # append is atomic: replicas call from their own threads
 
     def update_state(
@@ -60,25 +59,23 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         """Adds a batch.
 
         Args:
-            y_true: Labels, `[B]` or `[B, 1]`; for metrics within users also `[B, 2]`, label and
-                user, if `users` isn't given.
+            y_true: Labels, `[B]` or `[B, 1]`; for metrics within users also `[B, 2]`, label and user, if
+                `users` isn't given.
             y_pred: Scores, `[B]` or `[B, 1]`.
-            sample_weight: Weights of at least 0, `[B]` or `[B, 1]`. Rows of weight 0 are ignored,
-                with any values. Defaults to `None`, 1 for every row.
-            users: `[B]`, integers or strings: the user of each row; rows of a null user are left out of
-                metrics within users, and counted. Defaults to `None`.
+            sample_weight: Weights of at least 0, `[B]` or `[B, 1]`; rows of weight 0 are ignored, with any
+                values. Defaults to `None`, all 1.
+            users: `[B]`, integers or strings: the user of each row, null where unknown. Defaults to `None`.
 
         Raises:
-            ValueError: If lengths differ, a value of a row that counts is invalid, or a metric
-                within users gets no users.
-            NotImplementedError: If XLA compiles the call on TensorFlow.
+            ValueError: Lengths differ, a value is invalid, or users are missing.
+            NotImplementedError: XLA compiles the call on TensorFlow.
         """
-        given = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "users": users}
-        given = {name: values for name, values in given.items() if values is not None}
+        columns = {"y_true": y_true, "y_pred": y_pred, "sample_weight": sample_weight, "users": users}
+        given = {name: values for name, values in columns.items() if values is not None}
 
-        def add(*arrays: Any, names: tuple[str, ...] = tuple(given)) -> None:
-            taken = {name: _to_numpy(name, values) for name, values in zip(names, arrays, strict=True)}
-            self._parts.append(self._part(**taken))
+        def add(*arrays: Any) -> None:
+            named = zip(given, arrays, strict=True)
+            self._parts.append(self._part(**{name: _to_numpy(name, values) for name, values in named}))
 
         if is_traced():
             call_on_host(add, [keras.ops.convert_to_tensor(values) for values in given.values()])
@@ -94,11 +91,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         return dict(joined)
 
     def add_state(self, state: Mapping[str, Any]) -> None:
-        """Adds the `state()` of another metric of the same configuration.
-
-        Raises:
-            ValueError: If the arrays are not such a state.
-        """
+        """Adds the `state()` of another metric of the same configuration."""
         arrays = {name: np.array(array) for name, array in state.items()}
         expected, received = self._signature(self._empty()), self._signature(arrays)
         if expected != received:
@@ -106,14 +99,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         self._parts.append(arrays)
 
     def merge_state(self, metrics: Sequence["StreamingMetric"]) -> None:
-        """Merges other metrics, which do not change.
-
-        Args:
-            metrics: Metrics of the same class and configuration.
-
-        Raises:
-            ValueError: If a metric is of another class or configuration.
-        """
+        """Merges other metrics of the same class and configuration, which do not change."""
         for metric in metrics:
             if type(metric) is not type(self):
                 raise ValueError(f"`metrics` must be of {type(self).__name__}. Received: {metric}")
@@ -121,7 +107,6 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
             self.add_state(state)
 
     def reset_state(self) -> None:
-        """Resets the metric."""
         wait_for_host_calls()
         self._parts.clear()
 
@@ -129,7 +114,7 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         """Returns the metric over all rows so far; NaN where it is undefined."""
         if is_traced():
             return keras.ops.convert_to_tensor(float("nan"), dtype="float32")
-        return float(self._measure(**self.state()))
+        return self._measure(**self.state())
 
     def _part(
         self,
@@ -173,7 +158,11 @@ class RowMetric(StreamingMetric):
 
     A row takes 16 to 32 bytes of host memory: labels and scores in their own type, float64 weights, 8 bytes
     per user (more for strings); `result()` takes about 100 more bytes per row while it sorts.
+
+    Arguments, state and usage are those of `StreamingMetric`.
     """
+
+    FUNCTION: ClassVar[Callable[..., Any]]  # of columns by name: `labels`, `scores`, `weights`, `users`
 
     def _state_of_rows(self, *columns: NDArray) -> State:
         # Copies: the caller or the step may reuse the memory of the arrays.
@@ -187,6 +176,9 @@ class RowMetric(StreamingMetric):
         filled = [part for part in parts if len(part["labels"])] or parts[:1]
         join = {"users": joined}
         return {name: join.get(name, np.concatenate)([p[name] for p in filled]) for name in self._empty()}
+
+    def _measure(self, **rows: NDArray) -> float:
+        return float(self.FUNCTION(**rows))
 
     def _signature(self, state: State) -> Any:
         shapes = {array.shape for array in state.values()}
@@ -234,9 +226,10 @@ class SumMetric(StreamingMetric):
     def _measure(self, sums: NDArray[np.int64]) -> float:  # type: ignore[override]
         return self._measure_sums(rounded(sums))
 
-    @abc.abstractmethod
     def _measure_sums(self, sums: Vector) -> float:
-        """The metric of sums `[NUM_SUMS, num_bins]`."""
+        """The metric of sums `[NUM_SUMS, num_bins]`: the first over the second."""
+        numerator, denominator = sums[:, 0]
+        return float(ratio(numerator, denominator))
 
 
 def _to_numpy(name: str, values: Any) -> NDArray:

@@ -1,6 +1,5 @@
 """Streaming Keras metrics, one per function of this folder."""
 
-import abc
 from typing import Any
 
 import keras
@@ -11,14 +10,13 @@ from keras_smes.metrics.calibration import (
     bins_of_equal_width,
     error_of_sums,
     expected_calibration_error,
-    ratio_of_sums,
     values_of_bins,
 )
 from keras_smes.metrics.concordance import gxauc, xauc
 from keras_smes.metrics.listwise import keras_rs_ndcg, ndcg
 from keras_smes.metrics.ranking import GroupedResult, Reduction, auc, check_reduction, gauc, log_loss_of_rows
 from keras_smes.metrics.rows import FINITE, LISTED, PROBABILITY, RELEVANCE, Vector
-from keras_smes.metrics.streaming import RowMetric, SumMetric
+from keras_smes.metrics.streaming import RowMetric, StreamingMetric, SumMetric
 from keras_smes.validation import check_count
 
 serializable = keras.saving.register_keras_serializable(package="keras_smes")
@@ -26,14 +24,11 @@ serializable = keras.saving.register_keras_serializable(package="keras_smes")
 
 @serializable
 class AUC(RowMetric):
-    """Area under the ROC curve, exact; see `auc` for the formula and `StreamingMetric` for usage.
+    """Area under the ROC curve, exact; see `auc`.
 
-    `keras.metrics.AUC` stores no rows and runs in any graph, but approximates the curve by
-    thresholds.
+    `keras.metrics.AUC` stores no rows and runs in any graph, but approximates the curve by thresholds.
 
-    Args:
-        name: Name of the metric. Defaults to `"auc"`.
-        dtype: See `StreamingMetric`.
+    Arguments, state and usage are those of `StreamingMetric`.
 
     Example:
 
@@ -50,20 +45,15 @@ class AUC(RowMetric):
     >>> model.compile(loss="binary_crossentropy", metrics=[AUC()])
     """
 
-    def __init__(self, name: str = "auc", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-
-    def _measure(self, **rows: NDArray) -> float:
-        return auc(rows["labels"], rows["scores"], rows["weights"])
+    NAME = "auc"
+    FUNCTION = staticmethod(auc)
 
 
 @serializable
 class XAUC(RowMetric):
     """Share of pairs of rows that scores order like labels such as watch time; see `xauc`.
 
-    Args:
-        name: Name of the metric. Defaults to `"xauc"`.
-        dtype: See `StreamingMetric`.
+    Arguments, state and usage are those of `StreamingMetric`.
 
     Example:
 
@@ -75,13 +65,9 @@ class XAUC(RowMetric):
     0.6667
     """
 
+    NAME = "xauc"
     LABELS = FINITE
-
-    def __init__(self, name: str = "xauc", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-
-    def _measure(self, **rows: NDArray) -> float:
-        return xauc(rows["labels"], rows["scores"], rows["weights"])
+    FUNCTION = staticmethod(xauc)
 
 
 class _GroupedMetric(RowMetric):
@@ -89,23 +75,26 @@ class _GroupedMetric(RowMetric):
 
     BY_USER = True
 
-    def __init__(self, reduction: Reduction, name: str, dtype: Any) -> None:
+    def __init__(
+        self, reduction: Reduction = "impressions", name: str | None = None, dtype: Any = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_reduction(reduction)
         self.reduction: Reduction = reduction
 
     def details(self) -> GroupedResult:
         """Returns the metric and the number of users and rows that it covers."""
-        return self._grouped(**self.state())
+        found: GroupedResult = self.FUNCTION(**self.state(), **self._options())
+        return found
 
-    @abc.abstractmethod
-    def _grouped(self, **rows: NDArray) -> GroupedResult: ...
+    def _options(self) -> dict[str, Any]:
+        return {"reduction": self.reduction}
 
     def _measure(self, **rows: NDArray) -> float:
-        return self._grouped(**rows).value
+        return float(self.FUNCTION(**rows, **self._options()).value)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "reduction": self.reduction}
+        return {**super().get_config(), **self._options()}
 
 
 @serializable
@@ -118,7 +107,7 @@ class GAUC(_GroupedMetric):
     Args:
         reduction: The weight of a user: `"impressions"`, `"mean"` or `"positives"`. Defaults to
             `"impressions"`.
-        name: Name of the metric. Defaults to `"gauc"`.
+        name: Name of the metric. Defaults to `None`: `"gauc"`.
         dtype: See `StreamingMetric`.
 
     Example:
@@ -134,22 +123,15 @@ class GAUC(_GroupedMetric):
     GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5, rows_without_user=0)
     """
 
-    def __init__(self, reduction: Reduction = "impressions", name: str = "gauc", dtype: Any = None) -> None:
-        super().__init__(reduction, name, dtype)
-
-    def _grouped(self, **rows: NDArray) -> GroupedResult:
-        return gauc(rows["labels"], rows["scores"], rows["users"], self.reduction, rows["weights"])
+    NAME = "gauc"
+    FUNCTION = staticmethod(gauc)
 
 
 @serializable
 class GXAUC(_GroupedMetric):
     """XAUC within each user, averaged over users that have two different labels; see `gxauc`.
 
-    Args:
-        reduction: The weight of a user: `"impressions"`, `"mean"` or `"positives"`. Defaults to
-            `"impressions"`.
-        name: Name of the metric. Defaults to `"gxauc"`.
-        dtype: See `StreamingMetric`.
+    Arguments, state and usage are those of `GAUC`.
 
     Example:
 
@@ -160,13 +142,9 @@ class GXAUC(_GroupedMetric):
     0.5
     """
 
+    NAME = "gxauc"
     LABELS = FINITE
-
-    def __init__(self, reduction: Reduction = "impressions", name: str = "gxauc", dtype: Any = None) -> None:
-        super().__init__(reduction, name, dtype)
-
-    def _grouped(self, **rows: NDArray) -> GroupedResult:
-        return gxauc(rows["labels"], rows["scores"], rows["users"], self.reduction, rows["weights"])
+    FUNCTION = staticmethod(gxauc)
 
 
 @serializable
@@ -178,9 +156,8 @@ class NDCG(_GroupedMetric):
 
     Args:
         k: Number of top rows that count. Defaults to `None`, all rows.
-        reduction: The weight of a user: `"mean"`, `"impressions"` or `"positives"`. Defaults to
-            `"mean"`.
-        name: Name of the metric. Defaults to `"ndcg"`.
+        reduction: The weight of a user, as for `GAUC`. Defaults to `"mean"`.
+        name: Name of the metric. Defaults to `None`: `"ndcg"`.
         dtype: See `StreamingMetric`.
 
     Raises:
@@ -195,30 +172,31 @@ class NDCG(_GroupedMetric):
     0.8155
     """
 
+    NAME = "ndcg"
     LABELS = RELEVANCE
     WEIGHTS = LISTED
+    FUNCTION = staticmethod(ndcg)
 
     def __init__(
-        self, k: int | None = None, reduction: Reduction = "mean", name: str = "ndcg", dtype: Any = None
+        self,
+        k: int | None = None,
+        reduction: Reduction = "mean",
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__(reduction, name, dtype)
         keras_rs_ndcg(k)  # rejects an invalid `k` here
         self.k = k
 
-    def _grouped(self, **rows: NDArray) -> GroupedResult:
-        return ndcg(rows["labels"], rows["scores"], rows["users"], self.k, self.reduction, rows["weights"])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "k": self.k}
+    def _options(self) -> dict[str, Any]:
+        return {"k": self.k, "reduction": self.reduction}
 
 
 @serializable
 class LogLoss(SumMetric):
     """Mean negative log likelihood of binary labels, in nats per row; see `log_loss`.
 
-    Args:
-        name: Name of the metric. Defaults to `"log_loss"`.
-        dtype: See `StreamingMetric`.
+    Arguments, state and usage are those of `StreamingMetric`.
 
     Example:
 
@@ -229,26 +207,18 @@ class LogLoss(SumMetric):
     0.693147
     """
 
+    NAME = "log_loss"
     SCORES = PROBABILITY
-
-    def __init__(self, name: str = "log_loss", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
 
     def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> list[Vector]:
         return [weight_n * log_loss_of_rows(label_n, score_n), weight_n]
-
-    def _measure_sums(self, sums: Vector) -> float:
-        loss, weight = sums[:, 0]
-        return ratio_of_sums(loss, weight)
 
 
 @serializable
 class PredictedOverObserved(SumMetric):
     """Sum of predictions over sum of labels, 1 where calibrated overall; see `predicted_over_observed`.
 
-    Args:
-        name: Name of the metric. Defaults to `"predicted_over_observed"`.
-        dtype: See `StreamingMetric`.
+    Arguments, state and usage are those of `StreamingMetric`.
 
     Example:
 
@@ -260,26 +230,33 @@ class PredictedOverObserved(SumMetric):
     1.25
     """
 
+    NAME = "predicted_over_observed"
     LABELS = FINITE
-
-    def __init__(self, name: str = "predicted_over_observed", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
 
     def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> list[Vector]:
         return [weight_n * score_n, weight_n * label_n]
 
-    def _measure_sums(self, sums: Vector) -> float:
-        predicted, observed = sums[:, 0]
-        return ratio_of_sums(predicted, observed)
+
+class _BinnedMetric(StreamingMetric):
+    """A calibration error over bins of the predicted probability."""
+
+    SCORES = PROBABILITY
+
+    def __init__(self, num_bins: int = 10, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.num_bins = check_count("num_bins", num_bins)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_bins": self.num_bins}
 
 
 @serializable
-class ExpectedCalibrationError(SumMetric):
+class ExpectedCalibrationError(_BinnedMetric, SumMetric):
     """Mean distance of predicted from observed over bins of equal width; see `expected_calibration_error`.
 
     Args:
         num_bins: Number of bins. Defaults to `10`.
-        name: Name of the metric. Defaults to `"expected_calibration_error"`.
+        name: Name of the metric. Defaults to `None`: `"expected_calibration_error"`.
         dtype: See `StreamingMetric`.
 
     Example:
@@ -291,14 +268,8 @@ class ExpectedCalibrationError(SumMetric):
     0.05
     """
 
-    SCORES = PROBABILITY
+    NAME = "expected_calibration_error"
     NUM_SUMS = 3
-
-    def __init__(
-        self, num_bins: int = 10, name: str = "expected_calibration_error", dtype: Any = None
-    ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.num_bins = check_count("num_bins", num_bins)
 
     def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> list[Vector]:
         return values_of_bins(label_n, score_n, weight_n)
@@ -309,20 +280,14 @@ class ExpectedCalibrationError(SumMetric):
     def _measure_sums(self, sums: Vector) -> float:
         return float(error_of_sums(sums))
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_bins": self.num_bins}
-
 
 @serializable
-class EqualMassCalibrationError(RowMetric):
+class EqualMassCalibrationError(_BinnedMetric, RowMetric):
     """Mean distance of predicted from observed over bins of equally many rows.
 
     This is `expected_calibration_error` with `binning="mass"`, whose bins depend on all rows.
 
-    Args:
-        num_bins: Number of bins. Defaults to `10`.
-        name: Name of the metric. Defaults to `"equal_mass_calibration_error"`.
-        dtype: See `StreamingMetric`.
+    Arguments, state and usage are those of `ExpectedCalibrationError`.
 
     Example:
 
@@ -333,18 +298,7 @@ class EqualMassCalibrationError(RowMetric):
     0.49
     """
 
-    SCORES = PROBABILITY
+    NAME = "equal_mass_calibration_error"
 
-    def __init__(
-        self, num_bins: int = 10, name: str = "equal_mass_calibration_error", dtype: Any = None
-    ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.num_bins = check_count("num_bins", num_bins)
-
-    def _measure(self, **rows: NDArray) -> float:
-        return expected_calibration_error(
-            rows["labels"], rows["scores"], self.num_bins, "mass", rows["weights"]
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_bins": self.num_bins}
+    def _measure(self, labels: NDArray, scores: NDArray, weights: NDArray) -> float:  # type: ignore[override]
+        return expected_calibration_error(labels, scores, self.num_bins, "mass", weights)
