@@ -19,17 +19,11 @@ SPLIT = tuple(field.name for field in dataclasses.fields(SplitConfig))
 
 
 class Planned(NamedTuple):
-    """A run of an experiment.
+    """A run of an experiment."""
 
-    Attributes:
-        label: Name of its row: the model's, with the trial's behind a slash if there are trials.
-        config: Its `RunConfig`, the seed in it.
-        stated: What the experiment states of it, without defaults, as JSON values: data and split, too.
-    """
-
-    label: str
+    label: str  # of its row: the model's, with the trial's behind a slash if there are trials
     config: RunConfig
-    stated: Mapping[str, Any]
+    stated: Mapping[str, Any]  # by the experiment, data and split too, without defaults, as JSON values
 
     @property
     def key(self) -> str:
@@ -117,13 +111,10 @@ class Experiment:
             return experiment
 
     def _rows(self) -> list[tuple[str, dict[str, Any]]]:
-        rows = {label: merged(self.common, own or {}) for label, own in self.models.items()}
-        if not self.trials:
-            return list(rows.items())
         return [
-            (f"{label}/{trial}", merged(values, change or {}))
-            for label, values in rows.items()
-            for trial, change in self.trials.items()
+            (f"{label}/{trial}" if trial else label, merged(merged(self.common, own or {}), change or {}))
+            for label, own in self.models.items()
+            for trial, change in (self.trials or {"": {}}).items()
         ]
 
     def _planned(self, label: str, values: Mapping[str, Any], seed: int) -> Planned:

@@ -18,22 +18,11 @@ COLORS, MARKERS = 6, "os^D"  # from the seventh row on, colours come again with 
 
 
 def draw(results: Results, out: Path) -> list[Path]:
-    """Draws quality, quality against cost, and the load of the experts where there is a router.
-
-    Args:
-        results: What `summarize` returned.
-        out: Folder of the figures.
-
-    Returns:
-        The files.
-    """
-    drawn = [
-        _saved(quality, results, out / "quality.png"),
-        _saved(quality_by_cost, results, out / "cost.png"),
-    ]
-    if any(row["routing"] for row in results["rows"].values()):
-        drawn.append(_saved(load, results, out / "load.png"))
-    return drawn
+    """Draws quality, quality against cost, and the load of the experts where there is a router."""
+    plots = {"quality.png": quality, "cost.png": quality_by_cost, "load.png": load}
+    if not any(row["routing"] for row in results["rows"].values()):
+        del plots["load.png"]
+    return [_saved(draw_on, results, out / name) for name, draw_on in plots.items()]
 
 
 def quality(results: Results, ax: Axes) -> None:
@@ -68,9 +57,8 @@ def load(results: Results, ax: Axes) -> None:
             shares = sorted(row["routing"]["expert_load"], reverse=True)
             ax.plot([share * len(shares) for share in shares], markersize=3, label=label)
     ax.axhline(1.0, color=style.INK, linestyle="--", linewidth=1)
-    style.label(
-        ax, "Load by expert, on the test rows", "expert, from most to least loaded", "load over mean load"
-    )
+    x, y = "expert, from most to least loaded", "load over mean load"
+    style.label(ax, "Load by expert, on the test rows", x, y)
     style.legend_beside(ax)
 
 

@@ -12,14 +12,7 @@ LEVEL = 0.95
 
 
 class Difference(NamedTuple):
-    """A mean difference and its interval.
-
-    Attributes:
-        mean: Mean over the pairs.
-        low: Lower end of the interval; `None` for one pair, which has no interval.
-        high: Upper end; `None` for one pair.
-        pairs: How many pairs.
-    """
+    """A mean difference over pairs, and the ends of its interval, which one pair doesn't have: `None`."""
 
     mean: float
     low: float | None
@@ -27,7 +20,7 @@ class Difference(NamedTuple):
     pairs: int
 
 
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
+def mean_and_spread(values: ArrayLike) -> tuple[float, float | None]:
     """Returns the mean and the sample standard deviation, which one value doesn't have: `None`."""
     values_s = np.asarray(values, np.float64)
     return float(values_s.mean()), float(values_s.std(ddof=1)) if len(values_s) > 1 else None
@@ -48,12 +41,6 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Di
         values: A metric of one model by seed, S of them.
         reference: The metric of the other model, by the same seeds.
 
-    Returns:
-        A `Difference`.
-
-    Raises:
-        ValueError: There are no pairs, or one model has more values than the other.
-
     Example:
 
     >>> difference = paired_difference([0.75, 0.77, 0.76], [0.73, 0.74, 0.75])
@@ -68,9 +55,8 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Di
             "`values` and `reference` must be pairs, one or more. "
             f"Received: {len(values)} values, {len(reference)} of the reference"
         )
-    differences_s = np.asarray(values, np.float64) - np.asarray(reference, np.float64)
-    pairs = len(differences_s)
-    mean, spread = mean_and_spread(differences_s.tolist())
+    pairs = len(values)
+    mean, spread = mean_and_spread(np.subtract(values, reference, dtype=np.float64))
     if spread is None:
         return Difference(mean, None, None, pairs)
     half = float(stdtrit(pairs - 1, (1 + LEVEL) / 2)) * spread / math.sqrt(pairs)
@@ -80,13 +66,7 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Di
 def pseudo_values(value: float, without_g: ArrayLike) -> NDArray[np.float64]:
     """Returns the pseudo-values of a delete-a-group jackknife, `[G]`, scaled to have the mean `value`.
 
-    ```
-    pseudo[g] = value + (G - 1) * (mean of without - without[g])
-    ```
-
-    Args:
-        value: A metric over all rows.
-        without_g: The metric without the rows of each of G groups of users.
+    `value` is a metric over all rows, `without_g` without the rows of each group of users.
 
     References:
         - Quenouille, Notes on Bias in Estimation, Biometrika 43, 1956
@@ -107,20 +87,13 @@ def hierarchical_difference(values: ArrayLike, reference: ArrayLike) -> Differen
     interval = mean(d) ± t[0.975, n] * sqrt(V),   n = V^2 / (V_seeds^2 / (S - 1) + V_users^2 / (G - 1))
     ```
 
-    Seeds and users are crossed: each model is measured on all users. A bootstrap that draws seeds and groups
-    of users anew gives `V_seeds + V_users` too, and counts three times what changes with seed and user
-    together; `V_both` takes it back to once, and no random number enters. So the interval covers what other
-    weights, another order of rows and other test users would change, but not what another day would.
+    Seeds and users are crossed: each model is measured on all users, and `V_both` is in both other variances.
+    The interval covers what other weights, another order of rows and other test users would change, but not
+    what another day would. One seed has no interval.
 
     Args:
         values: A metric of one model by seed and group, `[S, G]`; see `pseudo_values`.
         reference: The same of the other model, by the same seeds and groups.
-
-    Returns:
-        A `Difference`; without an interval for one seed.
-
-    Raises:
-        ValueError: The two differ in shape, or have fewer than two groups.
 
     Example:
 

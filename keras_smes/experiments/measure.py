@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -35,13 +35,7 @@ CALLS = 40
 
 
 class Rows(NamedTuple):
-    """Rows that all runs of an experiment share, prepared once.
-
-    Attributes:
-        parts: The training and the test rows.
-        prepared: The training rows as models take them.
-        test: The test rows as models take them.
-    """
+    """Rows that all runs of an experiment share: training and test rows, and both as models take them."""
 
     parts: Split[RowsOfLog]
     prepared: Prepared
@@ -50,9 +44,8 @@ class Rows(NamedTuple):
 
 def read_rows(experiment: Experiment, data_dir: Any = None) -> Rows:
     """Reads, cuts and preprocesses the rows of an experiment."""
-    split = SplitConfig(**experiment.split)
     rows: RowsOfLog = experiment.runs()[0].config.load(data_dir)
-    parts = cut(rows, split)
+    parts = cut(rows, SplitConfig(**experiment.split))
     parts = dataclasses.replace(parts, train=parts.train.to_train())
     prepared = prepare(parts.train)
     return Rows(parts, prepared, prepare_for(prepared.schema, prepared.tasks, parts.test).rows)
@@ -76,12 +69,7 @@ class EpochClock(Events):
 
 
 class Contender:
-    """A model that is retrained with each seed, while its graphs are built once.
-
-    Args:
-        config: The `RunConfig`; any seed.
-        rows: The `Rows`.
-    """
+    """A model that is retrained with each seed, while its graphs are built once."""
 
     def __init__(self, config: RunConfig, rows: Rows) -> None:
         keras.backend.clear_session()
@@ -100,11 +88,7 @@ class Contender:
         return clock
 
     def measure(self, seed: int, candidates: int | None) -> dict[str, Any]:
-        """Trains and measures.
-
-        Args:
-            seed: The seed.
-            candidates: Rows of the request whose latency is measured; `None` measures none.
+        """Trains and measures; `candidates` is the size of the request whose latency is measured, if any.
 
         Returns:
             JSON values: `tasks` (of each, `FIGURES`), `without_groups` (see `metrics_without_groups`),
@@ -116,7 +100,12 @@ class Contender:
         routing |= load_in_training(self.ranker, self.rows.prepared.rows)
         return {
             "tasks": {t: {name: own.get(name) for name in FIGURES} for t, own in measured["tasks"].items()},
-            "without_groups": self._without_groups(),
+            "without_groups": metrics_without_groups(
+                self.ranker.get_layer("scores").tasks,
+                score_packed(self.ranker, self.rows.test),
+                test.labels(),
+                test.user_ids(),
+            ),
             "routing": routing,
             "cost": cost(self.ranker, routing),
             "speed": {
@@ -124,11 +113,6 @@ class Contender:
                 "latency_ms": candidates and latency_ms(self.ranker, test, candidates),
             },
         }
-
-    def _without_groups(self) -> dict[str, list[float | None]]:
-        test, tasks = self.rows.parts.test, self.ranker.get_layer("scores").tasks
-        scores = score_packed(self.ranker, self.rows.test)
-        return metrics_without_groups(tasks, scores, test.labels(), test.user_ids())
 
 
 def load_in_training(ranker: keras.Model, packed: PackedRows) -> dict[str, float]:
@@ -166,8 +150,12 @@ def latency_ms(ranker: keras.Model, rows: RowsOfLog, candidates: int) -> float:
         for name, values in piece.columns().items()
     }
     call = tf.function(lambda columns: ranker(columns, training=False))
-    call(request)
-    return 1e3 * float(np.median([_seconds(lambda: call(request)) for _ in range(CALLS)]))
+    seconds = []
+    for _ in range(1 + CALLS):
+        start = time.perf_counter()
+        np.asarray(next(iter(call(request).values())))
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(seconds[1:]))  # the first call traces
 
 
 def oracle_tasks(rows: RowsOfLog) -> dict[str, dict[str, float]]:
@@ -184,10 +172,3 @@ def oracle_tasks(rows: RowsOfLog) -> dict[str, dict[str, float]]:
         for task in rows.tasks
         if isinstance(task, BinaryTask)
     }
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    outputs = call()
-    np.asarray(next(iter(outputs.values())))
-    return time.perf_counter() - start

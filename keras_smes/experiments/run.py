@@ -1,15 +1,11 @@
-"""Does the missing runs of an experiment and writes the results.
-
-The folder holds `runs.jsonl`, one line per finished run; `results.json`, their aggregates; `README.md`, the
-same as a table; `*.png`, plots.
-"""
+"""Does the missing runs of an experiment and writes the results: JSON, a table in Markdown, plots."""
 
 import contextlib
 import errno
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +32,7 @@ def run_experiment(
 ) -> dict[str, Any]:
     """Does the runs that `out` lacks, and writes the results of all that are finished.
 
-    A killed run leaves nothing and is repeated; data are read and preprocessed once. Several
-    processes may share the folder, each with seeds of its own.
+    A killed run leaves nothing and is repeated; data are read and preprocessed once.
 
     Args:
         experiment: The `Experiment`.
@@ -84,27 +79,22 @@ def write_report(experiment: Experiment, out: str | Path, figures: bool = True) 
         experiment: The `Experiment`.
         out: Folder of its results.
         figures: As for `run_experiment`. Defaults to `True`.
-
-    Raises:
-        ValueError: No run is finished.
     """
+    out = Path(out)
     # A process of another part may write it too: the last one must have read all runs.
     with locked(out, "report", wait=True):
-        return _write_report(experiment, Path(out), figures)
+        finished = read_runs(out / RUNS)
+        lines = [finished[planned.key] for planned in experiment.runs() if planned.key in finished]
+        if not lines:
+            raise ValueError(f"{out / RUNS} must hold finished runs of {experiment.name}. Received: none")
+        results = summarize(experiment, lines)
+        texts = {RESULTS: json.dumps(results, indent=1) + "\n", TABLE: to_markdown(results)}
+        for name, text in texts.items():
+            write_whole(out / name, lambda file, text=text: file.write(text.encode()))
+        if figures:
+            from keras_smes.experiments.figures import draw
 
-
-def _write_report(experiment: Experiment, out: Path, figures: bool) -> dict[str, Any]:
-    finished = read_runs(out / RUNS)
-    lines = [finished[planned.key] for planned in experiment.runs() if planned.key in finished]
-    if not lines:
-        raise ValueError(f"{out / RUNS} must hold finished runs of {experiment.name}. Received: none")
-    results = summarize(experiment, lines)
-    _write(out / RESULTS, json.dumps(results, indent=1) + "\n")
-    _write(out / TABLE, to_markdown(results))
-    if figures:
-        from keras_smes.experiments.figures import draw
-
-        draw(results, out)
+            draw(results, out)
     return results
 
 
@@ -145,7 +135,9 @@ def _do(experiment: Experiment, planned: Sequence[Planned], path: Path, data_dir
     if experiment.data == "simulated":
         about["oracle"] = oracle_tasks(rows.parts.test)
     finished = read_runs(path)
-    for label, runs in _by_label(run for run in planned if run.key not in finished).items():
+    missing = [run for run in planned if run.key not in finished]
+    for label in dict.fromkeys(run.label for run in missing):
+        runs = [run for run in missing if run.label == label]
         contender = Contender(runs[0].config, rows)
         for run in runs:
             start, seed = time.monotonic(), run.config.seed
@@ -154,14 +146,3 @@ def _do(experiment: Experiment, planned: Sequence[Planned], path: Path, data_dir
             names = {"key": run.key, "label": label, "seed": seed, "config": run.config.to_dict()}
             append_run(path, {**names, **measured, **about})
             show(f"{label}, seed {seed}: {time.monotonic() - start:.0f} s")
-
-
-def _by_label(planned: Iterable[Planned]) -> dict[str, list[Planned]]:
-    runs: dict[str, list[Planned]] = {}
-    for run in planned:
-        runs.setdefault(run.label, []).append(run)
-    return runs
-
-
-def _write(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write(text.encode()))

@@ -1,6 +1,6 @@
 """Finished runs to results: means, spreads, paired differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,12 @@ from keras_smes.experiments.intervals import (
 )
 
 MEAN_AUC = "mean_auc"
+WORST = ("load_max_over_mean", "dead_experts")  # measures of routing whose worst seed is reported
 Line = Mapping[str, Any]
 
 
 def summarize(experiment: Experiment, lines: Sequence[Line]) -> dict[str, Any]:
-    """Aggregates the finished runs of an experiment.
-
-    Args:
-        experiment: The `Experiment`.
-        lines: The runs, each with `label`, `seed`, `tasks`, `routing`, `cost`, `speed`, and where it was
-            made.
+    """Aggregates the finished runs of an experiment, lines of `runs.jsonl`.
 
     Returns:
         JSON values: `experiment`, `split`, `environments`, `is_complete`, and `rows`, of each label: `seeds`,
@@ -38,11 +34,12 @@ def summarize(experiment: Experiment, lines: Sequence[Line]) -> dict[str, Any]:
         by_label[line["label"]][line["seed"]] = line
     assert experiment.reference is not None
     reference = by_label[experiment.reference]
+    environments = [line["environment"] for line in lines]
     results = {
         "experiment": experiment.to_dict(),
         "is_complete": all(set(own) == set(experiment.seeds) for own in by_label.values()),
         "split": lines[0]["split"],
-        "environments": _distinct(line["environment"] for line in lines),
+        "environments": [e for n, e in enumerate(environments) if e not in environments[:n]],
         "rows": {label: _row(own, reference) for label, own in by_label.items() if own},
     }
     return {**results, "oracle": lines[0]["oracle"]} if "oracle" in lines[0] else results
@@ -72,37 +69,28 @@ def by_group(line: Line, name: str) -> NDArray[np.float64] | None:
     return pseudo_values(metrics_of(line)[name], without)
 
 
-def _over_users(
-    own: Mapping[int, Line], reference: Mapping[int, Line], name: str, seeds: Sequence[int]
-) -> dict[str, Any] | None:
-    """The difference with its interval over seeds and users, if all runs know their groups."""
-    one, other = ([by_group(lines[seed], name) for seed in seeds] for lines in (own, reference))
-    if any(values_g is None for values_g in (*one, *other)):
-        return None
-    return hierarchical_difference(np.array(one), np.array(other))._asdict()
-
-
 def _row(own: Mapping[int, Line], reference: Mapping[int, Line]) -> dict[str, Any]:
     by_seed = {seed: metrics_of(line) for seed, line in sorted(own.items())}
-    others = {seed: metrics_of(line) for seed, line in reference.items() if seed in by_seed}
+    shared = [seed for seed in by_seed if seed in reference and own is not reference]
     names = [name for name in next(iter(by_seed.values())) if all(name in m for m in by_seed.values())]
     metrics, differences, of_users = {}, {}, {}
     for name in names:
         values = [figures[name] for figures in by_seed.values()]
         mean, spread = mean_and_spread(values)
         metrics[name] = {"mean": mean, "spread": spread, "values": values}
-        if others and own is not reference:
-            one, other = ([by[seed][name] for seed in sorted(others)] for by in (by_seed, others))
+        if shared:
+            one, other = ([metrics_of(lines[seed])[name] for seed in shared] for lines in (own, reference))
             differences[name] = paired_difference(one, other)._asdict()
-            if (over_users := _over_users(own, reference, name, sorted(others))) is not None:
-                of_users[name] = over_users
+            grouped = [[by_group(lines[seed], name) for seed in shared] for lines in (own, reference)]
+            if all(values_g is not None for by_seed_g in grouped for values_g in by_seed_g):
+                of_users[name] = hierarchical_difference(*map(np.array, grouped))._asdict()
     return {
         "seeds": list(by_seed),
         "metrics": metrics,
         "difference": differences,
         "difference_over_users": of_users,
-        "cost": _means([line["cost"] for line in own.values()]),
-        "speed": _medians([line["speed"] for line in own.values()]),
+        "cost": _over_seeds(np.mean, own.values(), "cost"),
+        "speed": _over_seeds(np.median, own.values(), "speed"),
         "routing": _routing([line["routing"] for line in own.values()]),
     }
 
@@ -111,32 +99,14 @@ def _routing(routings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means over seeds, the worst load and most dead experts, and the first seed's loads."""
     if not routings[0]:
         return {}
-    names = [name for name, value in routings[0].items() if all(_is_number(r.get(name)) for r in routings)]
-    worst = {
-        f"{name}_worst": max(r[name] for r in routings)
-        for name in names
-        if name.endswith(("load_max_over_mean", "dead_experts"))
-    }
-    means = _means([{name: r[name] for name in names} for r in routings])
+    columns: dict[str, list[Any]] = {name: [own.get(name) for own in routings] for name in routings[0]}
+    numbers = {n: own for n, own in columns.items() if all(isinstance(v, int | float) for v in own)}
+    means = {name: float(np.mean(own)) for name, own in numbers.items()}
+    worst = {f"{name}_worst": max(own) for name, own in numbers.items() if name.endswith(WORST)}
     return {**means, **worst, "expert_load": routings[0]["expert_load"]}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-
-def _medians(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+def _over_seeds(average: Callable[[Any], Any], lines: Iterable[Line], part: str) -> dict[str, float | None]:
+    rows = [line[part] for line in lines]
     present = {name: [v for row in rows if (v := row[name]) is not None] for name in rows[0]}
-    return {name: float(np.median(values)) if values else None for name, values in present.items()}
-
-
-def _distinct(values: Any) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
+    return {name: float(average(values)) if values else None for name, values in present.items()}

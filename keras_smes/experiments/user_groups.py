@@ -15,14 +15,7 @@ Arrays = Mapping[str, NDArray]
 
 
 def groups_of_users(users_n: NDArray) -> NDArray:
-    """Returns the group of each row, int `[N]` in `[0, NUM_GROUPS)`: by a hash of its user.
-
-    All rows of a user are in one group, in every run and whatever the other rows are. A row without a user
-    is in the group of its place.
-
-    Args:
-        users_n: Users `[N]`, integers, strings or `None`.
-    """
+    """Returns the group of each row, int `[N]`, by a hash of its user; without a user, of its place."""
     names = (f"row {place}" if user is None else str(user) for place, user in enumerate(users_n.tolist()))
     return np.array([zlib.crc32(name.encode()) % NUM_GROUPS for name in names], np.int64)
 
@@ -31,12 +24,6 @@ def metrics_without_groups(
     tasks: Sequence[Task], scores: Arrays, labels: Arrays, users_n: NDArray
 ) -> dict[str, list[float | None]]:
     """Measures binary tasks `NUM_GROUPS` times, each time without one group of users.
-
-    Args:
-        tasks: The tasks; those of other kinds are left out.
-        scores: Scores `[N]` by task.
-        labels: Label columns `[N]`.
-        users_n: Users `[N]`.
 
     Returns:
         `TASK_auc` and `TASK_gauc`, each a list by group; `None` where the metric isn't defined.
@@ -48,15 +35,10 @@ def metrics_without_groups(
             counts_n = task.counted(labels) > 0
             parts = (task.observed(labels), scores[task.name], users_n)
             own = [part_n[counts_n] for part_n in parts]
-            for name, metric in _METRICS.items():
-                without[f"{task.name}_{name}"] = _without(metric, own, groups_n[counts_n])
+            within = _without(lambda *rows: gauc(*rows).value, own, groups_n[counts_n])
+            without[f"{task.name}_auc"] = _without(auc, own[:2], groups_n[counts_n])
+            without[f"{task.name}_gauc"] = within
     return without
-
-
-_METRICS: Mapping[str, Callable[..., float]] = {
-    "auc": lambda labels_n, scores_n, users_n: auc(labels_n, scores_n),
-    "gauc": lambda labels_n, scores_n, users_n: gauc(labels_n, scores_n, users_n).value,
-}
 
 
 def _without(metric: Callable[..., float], parts: Sequence[NDArray], groups_n: NDArray) -> list[float | None]:
