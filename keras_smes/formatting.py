@@ -6,7 +6,7 @@ from typing import Any
 UNKNOWN = "-"
 
 # Title and decimals by the name that a metric has in `metrics.json`.
-COLUMNS = {
+TASK = {
     "auc": ("AUC", 4),
     "gauc": ("GAUC", 4),
     "logloss": ("log loss", 4),
@@ -21,6 +21,8 @@ COLUMNS = {
     "positives": ("positives", 0),
     "requests": ("requests", 0),
     "rows": ("rows", 0),
+}
+ROUTING = {
     "num_experts": ("experts E", 0),
     "union_mean": ("executed, mean", 2),
     "union_max": ("executed, maximum", 0),
@@ -31,6 +33,8 @@ COLUMNS = {
     "dead_experts": ("dead experts", 1),
     "task_overlap": ("overlap (Jaccard)", 3),
     "router_entropy": ("entropy, nats", 3),
+}
+COST = {
     "parameters.all": ("parameters, all", 0),
     "parameters.experts": ("parameters, experts", 0),
     "multiplications": ("multiplications per row", 0),
@@ -39,6 +43,7 @@ COLUMNS = {
     "training.seconds": ("training, s", 1),
     "training.rows_per_second": ("rows per second", 0),
 }
+COLUMNS = TASK | ROUTING | COST
 
 
 def title(metric: str) -> str:

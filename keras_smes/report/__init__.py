@@ -1,8 +1,4 @@
-"""Reports: runs side by side, in one self-contained HTML file.
-
-`collect` reads folders of runs and experiments, `figures` draws the plots, `svg` embeds them, `page` writes
-the file. Needs the extra `viz`.
-"""
+"""Reports: runs side by side, in one self-contained HTML file. Needs the extra `viz`."""
 
 from keras_smes.report.collect import Group, Run, collect
 from keras_smes.report.page import write_report

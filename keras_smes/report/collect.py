@@ -15,43 +15,26 @@ NEEDED = ("tasks", "routing", "split", "environment")
 
 
 class Run(NamedTuple):
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        name: Name of its folder, or of its row in an experiment.
-        config: The `RunConfig` as JSON values.
-        metrics: Contents of `metrics.json`.
-        routing: Lines of `routing.csv`; empty without the file.
-    """
-
-    name: str
-    config: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    routing: Sequence[Measured]
+    name: str  # of its folder, or of its row in an experiment
+    config: Mapping[str, Any]  # `RunConfig` as JSON values
+    metrics: Mapping[str, Any]  # contents of `metrics.json`
+    routing: Sequence[Measured]  # lines of `routing.csv`; empty without the file
 
 
 class Group(NamedTuple):
-    """Runs that differ only in the seed, in the order of their seeds.
+    """Runs that differ only in the seed, in the order of their seeds."""
 
-    Attributes:
-        label: Unique name on the page.
-        runs: The runs, at least one.
-    """
-
-    label: str
-    runs: Sequence[Run]
+    label: str  # unique on the page
+    runs: Sequence[Run]  # at least one
 
 
 def collect(folders: Sequence[str | Path]) -> list[Group]:
     """Reads folders of runs of `keras-smes train`, of experiments and of progressive validation.
 
-    Args:
-        folders: The folders. Runs that differ only in the seed become one group, as do the runs of a row of
-            an experiment. A run that continues another is never in the same group. Each finished day of
-            progressive validation is a run.
-
-    Raises:
-        ValueError: A folder is none of these, or a file can't be read.
+    Runs that differ only in the seed become one group, as do the runs of a row of an experiment. A run that
+    continues another is never in the same group. Each finished day of progressive validation is a run.
 
     Example:
 
@@ -87,9 +70,7 @@ def _read(folder: Path, is_alone: bool) -> list[tuple[str, Run]]:
         return [_of_run(day, prefix) for day in days]
     if (folder / RUNS).is_file():
         lines = read_runs(folder / RUNS).values()
-        return [
-            (f"{folder}: {line['label']}", _of_experiment(line, prefix + line["label"])) for line in lines
-        ]
+        return [(f"{folder}: {own['label']}", _of_experiment(own, prefix + own["label"])) for own in lines]
     raise ValueError(
         f"`runs` must be folders of finished runs ({CONFIG}, {METRICS}), of days that have such ({DAY}), or "
         f"of experiments ({RUNS}). Received: {folder}"

@@ -11,45 +11,28 @@ from keras_smes.report.collect import Group, Run
 from keras_smes.report.svg import inline_svg
 from keras_smes.training.run_folder import ROUTING
 
-OF_ROUTER = "no layer chooses experts"
-
 
 class Missing(Exception):
     """A run lacks the data of a plot; the message names them."""
 
 
 class Kind(NamedTuple):
-    """A kind of plot.
-
-    Attributes:
-        title: Its heading.
-        note: Its explanation, one or two sentences.
-        draw: Draws it for a run, or raises `Missing`.
-        height: Height in inches by number of tasks.
-    """
+    """A kind of plot."""
 
     title: str
-    note: str
-    draw: Callable[[Run, Axes], Any]
-    height: Callable[[int], float] = lambda tasks: 3.0
+    note: str  # an explanation in one or two sentences
+    draw: Callable[[Run, Axes], Any]  # raises `Missing` where the run lacks its data
+    height: Callable[[int], float] = lambda tasks: 3.0  # inches by number of tasks
 
 
 def draw_run(kind: Kind, run: Run, name: str) -> str:
-    """Returns a plot of a run as SVG.
-
-    Raises:
-        Missing: The run lacks its data.
-    """
+    """Returns a plot of a run as SVG, or raises `Missing`."""
     tasks = len(run.metrics["tasks"])
     return inline_svg(lambda ax: kind.draw(run, ax), name, f"{kind.title}, {run.name}", kind.height(tasks))
 
 
 def cost_against_capacity(groups: Sequence[Group]) -> str:
-    """Returns the plot of all groups with a known cost.
-
-    Raises:
-        Missing: No group has one.
-    """
+    """Returns the plot of all groups with a known cost, or raises `Missing`."""
     sizes = {
         legend_name(group.label): (known["parameters"]["experts"], known["multiplications"])
         for group in groups
@@ -66,10 +49,9 @@ def legend_name(name: str) -> str:
 
 
 def _loss(run: Run, ax: Axes) -> None:
-    history = run.metrics.get("history")
-    if not history:
+    if not run.metrics.get("history"):
         raise Missing("the losses by epoch were not stored")
-    viz.training_curves(history, ax)
+    viz.training_curves(run.metrics["history"], ax)
 
 
 def _calibration(run: Run, ax: Axes) -> None:
@@ -86,7 +68,7 @@ def _calibration(run: Run, ax: Axes) -> None:
 def _routed(run: Run, name: str) -> Any:
     routing = run.metrics["routing"]
     if not routing:
-        raise Missing(OF_ROUTER)
+        raise Missing("no layer chooses experts")
     if routing.get(name) is None:
         raise Missing(f"`{name}` was not stored")
     return routing[name]
@@ -96,40 +78,24 @@ def _tasks(run: Run) -> list[str]:
     return [legend_name(task) for task in run.metrics["tasks"]]
 
 
-def _load(run: Run, ax: Axes) -> None:
-    viz.expert_load(_routed(run, "expert_load"), ax)
-
-
-def _experts_by_task(run: Run, ax: Axes) -> None:
-    viz.task_expert_heatmap(_routed(run, "task_expert_share"), _tasks(run), ax)
-
-
 def _executed(run: Run, ax: Axes) -> None:
     viz.union_sizes(_routed(run, "union_sizes"), _routed(run, "union_bound"), _routed(run, "num_experts"), ax)
 
 
-def _overlap(run: Run, ax: Axes) -> None:
-    viz.task_overlap(_routed(run, "task_overlap_matrix"), _tasks(run), ax)
-
-
 def _load_by_epoch(run: Run, ax: Axes) -> None:
-    if not run.metrics["routing"]:
-        raise Missing(OF_ROUTER)
+    _routed(run, "num_experts")
     lines = [line for line in run.routing if line.measure == "expert_load"]
     if not lines:
         raise Missing(f"there is no {ROUTING}")
     epochs = sorted({line.epoch for line in lines})
-    by_epoch = {epoch: [line.value for line in lines if line.epoch == epoch] for epoch in epochs}
-    viz.load_by_epoch(np.array(list(by_epoch.values())), ax)
+    viz.load_by_epoch([[line.value for line in lines if line.epoch == epoch] for epoch in epochs], ax)
 
 
 def _instance(run: Run, ax: Axes) -> None:
-    if not run.metrics["routing"]:
-        raise Missing(OF_ROUTER)
+    num_experts, tasks = _routed(run, "num_experts"), _tasks(run)
     instance = run.metrics.get("instance")
     if not instance:
         raise Missing("the routing of a row was not stored")
-    num_experts, tasks = _routed(run, "num_experts"), _tasks(run)
     weights_te = np.zeros((len(tasks), num_experts))
     for row_e, gates in zip(weights_te, instance["gates"].values(), strict=True):
         row_e[[int(expert) for expert in gates]] = list(gates.values())
@@ -148,7 +114,7 @@ KINDS = (
     Kind(
         "Load by expert",
         "Share of the executed (row, expert) pairs. Bars below a tenth of the line are dead.",
-        _load,
+        lambda run, ax: viz.expert_load(_routed(run, "expert_load"), ax),
     ),
     Kind(
         "Load by epoch",
@@ -159,13 +125,13 @@ KINDS = (
     Kind(
         "Experts by task",
         "How each task distributes its choices. Equal rows: tasks agree; different rows: they specialise.",
-        _experts_by_task,
+        lambda run, ax: viz.task_expert_heatmap(_routed(run, "task_expert_share"), _tasks(run), ax),
         lambda tasks: 1.2 + 0.3 * tasks,
     ),
     Kind(
         "Overlap of tasks",
         "Experts that both tasks chose for a row over those that either chose: 1 is the same set.",
-        _overlap,
+        lambda run, ax: viz.task_overlap(_routed(run, "task_overlap_matrix"), _tasks(run), ax),
         lambda tasks: 1.6 + 0.3 * tasks,
     ),
     Kind(

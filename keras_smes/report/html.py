@@ -2,23 +2,11 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 
 class Markup(str):
     """Text that is already HTML."""
-
-
-class Cell(NamedTuple):
-    """A table cell with a style.
-
-    Attributes:
-        value: Its text.
-        kind: Class for the style: `"best"`, `"differs"` or empty. Defaults to empty.
-    """
-
-    value: Any
-    kind: str = ""
 
 
 def element(name: str, *children: Any, **attributes: Any) -> Markup:
@@ -29,9 +17,8 @@ def element(name: str, *children: Any, **attributes: Any) -> Markup:
     >>> element("p", "a < b", class_="note")
     '<p class="note">a &lt; b</p>'
     """
-    names = [key.rstrip("_").replace("_", "-") for key in attributes]
     given = "".join(
-        f' {name}="{escape(str(value))}"' for name, value in zip(names, attributes.values(), strict=True)
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()
     )
     inner = "".join(child if isinstance(child, Markup) else escape(str(child)) for child in children)
     return Markup(f"<{name}{given}>{inner}</{name}>")
@@ -43,7 +30,7 @@ def table(caption: str, header: Sequence[Any], rows: Sequence[Sequence[Any]], he
     Args:
         caption: Caption of the table.
         header: Column headers.
-        rows: Cells, text or `Cell`. A row whose first cell is empty continues the one above.
+        rows: Cells, text or elements `td`. A row whose first cell is empty continues the one above.
         heads: Number of header cells per row. Defaults to `1`.
     """
     head = element("tr", *(element("th", cell, scope="col") for cell in header))
@@ -56,13 +43,6 @@ def table(caption: str, header: Sequence[Any], rows: Sequence[Sequence[Any]], he
 
 
 def _row(row: Sequence[Any], heads: int) -> Markup:
-    cells = [
-        element("th", cell, scope="row") if place < heads else _cell(cell) for place, cell in enumerate(row)
-    ]
-    return element("tr", *cells, class_="first" if row[0] else "more")
-
-
-def _cell(cell: Any) -> Markup:
-    if isinstance(cell, Cell):
-        return element("td", cell.value, class_=cell.kind) if cell.kind else element("td", cell.value)
-    return element("td", cell)
+    names = [element("th", cell, scope="row") for cell in row[:heads]]
+    cells = [cell if isinstance(cell, Markup) else element("td", cell) for cell in row[heads:]]
+    return element("tr", *names, *cells, class_="first" if row[0] else "more")

@@ -20,8 +20,8 @@ MOST_NAMES = 3  # of groups in the title
 def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
     """Writes a report of runs and experiments: metrics, settings, data, environment and cost side by side.
 
-    The page is one file with its style and plots, without scripts. It follows the reader's light or dark
-    mode and suits phones. Data that a run did not store are marked as missing.
+    The page is one file with its style and plots, without scripts. Data that a run did not store are marked
+    as missing.
 
     Args:
         folders: Folders of runs and of experiments; see `collect`.
@@ -30,25 +30,21 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
     Returns:
         The file.
 
-    Raises:
-        ValueError: A folder is neither a run nor an experiment, or a file can't be read.
-
     Example:
 
     >>> write_report(["runs/smes", "runs/mmoe"], "report.html").name
     'report.html'
     """
-    groups = collect(folders)
-    out = Path(out)
+    page, out = to_html(collect(folders)).encode(), Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, lambda file: file.write(to_html(groups).encode()))
+    write_whole(out, lambda file: file.write(page))
     return out
 
 
 def to_html(groups: Sequence[Group]) -> str:
     """Returns the page of groups of runs."""
     sections: dict[str, list[Any]] = {
-        "Quality": [_spread_note(groups), *_warnings(groups), *html_tables.quality(groups)],
+        "Quality": [*_notes(groups), *html_tables.quality(groups)],
         "Routing": [html_tables.routing(groups)],
         "Cost": [html_tables.cost(groups), _cost_figure(groups)],
         "Plots": [part for kind in figures.KINDS for part in _figures(kind, groups)],
@@ -85,22 +81,18 @@ def _lead(groups: Sequence[Group]) -> str:
     return f"{lead}, tested on {split['rows']:,} rows{dates}."
 
 
-def _spread_note(groups: Sequence[Group]) -> Markup:
+def _notes(groups: Sequence[Group]) -> list[Markup]:
     counts = {len(group.runs) for group in groups}
-    each = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    each = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     text = f"Mean ± standard deviation over seeds, {each} of each model."
     if counts == {1}:
         text = "One seed each: how far seeds differ isn't known."
-    if len(groups) > 1 and same_test_rows(groups):
+    if not same_test_rows(groups):
+        warning = "These runs were tested on different rows: their metrics are not comparable."
+        return [element("p", text, class_="note"), element("p", warning, class_="warning")]
+    if len(groups) > 1:
         text += " Bold is the best mean, by however little."
-    return element("p", text, class_="note")
-
-
-def _warnings(groups: Sequence[Group]) -> list[Markup]:
-    if same_test_rows(groups):
-        return []
-    text = "These runs were tested on different rows: their metrics are not comparable."
-    return [element("p", text, class_="warning")]
+    return [element("p", text, class_="note")]
 
 
 def _cost_figure(groups: Sequence[Group]) -> Markup:
@@ -113,16 +105,13 @@ def _figures(kind: figures.Kind, groups: Sequence[Group]) -> list[Markup]:
     name = kind.title.lower().replace(" ", "-")
     drawn = {}
     for n, group in enumerate(groups):
-        drawn[_caption(group)] = _drawn(
-            functools.partial(figures.draw_run, kind, group.runs[0], f"{name}-{n}")
-        )
-    all_alike = len(set(drawn.values())) == 1  # of figures no two are
-    shown = [_figure("", next(iter(drawn.values())))] if all_alike and len(groups) > 1 else None
-    return [
-        element("h3", kind.title),
-        element("p", kind.note, class_="note"),
-        element("div", *(shown or [_figure(caption, own) for caption, own in drawn.items()]), class_="grid"),
-    ]
+        draw = functools.partial(figures.draw_run, kind, group.runs[0], f"{name}-{n}")
+        drawn[_caption(group)] = _drawn(draw)
+    if len(groups) > 1 and len(set(drawn.values())) == 1:  # all are missing, for one reason
+        drawn = {"": next(iter(drawn.values()))}
+    plots = [_figure(caption, own) for caption, own in drawn.items()]
+    note = element("p", kind.note, class_="note")
+    return [element("h3", kind.title), note, element("div", *plots, class_="grid")]
 
 
 def _caption(group: Group) -> str:

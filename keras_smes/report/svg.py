@@ -29,14 +29,7 @@ VARIABLES = {
 
 
 def inline_svg(draw: Callable[[Axes], Any], name: str, title: str, height: float = 3.0) -> str:
-    """Draws a figure and returns it as an element for HTML.
-
-    Args:
-        draw: Function that draws on given axes.
-        name: A unique name on the page; letters, digits and hyphens.
-        title: Text for screen readers.
-        height: Inches, beside a width of 4.6. Defaults to `3.0`.
-    """
+    """Draws on axes of a new figure and returns it as HTML; its `name` is unique on the page."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasSVG(figure)
     ax = figure.add_subplot()
