@@ -78,7 +78,6 @@ def predicted_over_observed(
 
     Example:
 
-    >>> from keras_smes.metrics import predicted_over_observed
     >>> predicted_over_observed([1, 0, 0, 1], [0.9, 0.5, 0.3, 0.8])
     1.25
     """
@@ -114,7 +113,6 @@ def reliability_curve(
 
     Example:
 
-    >>> from keras_smes.metrics import reliability_curve
     >>> reliability_curve([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9], num_bins=2).observed.round(2)
     array([0.33, 1.  ])
     """
@@ -146,7 +144,6 @@ def expected_calibration_error(
 
     Example:
 
-    >>> from keras_smes.metrics import expected_calibration_error
     >>> round(expected_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9], num_bins=2), 4)
     0.05
 
@@ -177,7 +174,6 @@ def calibration_by_group(
 
     Example:
 
-    >>> from keras_smes.metrics import calibration_by_group
     >>> found = calibration_by_group([1, 0, 1, 0], [0.5, 0.5, 0.9, 0.3], ["feed", "feed", "search", "search"])
     >>> found.groups.tolist(), found.predicted_over_observed.tolist()
     (['feed', 'search'], [1.0, 1.2])

@@ -46,7 +46,6 @@ def xauc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None)
 
     Example:
 
-    >>> from keras_smes.metrics import xauc
     >>> round(xauc([5.0, 30.0, 60.0], [0.1, 0.9, 0.5]), 4)  # 60 seconds are scored under 30
     0.6667
 
@@ -83,7 +82,6 @@ def gxauc(
 
     Example:
 
-    >>> from keras_smes.metrics import gxauc
     >>> gxauc([5.0, 30.0, 9.0, 7.0, 3.0], [0.1, 0.9, 0.2, 0.4, 0.3], [1, 1, 2, 2, 3])
     GroupedResult(value=0.5, users_used=2, users_left_out=1, rows_used=4, rows_without_user=0)
     """

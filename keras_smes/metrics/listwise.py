@@ -64,7 +64,6 @@ def ndcg(
 
     Example:
 
-    >>> from keras_smes.metrics import ndcg
     >>> round(ndcg([1, 0, 0, 1], [0.9, 0.1, 0.8, 0.2], [1, 1, 2, 2]).value, 4)  # 1 and 1 / log2(3)
     0.8155
 
@@ -103,7 +102,6 @@ def user_lists(labels: ArrayLike, scores: ArrayLike, users: ArrayLike) -> Iterat
 
     Example:
 
-    >>> from keras_smes.metrics import user_lists
     >>> [lists] = user_lists([1, 0, 0, 1], [0.2, 0.9, 0.4, 0.7], ["ann", "ann", "bob", "bob"])
     >>> lists.labels.tolist()
     [[0.0, 1.0], [1.0, 0.0]]

@@ -68,7 +68,6 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) 
 
     Example:
 
-    >>> from keras_smes.metrics import auc
     >>> auc([0, 1, 0, 1], [0.1, 0.3, 0.3, 0.8])
     0.875
     """
@@ -110,7 +109,6 @@ def gauc(
 
     Example:
 
-    >>> from keras_smes.metrics import gauc
     >>> gauc([1, 0, 1, 0, 0, 1], [0.9, 0.1, 0.2, 0.4, 0.3, 0.5], ["ann", "ann", "bob", "bob", "bob", "cy"])
     GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5, rows_without_user=0)
     """
@@ -142,7 +140,6 @@ def log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | N
 
     Example:
 
-    >>> from keras_smes.metrics import log_loss
     >>> round(log_loss([1, 0], [0.5, 0.5]), 6)
     0.693147
     """

@@ -63,7 +63,6 @@ class RoutingHealth(keras.metrics.Metric):
     Example:
 
     >>> import numpy as np
-    >>> from keras_smes.metrics import RoutingHealth
     >>> health = RoutingHealth(num_tasks=2, num_experts=4, bound=3)
     >>> chosen_bte = np.array([[[1, 1, 0, 0], [0, 1, 1, 0]]], bool)
     >>> p_bte = np.full((1, 2, 4), 0.25, "float32")
@@ -76,12 +75,7 @@ class RoutingHealth(keras.metrics.Metric):
     """
 
     def __init__(
-        self,
-        num_tasks: int,
-        num_experts: int,
-        bound: int,
-        name: str = "routing_health",
-        dtype: Any = None,
+        self, num_tasks: int, num_experts: int, bound: int, name: str = "routing_health", dtype: Any = None
     ) -> None:
         if num_tasks < 1 or not 1 <= bound <= num_experts:
             raise ValueError(

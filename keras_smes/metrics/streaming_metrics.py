@@ -32,7 +32,6 @@ class AUC(RowMetric):
 
     Example:
 
-    >>> from keras_smes.metrics import AUC
     >>> metric = AUC()
     >>> metric.update_state([0, 1], [0.1, 0.3])
     >>> metric.update_state([0, 1], [0.3, 0.8])
@@ -54,15 +53,6 @@ class XAUC(RowMetric):
     """Share of pairs of rows that scores order like labels such as watch time; see `xauc`.
 
     Arguments, state and usage are those of `StreamingMetric`.
-
-    Example:
-
-    >>> from keras_smes.metrics import XAUC
-    >>> metric = XAUC()
-    >>> metric.update_state([5.0, 30.0], [0.1, 0.9])
-    >>> metric.update_state([60.0], [0.5])
-    >>> round(metric.result(), 4)
-    0.6667
     """
 
     NAME = "xauc"
@@ -112,7 +102,6 @@ class GAUC(_GroupedMetric):
 
     Example:
 
-    >>> from keras_smes.metrics import GAUC
     >>> metric, of_other_worker = GAUC(), GAUC()
     >>> metric.update_state([1, 0, 1], [0.9, 0.1, 0.2], users=["ann", "ann", "bob"])
     >>> of_other_worker.update_state([0, 0, 1], [0.4, 0.3, 0.5], users=["bob", "bob", "cy"])
@@ -132,14 +121,6 @@ class GXAUC(_GroupedMetric):
     """XAUC within each user, averaged over users that have two different labels; see `gxauc`.
 
     Arguments, state and usage are those of `GAUC`.
-
-    Example:
-
-    >>> from keras_smes.metrics import GXAUC
-    >>> metric = GXAUC()
-    >>> metric.update_state([5.0, 30.0, 9.0, 7.0], [0.1, 0.9, 0.2, 0.4], users=[1, 1, 2, 2])
-    >>> metric.result()
-    0.5
     """
 
     NAME = "gxauc"
@@ -165,7 +146,6 @@ class NDCG(_GroupedMetric):
 
     Example:
 
-    >>> from keras_smes.metrics import NDCG
     >>> metric = NDCG(k=10)
     >>> metric.update_state([1, 0, 0, 1], [0.9, 0.1, 0.8, 0.2], users=[1, 1, 2, 2])
     >>> round(metric.result(), 4)
@@ -178,11 +158,7 @@ class NDCG(_GroupedMetric):
     FUNCTION = staticmethod(ndcg)
 
     def __init__(
-        self,
-        k: int | None = None,
-        reduction: Reduction = "mean",
-        name: str | None = None,
-        dtype: Any = None,
+        self, k: int | None = None, reduction: Reduction = "mean", name: str | None = None, dtype: Any = None
     ) -> None:
         super().__init__(reduction, name, dtype)
         keras_rs_ndcg(k)  # rejects an invalid `k` here
@@ -197,14 +173,6 @@ class LogLoss(SumMetric):
     """Mean negative log likelihood of binary labels, in nats per row; see `log_loss`.
 
     Arguments, state and usage are those of `StreamingMetric`.
-
-    Example:
-
-    >>> from keras_smes.metrics import LogLoss
-    >>> metric = LogLoss()
-    >>> metric.update_state([1, 0], [0.5, 0.5])
-    >>> round(metric.result(), 6)
-    0.693147
     """
 
     NAME = "log_loss"
@@ -219,15 +187,6 @@ class PredictedOverObserved(SumMetric):
     """Sum of predictions over sum of labels, 1 where calibrated overall; see `predicted_over_observed`.
 
     Arguments, state and usage are those of `StreamingMetric`.
-
-    Example:
-
-    >>> from keras_smes.metrics import PredictedOverObserved
-    >>> metric = PredictedOverObserved()
-    >>> metric.update_state([1, 0], [0.9, 0.5])
-    >>> metric.update_state([0, 1], [0.3, 0.8])
-    >>> round(metric.result(), 6)
-    1.25
     """
 
     NAME = "predicted_over_observed"
@@ -258,14 +217,6 @@ class ExpectedCalibrationError(_BinnedMetric, SumMetric):
         num_bins: Number of bins. Defaults to `10`.
         name: Name of the metric. Defaults to `None`: `"expected_calibration_error"`.
         dtype: See `StreamingMetric`.
-
-    Example:
-
-    >>> from keras_smes.metrics import ExpectedCalibrationError
-    >>> metric = ExpectedCalibrationError(num_bins=2)
-    >>> metric.update_state([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9])
-    >>> round(metric.result(), 6)
-    0.05
     """
 
     NAME = "expected_calibration_error"
@@ -288,14 +239,6 @@ class EqualMassCalibrationError(_BinnedMetric, RowMetric):
     This is `expected_calibration_error` with `binning="mass"`, whose bins depend on all rows.
 
     Arguments, state and usage are those of `ExpectedCalibrationError`.
-
-    Example:
-
-    >>> from keras_smes.metrics import EqualMassCalibrationError
-    >>> metric = EqualMassCalibrationError(num_bins=2)
-    >>> metric.update_state([0, 0, 1, 1], [0.01, 0.02, 0.03, 0.04])
-    >>> round(metric.result(), 6)
-    0.49
     """
 
     NAME = "equal_mass_calibration_error"
