@@ -1,4 +1,7 @@
-"""Plots of training and routing: arrays in, Matplotlib axes out. Needs the extra `viz`."""
+"""Plots of training and routing: arrays in, Matplotlib axes out. Needs the extra `viz`.
+
+Each draws on the axes given, or on those of a new figure, and returns them.
+"""
 
 try:
     import matplotlib  # noqa: F401  (imported here for one clear error if it is missing)

@@ -16,19 +16,12 @@ def cost_against_capacity(sizes: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: 
     more capacity than cost. Both axes are logarithmic.
 
     Args:
-        sizes: By model, its parameters and its multiplications per instance, numbers or vectors of one
+        sizes: By model, its positive parameters and multiplications per instance, numbers or vectors of one
             length: see `keras_smes.baselines.cost`.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `sizes` is empty, or a model's vectors are not positive or differ in length.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
 
     Example:
 
-    >>> from keras_smes.viz import cost_against_capacity
     >>> sizes = {"dense": ([1e6, 4e6], [1e6, 4e6]), "SMES": ([1e6, 4e6], [5e5, 6e5])}
     >>> ax = cost_against_capacity(sizes)
     """
@@ -45,7 +38,7 @@ def cost_against_capacity(sizes: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: 
         ax.plot(parameters, multiplications, markersize=5, linewidth=1, label=model)
     for axis in (ax.xaxis, ax.yaxis):
         style.engineering(axis)
-    style.label(ax, "Cost against capacity", "parameters", "multiplications an instance")
+    style.label(ax, "Cost against capacity", "parameters", "multiply-adds per row")
     style.legend_beside(ax)
     return ax
 

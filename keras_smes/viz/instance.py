@@ -26,30 +26,27 @@ def instance_routing(
         weights: `[T, E]`, the gates of one instance: `SMES.route(h)["weights"][b]`.
         shared: `[E]` bool, its shared experts: `SMES.route(h)["shared"][b]`.
         task_names: T names, in the order of the rows.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `weights` is not a matrix of numbers in [0, 1] with a row for each name, or `shared`
-            doesn't have an entry for each expert.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
 
     Example:
 
-    >>> from keras_smes.viz import instance_routing
     >>> gates = [[0.7, 0.2, 0.1, 0.0], [0.6, 0.1, 0.0, 0.3]]
     >>> ax = instance_routing(gates, [True, True, False, False], ["click", "like"])
     """
     weights_te = style.matrix_in_unit_range("weights", weights, task_names)
-    shared_e = _shared(shared, weights_te.shape[1])
+    shared_e = np.asarray(shared, bool)
+    if shared_e.shape != weights_te.shape[1:]:
+        raise ValueError(
+            f"`shared` must have an entry for each of the {weights_te.shape[1]} experts. "
+            f"Received: shared.shape={shared_e.shape}"
+        )
     experts_u, columns_u = _columns(weights_te, shared_e)
     ax = style.axes(ax, height=1.3 + 0.3 * len(task_names))
+    size = 0 if not style.has_room(ax, len(experts_u), NUMBER_WIDTH) else 8 if len(experts_u) <= 12 else 6
     for task, row_e in enumerate(weights_te):
         for expert, column in zip(experts_u, columns_u, strict=True):
-            _cell(ax, column, task, row_e[expert], bool(shared_e[expert]))
-    if style.has_room(ax, len(experts_u), NUMBER_WIDTH):
-        _write_gates(ax, weights_te, experts_u, columns_u)
+            color = style.FILL if shared_e[expert] else style.SECOND_FILL
+            _cell(ax, column, task, row_e[expert], color, size)
     _name_cells(ax, experts_u, columns_u, task_names)
     used = f"One instance: {len(experts_u)} of {len(shared_e)} experts"
     style.label(ax, used, "executed experts, by their number", "")
@@ -59,45 +56,26 @@ def instance_routing(
     return ax
 
 
-def _shared(shared: ArrayLike, num_experts: int) -> NDArray[np.bool_]:
-    shared_e = np.asarray(shared, bool)
-    if shared_e.shape != (num_experts,):
-        raise ValueError(
-            f"`shared` must have an entry for each of the {num_experts} experts. "
-            f"Received: shared.shape={shared_e.shape}"
-        )
-    return shared_e
-
-
 def _columns(
     weights_te: NDArray[np.float64], shared_e: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Returns the executed experts, shared ones first, and the positions of their columns."""
     common_k = np.flatnonzero(shared_e)
     private_k = np.flatnonzero((weights_te > 0).any(axis=0) & ~shared_e)
-    gap = APART if len(common_k) and len(private_k) else 0.0
     columns_u = np.arange(len(common_k) + len(private_k), dtype=np.float64)
-    columns_u[len(common_k) :] += gap
+    columns_u[len(common_k) :] += APART if len(common_k) else 0.0
     return np.concatenate([common_k, private_k]), columns_u
 
 
-def _cell(ax: Axes, column: float, task: int, gate: float, is_shared: bool) -> None:
+def _cell(ax: Axes, column: float, task: int, gate: float, color: str, size: int) -> None:
+    """Fills a cell to the height of the gate, and writes the gate in it in letters of a size above 0."""
     left, bottom = column - SIDE / 2, task + SIDE / 2  # rows go down
     ax.add_patch(Rectangle((left, bottom), SIDE, -SIDE, facecolor=style.EMPTY, linewidth=0))
     if gate > 0:
-        color = style.FILL if is_shared else style.SECOND_FILL
         ax.add_patch(Rectangle((left, bottom), SIDE, -SIDE * gate, facecolor=color, linewidth=0))
-
-
-def _write_gates(
-    ax: Axes, weights_te: NDArray[np.float64], experts_u: NDArray[np.intp], columns_u: NDArray[np.float64]
-) -> None:
-    size = 8 if len(experts_u) <= 12 else 6
-    for task, row_e in enumerate(weights_te):
-        for expert, column in zip(experts_u, columns_u, strict=True):
-            if row_e[expert] > 0:
-                text = f"{row_e[expert]:.2f}".removeprefix("0")
-                ax.text(column, task, text, ha="center", va="center", fontsize=size, color=style.INK)
+        if size:
+            text = f"{gate:.2f}".removeprefix("0")
+            ax.text(column, task, text, ha="center", va="center", fontsize=size, color=style.INK)
 
 
 def _name_cells(

@@ -20,19 +20,12 @@ def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) 
     Args:
         load: `[E]`, shares or counts of executed (instance, expert) pairs; drawn as shares in per
             cent. `expert_load` of `RoutingHealth.result()`.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
         sort: Whether to order the experts from most to least loaded, which shows the skew, instead
             of by index. Defaults to `False`.
 
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `load` is not a vector of finite, non-negative numbers, or is all zero.
-
     Example:
 
-    >>> from keras_smes.viz import expert_load
     >>> ax = expert_load([30, 10, 40, 20])
     """
     load_e = style.shares("load", load)
@@ -62,17 +55,10 @@ def task_expert_heatmap(share_te: ArrayLike, task_names: Sequence[str], ax: Axes
         share_te: `[T, E]`, the share of task t's choices that fell on expert e, in [0, 1]:
             `task_expert_share` of `RoutingHealth.result()`.
         task_names: T names, in the order of the rows.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `share_te` is not a matrix of numbers in [0, 1] with a row for each name.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
 
     Example:
 
-    >>> from keras_smes.viz import task_expert_heatmap
     >>> ax = task_expert_heatmap([[0.5, 0.5, 0.0], [0.5, 0.1, 0.4]], ["click", "like"])
     """
     matrix_te = style.matrix_in_unit_range("share_te", share_te, task_names)
@@ -97,18 +83,10 @@ def union_sizes(counts: ArrayLike, bound: int, num_experts: int, ax: Axes | None
             S at most E + 1: `union_sizes` of `RoutingHealth.result()`.
         bound: Maximum number of experts that an instance can execute, `min(E, K_s + sum_t K_a[t])`.
         num_experts: E, the number of experts in the pool.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `counts` is not a vector of finite, non-negative numbers, is all zero or is
-            longer than E + 1, or `bound` is not in [1, E].
+        ax: Axes to draw on. `None`, the default, creates a new figure.
 
     Example:
 
-    >>> from keras_smes.viz import union_sizes
     >>> ax = union_sizes([0, 0, 10, 70, 20], bound=4, num_experts=8)
     """
     share_s = style.shares("counts", counts)
@@ -122,10 +100,6 @@ def union_sizes(counts: ArrayLike, bound: int, num_experts: int, ax: Axes | None
     ax = style.axes(ax)
     ax.bar(size_s, share_s, width=0.8, color=style.FILL, label=f"instances, mean {mean:.2f}")
     _mark_sizes(ax, bound, num_experts)
-    if num_experts <= FAR * bound:
-        ax.set_xlim(-0.6, num_experts + 0.6)
-    else:
-        _point_to_pool(ax, bound, num_experts)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(style.percent())
     style.label(ax, "Executed experts", "experts that an instance executes", "share of instances")
@@ -142,17 +116,10 @@ def task_overlap(overlap_tt: ArrayLike, task_names: Sequence[str], ax: Axes | No
     Args:
         overlap_tt: `[T, T]`, in [0, 1]: `task_overlap_matrix` of `RoutingHealth.result()`.
         task_names: T names, in the order of rows and columns.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `overlap_tt` is not a square matrix of numbers in [0, 1] with a row for each name.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
 
     Example:
 
-    >>> from keras_smes.viz import task_overlap
     >>> ax = task_overlap([[1.0, 0.4], [0.4, 1.0]], ["click", "like"])
     """
     matrix_tt = style.matrix_in_unit_range("overlap_tt", overlap_tt, task_names).copy()
@@ -179,17 +146,10 @@ def load_by_epoch(load_ne: ArrayLike, ax: Axes | None = None) -> Axes:
     Args:
         load_ne: `[N, E]`, each expert's share of the executed pairs (or their count) after each of N
             epochs: `expert_load` of each of `RoutingMonitor.results`.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `load_ne` is not a matrix, or a row is not finite, negative or all zero.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
 
     Example:
 
-    >>> from keras_smes.viz import load_by_epoch
     >>> ax = load_by_epoch([[0.25, 0.25, 0.25, 0.25], [0.4, 0.3, 0.3, 0.0]])
     """
     rows = np.asarray(load_ne, np.float64)
@@ -215,24 +175,15 @@ def load_by_epoch(load_ne: ArrayLike, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _point_to_pool(ax: Axes, bound: int, num_experts: int) -> None:
-    """Ends the axis at three times the bound, with a note for the pool's size."""
-    ax.set_xlim(-0.6, 3 * bound + 0.6)
-    ax.annotate(
-        f"E = {num_experts}",
-        (1.0, 0.5),
-        (0.85, 0.5),
-        xycoords="axes fraction",
-        arrowprops={"arrowstyle": "-|>", "color": style.INK},
-        va="center",
-        fontsize=8,
-        color=style.INK,
-    )
-
-
 def _mark_sizes(ax: Axes, bound: int, num_experts: int) -> None:
-    if bound == num_experts:  # one line, not two on top of each other
-        ax.axvline(bound, color=style.INK, linestyle="--", linewidth=1, label=f"bound = E = {bound}")
+    name = f"bound = E = {bound}" if bound == num_experts else f"bound, {bound}"
+    ax.axvline(bound, color=style.INK, linestyle="--", linewidth=1, label=name)
+    if bound < num_experts:
+        ax.axvline(num_experts, color=style.INK, linestyle=":", linewidth=1.5, label=f"E = {num_experts}")
+    if num_experts <= FAR * bound:
+        ax.set_xlim(-0.6, num_experts + 0.6)
         return
-    ax.axvline(bound, color=style.INK, linestyle="--", linewidth=1, label=f"bound, {bound}")
-    ax.axvline(num_experts, color=style.INK, linestyle=":", linewidth=1.5, label=f"E = {num_experts}")
+    ax.set_xlim(-0.6, 3 * bound + 0.6)
+    arrow, text = {"arrowstyle": "-|>", "color": style.INK}, f"E = {num_experts}"
+    place = ax.annotate(text, (1.0, 0.5), (0.85, 0.5), xycoords="axes fraction", arrowprops=arrow)
+    place.set(va="center", fontsize=8, color=style.INK)

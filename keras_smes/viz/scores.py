@@ -23,18 +23,10 @@ def calibration_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Ax
         curves: By task, two vectors with one entry per bin: mean predicted probability and share of
             positives, both in [0, 1]. `predicted` and `observed` of `reliability_curve` as they
             are: bins that hold NaN are empty, and left out.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `curves` is empty, or a task's vectors differ in length, hold a number outside of
-            [0, 1], or have no bin with rows.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
 
     Example:
 
-    >>> from keras_smes.viz import calibration_curves
     >>> ax = calibration_curves({"click": ([0.1, 0.3, 0.7], [0.12, 0.28, 0.75])})
     """
     if not curves:

@@ -1,6 +1,7 @@
 """Plots of a training run."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,46 +25,15 @@ def training_curves(
     Args:
         history: Losses by epoch under `name`, and optionally `val_` and `name`, in the unit of the
             loss: `keras.callbacks.History.history`. Other keys are ignored.
-        ax: Matplotlib axes to draw on. `None`, the default, creates a new figure.
+        ax: Axes to draw on. `None`, the default, creates a new figure.
         label: Name of the model in the legend. Defaults to `None`, no name.
         name: Name of the loss, such as a task's `"click_loss"`. Defaults to `"loss"`, the total.
 
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: If `name` is missing or empty, or the validation losses have another length.
-
     Example:
 
-    >>> from keras_smes.viz import training_curves
     >>> ax = training_curves({"loss": [0.60, 0.55], "val_loss": [0.58, 0.57]}, label="SMES")
     >>> ax = training_curves({"loss": [0.62, 0.57], "val_loss": [0.60, 0.58]}, ax, label="MMoE")
     """
-    losses, val_losses = _losses(history, name)
-    prefix = f"{label}, " if label else ""
-    epochs = np.arange(1, len(losses) + 1)
-    ax = style.axes(ax)
-    (line,) = ax.plot(epochs, losses, linestyle="-", markersize=4, label=f"{prefix}training")
-    if val_losses:
-        ax.plot(
-            epochs,
-            val_losses,
-            color=line.get_color(),
-            marker=line.get_marker(),
-            markersize=4,
-            markerfacecolor="white",
-            linestyle="--",
-            label=f"{prefix}validation",
-        )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    title = "Loss" if name == "loss" else name.replace("_", " ").capitalize()
-    style.label(ax, f"{title} by epoch", "epoch", "loss (mean per row)")
-    style.legend_above(ax, columns=2)
-    return ax
-
-
-def _losses(history: Mapping[str, Sequence[float]], name: str) -> tuple[list[float], list[float]]:
     losses, val_losses = list(history.get(name, [])), list(history.get(f"val_{name}", []))
     if not losses or (val_losses and len(val_losses) != len(losses)):
         lengths = {name: len(values) for name, values in history.items()}
@@ -71,4 +41,16 @@ def _losses(history: Mapping[str, Sequence[float]], name: str) -> tuple[list[flo
             f"`history` must hold {name!r} for at least one epoch, and 'val_{name}', if given, for the same "
             f"epochs. Received lengths: {lengths}"
         )
-    return losses, val_losses
+    prefix = f"{label}, " if label else ""
+    epochs = np.arange(1, len(losses) + 1)
+    ax = style.axes(ax)
+    (line,) = ax.plot(epochs, losses, linestyle="-", markersize=4, label=f"{prefix}training")
+    if val_losses:
+        hollow: dict[str, Any] = {"marker": line.get_marker(), "markersize": 4, "markerfacecolor": "white"}
+        (dashed,) = ax.plot(epochs, val_losses, color=line.get_color(), linestyle="--", **hollow)
+        dashed.set_label(f"{prefix}validation")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    title = "Loss" if name == "loss" else name.replace("_", " ").capitalize()
+    style.label(ax, f"{title} by epoch", "epoch", "loss (mean per row)")
+    style.legend_above(ax, columns=2)
+    return ax
