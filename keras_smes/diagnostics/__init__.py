@@ -1,8 +1,4 @@
-"""Router diagnostics during training, outside of the model and its export.
-
-`RoutingMonitor` is a callback for `fit`; `RoutingProbe` runs only the routers of a model, `events` writes for
-TensorBoard and `routing_csv` for any tool. The measures are those of `keras_smes.metrics.RoutingHealth`.
-"""
+"""Router diagnostics during training, outside of the model and its export; see `RoutingMonitor`."""
 
 from keras_smes.diagnostics.events import Events
 from keras_smes.diagnostics.probe import RoutingProbe, has_routing, sample_rows

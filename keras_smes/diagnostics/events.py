@@ -9,13 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Events:
-    """Writes event files. The first object imports TensorFlow; TensorBoard is not needed.
+    """Writes event files into a folder, by TensorFlow's summary operation.
 
-    It calls the summary operation directly, since `tf.summary.scalar` and the like belong to TensorBoard,
-    which may not be installed.
-
-    Args:
-        folder: Folder of the event files: a run, as TensorBoard calls it.
+    `tf.summary.scalar` and the like belong to TensorBoard, which may not be installed.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -33,14 +29,7 @@ class Events:
         self._writer.flush()
 
     def image(self, step: int, name: str, pixels: NDArray[np.uint8], description: str) -> None:
-        """Writes a picture at a step.
-
-        Args:
-            step: The step.
-            name: Name of the picture.
-            pixels: uint8 `[height, width, 3]`.
-            description: Meaning of its rows, columns and colours, which TensorBoard shows beside the name.
-        """
+        """Writes a picture, uint8 `[height, width, 3]`, at a step; TensorBoard shows the description."""
         import tensorflow as tf
 
         height, width = (str(size).encode() for size in pixels.shape[:2])
@@ -48,14 +37,7 @@ class Events:
         self._write("images", name, step, tf.stack([width, height, png]), description)
 
     def histogram(self, step: int, name: str, edges: ArrayLike, counts: ArrayLike) -> None:
-        """Writes a histogram at a step.
-
-        Args:
-            step: The step.
-            name: Name of the histogram.
-            edges: Edges of the bins, one more than there are counts.
-            counts: Number of values per bin.
-        """
+        """Writes a histogram at a step: the edges of its bins, and one count fewer."""
         import tensorflow as tf
 
         edges = np.asarray(edges, np.float64)

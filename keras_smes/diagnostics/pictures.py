@@ -9,14 +9,7 @@ NOTHING = np.array([200, 200, 200])
 
 
 def heat_picture(values: ArrayLike, top: float) -> NDArray[np.uint8]:
-    """Draws a matrix: white is 0, dark blue `top` or more, grey undefined.
-
-    Args:
-        values: `[rows, columns]`, at least 0; NaN or `None` where there is no value.
-        top: The value of the darkest blue.
-
-    Returns:
-        uint8 `[height, width, 3]`.
+    """Draws a matrix as pixels `[height, width, 3]`: white is 0, dark blue `top` or more, grey undefined.
 
     Example:
 
@@ -26,8 +19,7 @@ def heat_picture(values: ArrayLike, top: float) -> NDArray[np.uint8]:
     matrix = np.asarray(values, np.float64)
     share = np.clip(np.nan_to_num(matrix) / top, 0, 1)[..., None]
     colors = np.where(np.isnan(matrix)[..., None], NOTHING, 255 + share * (DARK - 255))
-    cells = np.round(colors).astype(np.uint8)
     column = max(2, WIDTH // matrix.shape[1])
-    picture = cells.repeat(ROW, axis=0).repeat(column, axis=1)
+    picture = np.round(colors).astype(np.uint8).repeat(ROW, axis=0).repeat(column, axis=1)
     picture[ROW - 1 :: ROW] = 255  # a thin line under each row
     return picture

@@ -1,5 +1,6 @@
 """Runs only the routers of a functional model, without experts and towers, and without changing it."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,10 +22,9 @@ MASK = "mask"  # key beside the tensors of a routing
 class RoutingProbe:
     """Measures the routing of given rows in every layer of a model that chooses experts.
 
-    Such layers are `SMES`, the sparse baselines, and `PrivateExpertGate` where the layers are composed
-    separately. Nested models are searched as well, with names such as `core/experts`. A probe is a
-    separate model that shares the routers and the layers before them; experts run only if a later router
-    reads their outputs.
+    Such layers are `SMES`, the sparse baselines, and `PrivateExpertGate`, also in nested models, with names
+    such as `core/experts`. A probe is a separate model that shares the routers and the layers before them;
+    experts run only if a later router reads their outputs.
 
     Args:
         model: A functional or sequential model, built.
@@ -59,17 +59,12 @@ class RoutingProbe:
         self._step = as_graph(self.update)
 
     def route(self, features: Any) -> dict[str, dict[str, Any]]:
-        """Routes a few rows, and returns the arrays of each layer's routing, as `SMES.route` names them.
-
-        Args:
-            features: The model's inputs: arrays of a few rows, or a dict or list of them.
-        """
-        routings = {
-            layer: {name: tensor for name, tensor in routing.items() if name != MASK}
-            for layer, routing in self._routers(features, training=False).items()
+        """Routes a few rows, and returns the arrays of each layer's routing, as `SMES.route` names them."""
+        routings = self._routers(features, training=False)
+        return {
+            layer: {name: keras.ops.convert_to_numpy(own) for name, own in routing.items() if name != MASK}
+            for layer, routing in routings.items()
         }
-        arrays: dict[str, Any] = keras.tree.map_structure(keras.ops.convert_to_numpy, routings)
-        return arrays
 
     def measure(
         self, features: Any, add_up: AddUp | None = None, mask: np.ndarray | None = None
@@ -95,21 +90,15 @@ class RoutingProbe:
             self._step(batch, None if mask is None else mask[start : start + BATCH])
 
     def update(self, features: Any, mask: Tensor | None = None) -> None:
-        """Routes a batch and counts what it sees: tensor work, which may be part of a graph.
-
-        Args:
-            features: What the model takes, of at most 2**20 rows.
-            mask: As for `measure`.
-        """
+        """Routes a batch of at most 2**20 rows and counts it, also as part of a graph."""
         for layer, routing in self._routers(features, training=False).items():
-            self._health[layer].update_state(routing, _both(routing.get(MASK), mask))
+            masks = [own for own in (routing.get(MASK), mask) if own is not None]
+            self._health[layer].update_state(
+                routing, functools.reduce(keras.ops.logical_and, masks) if masks else None
+            )
 
     def results(self, add_up: AddUp | None = None) -> dict[str, dict[str, Any]]:
-        """Returns what `RoutingHealth.result()` says of each layer, over all rows so far.
-
-        Args:
-            add_up: As for `measure`.
-        """
+        """Returns `RoutingHealth.result()` of each layer over all rows so far; `add_up` as for `measure`."""
         if add_up is not None:
             for health in self._health.values():
                 counts = add_up(health.state())
@@ -121,10 +110,8 @@ class RoutingProbe:
 def has_routing(model: keras.Model) -> bool:
     """Returns whether a model is functional and has a layer that chooses experts."""
     graph = graph_of(model)
-    return graph is not None and any(
-        isinstance(node.operation, SMES | PrivateExpertGate) or _is_routing_model(node.operation)
-        for node in nodes_of(graph)
-    )
+    layers = [] if graph is None else [node.operation for node in nodes_of(graph)]
+    return any(isinstance(own, SMES | PrivateExpertGate) or _is_routing_model(own) for own in layers)
 
 
 def sample_rows(features: Any, rows: int, mask: np.ndarray | None = None) -> Any:
@@ -146,7 +133,7 @@ def sample_rows(features: Any, rows: int, mask: np.ndarray | None = None) -> Any
     [0, 3, 6, 9]
     """
     check_count("rows", rows)
-    if not _is_arrays(features):
+    if not all(isinstance(x, np.ndarray) or keras.ops.is_tensor(x) for x in keras.tree.flatten(features)):
         features = _first_batches(features, rows)
     counted = np.flatnonzero(np.ones(num_rows(features), bool) if mask is None else mask)
     taken = evenly_spread(counted, rows)
@@ -161,12 +148,6 @@ def evenly_spread(values: np.ndarray, most: int) -> np.ndarray:
 def num_rows(features: Any) -> int:
     """Returns the number of rows of arrays."""
     return len(keras.tree.flatten(features)[0])
-
-
-def _is_arrays(features: Any) -> bool:
-    return all(
-        isinstance(leaf, np.ndarray) or keras.ops.is_tensor(leaf) for leaf in keras.tree.flatten(features)
-    )
 
 
 def _first_batches(batches: Any, rows: int) -> Any:
@@ -188,12 +169,6 @@ def _with_weight(weights: Any, rows: int) -> np.ndarray:
     leaves = [keras.ops.convert_to_numpy(leaf) for leaf in keras.tree.flatten(weights) if leaf is not None]
     columns = [leaf.reshape(rows, -1) for leaf in leaves]
     return np.any(np.concatenate(columns, axis=1) != 0, axis=1) if columns else np.ones(rows, bool)
-
-
-def _both(mask: Tensor | None, counted_b: np.ndarray | None) -> Tensor | None:
-    if mask is None or counted_b is None:
-        return counted_b if mask is None else mask
-    return keras.ops.logical_and(mask, counted_b)
 
 
 def _health(routing: dict[str, Tensor]) -> RoutingHealth:

@@ -9,22 +9,13 @@ from keras_smes.files import named_errors, whole
 
 
 class Measured(NamedTuple):
-    """One line of the file.
+    """One line of the file."""
 
-    Attributes:
-        epoch: Index of the epoch, from 0.
-        layer: Name of the layer.
-        measure: Name of the measure, one of `RoutingHealth.result()`.
-        task: Its task; empty for a measure over all tasks.
-        at: The expert, the other task, or the number of executed experts; empty for a single number.
-        value: The number.
-    """
-
-    epoch: int
+    epoch: int  # from 0
     layer: str
-    measure: str
-    task: str
-    at: str
+    measure: str  # of `RoutingHealth.result()`
+    task: str  # empty for a measure over all tasks
+    at: str  # the expert, the other task, or the number of executed experts; empty for a single number
     value: float
 
 
@@ -51,19 +42,18 @@ class RoutingCsv:
         self._next: int | None = None
 
     def write(self, epoch: int, results: Mapping[str, Mapping[str, Any]], task_names: Sequence[str]) -> None:
-        """Writes the lines of an epoch.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-            results: `RoutingHealth.result()` by layer. Undefined measures, `None`, are left out.
-            task_names: Names of the tasks.
-        """
+        """Writes the lines of an epoch: `RoutingHealth.result()` by layer, without undefined measures."""
         if self._next != epoch:
             self._keep_before(epoch)
         with named_errors(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             for layer, result in results.items():
-                writer.writerows(_lines(epoch, layer, result, task_names))
+                writer.writerows(
+                    Measured(epoch, layer, measure, task, at, float(number))
+                    for measure, value in result.items()
+                    for task, at, number in _numbers(measure, value, task_names)
+                    if number is not None
+                )
         self._next = epoch + 1
 
     def _keep_before(self, epoch: int) -> None:
@@ -74,33 +64,13 @@ class RoutingCsv:
 
 
 def read_routing(path: str | Path) -> list[Measured]:
-    """Reads a file of `RoutingCsv`, without an incomplete last line.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ValueError: The file has another header.
-    """
+    """Reads a file of `RoutingCsv`, without an incomplete last line."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))
     if not lines or tuple(lines[0]) != Measured._fields:
         raise ValueError(f"{path} must begin with {','.join(Measured._fields)}. Received: {lines[:1]}")
-    whole = [line for line in lines[1:] if len(line) == len(Measured._fields) and line[-1]]
-    return [_measured(*line) for line in whole]
-
-
-def _measured(epoch: str, layer: str, measure: str, task: str, at: str, value: str) -> Measured:
-    return Measured(int(epoch), layer, measure, task, at, float(value))
-
-
-def _lines(
-    epoch: int, layer: str, result: Mapping[str, Any], task_names: Sequence[str]
-) -> Iterator[Measured]:
-    for measure, value in result.items():
-        for task, at, number in _numbers(measure, value, task_names):
-            if number is not None:
-                yield Measured(epoch, layer, measure, task, at, float(number))
+    complete = [line for line in lines[1:] if len(line) == len(Measured._fields) and line[-1]]
+    return [Measured(int(line[0]), line[1], line[2], line[3], line[4], float(line[5])) for line in complete]
 
 
 def _numbers(measure: str, value: Any, task_names: Sequence[str]) -> Iterator[tuple[str, str, Any]]:

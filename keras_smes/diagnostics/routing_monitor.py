@@ -12,15 +12,8 @@ from keras_smes.diagnostics.pictures import heat_picture
 from keras_smes.diagnostics.probe import RoutingProbe, sample_rows
 from keras_smes.diagnostics.routing_csv import RoutingCsv
 
-LOGGED = (
-    "load_max_over_mean",
-    "load_cv",
-    "load_gini",
-    "dead_experts",
-    "union_mean",
-    "task_overlap",
-    "router_entropy",
-)
+LOADS = ("load_max_over_mean", "load_cv", "load_gini", "dead_experts")
+LOGGED = (*LOADS, "union_mean", "task_overlap", "router_entropy")
 LOAD_BINS = 20
 
 Result = Mapping[str, Any]
@@ -30,12 +23,10 @@ class RoutingMonitor(keras.callbacks.Callback):
     """Measures the routing of sample rows after each epoch, in every layer that chooses experts.
 
     Only the routers run, on the same rows each time and outside of the training step: the model, its serving
-    cost and its export don't change. An epoch's logs get `{layer}/{measure}` of
-    `load_max_over_mean`, `load_cv`, `load_gini`, `dead_experts`, `union_mean`, `task_overlap` and
-    `router_entropy` (see `keras_smes.metrics.RoutingHealth`), for the history,
-    `CSVLogger` and callbacks that follow in the list. All measures, by expert and by task, go into `results`
-    and optionally into a CSV file and to TensorBoard: scalars, histograms of loads and of executed experts,
-    and images of experts by task, overlap, and load by epoch.
+    cost and its export don't change. An epoch's logs get `{layer}/{measure}` of `load_max_over_mean`,
+    `load_cv`, `load_gini`, `dead_experts`, `union_mean`, `task_overlap` and `router_entropy` of
+    `RoutingHealth`. All measures, by expert and by task, go into `results` and optionally into a CSV file and
+    to TensorBoard, as scalars, histograms and images.
 
     Args:
         features: Sample rows, preferably of validation: arrays of N rows, a dict or list of them, or a data
