@@ -7,25 +7,14 @@ from typing import Any
 
 from keras_smes.configuration.document import Document
 from keras_smes.configuration.structure import structure
-from keras_smes.planning.arithmetic import (
-    multiplications,
-    request_multiplications,
-    step_multiplications,
-)
+from keras_smes.planning import sizes, traffic
 from keras_smes.planning.cluster import Cluster
 from keras_smes.planning.payload import default_request_bytes
-from keras_smes.planning.sizes import TABLES, activation_bytes, kept_bytes, parameters, slot_bytes
-from keras_smes.planning.traffic import (
-    all_reduce_bytes,
-    all_to_all_bytes,
-    memory_bytes,
-    table_bytes,
-    touched_rows,
-)
 from keras_smes.planning.workload import Workload
 from keras_smes.training.run_folder import load_config, load_metrics, load_schema
 
 GB = 1e9
+BACKWARD = 2  # times the multiplications of a forward pass: gradients of inputs and of weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +60,6 @@ def make_plan(model: Workload, cluster: Cluster | None = None) -> Plan:
         model: The `Workload`.
         cluster: The `Cluster`. Defaults to `None`, one worker.
 
-    Returns:
-        The `Plan`.
-
     Example:
 
     >>> model = Workload([Lookup("user_id", rows=10**9, dim=64)], embedding_optimizer="rowwise_adagrad")
@@ -82,24 +68,24 @@ def make_plan(model: Workload, cluster: Cluster | None = None) -> Plan:
     (65000000000, 0.127)
     """
     cluster = cluster or Cluster()
-    kept, activations = kept_bytes(model, cluster), activation_bytes(model, cluster)
-    tables = table_bytes(model, cluster)
+    kept, activations = sizes.kept_bytes(model, cluster), sizes.activation_bytes(model, cluster)
+    tables, per_row = traffic.table_bytes(model, cluster), sizes.multiplications(model)
     step = {
-        "multiplications": step_multiplications(model),
-        "touched_rows": sum(touched_rows(model).values()),
-        "all_reduce": all_reduce_bytes(model, cluster),
-        "all_to_all": all_to_all_bytes(model, cluster),
+        "multiplications": (1 + BACKWARD) * model.batch_size * sum(per_row.values()),
+        "touched_rows": sum(traffic.touched_rows(model).values()),
+        "all_reduce": traffic.all_reduce_bytes(model, cluster),
+        "all_to_all": traffic.all_to_all_bytes(model, cluster),
         "tables": tables["worker"],
         "tables_of_a_server": tables["server"],
-        "memory": memory_bytes(model, cluster),
+        "memory": traffic.memory_bytes(model, cluster),
     }
     memory = {**kept, "worker": kept["worker"] + activations, "activations": activations}
     return Plan(
-        parameters(model),
-        slot_bytes(model),
-        multiplications(model),
+        sizes.parameters(model),
+        sizes.slot_bytes(model),
+        per_row,
         step,
-        {"multiplications": request_multiplications(model), "bytes": default_request_bytes(model)},
+        {"multiplications": model.candidates * sum(per_row.values()), "bytes": default_request_bytes(model)},
         memory,
         _seconds(step, cluster),
         {
@@ -126,19 +112,15 @@ def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
     Args:
         path: YAML or JSON, with the fields of `Workload` under `model` and of `Cluster` under `cluster`; or
             the folder of a finished run, which is planned for one worker.
-
-    Raises:
-        ValueError: A key is missing or unknown.
     """
     path = Path(path)
     if path.is_dir():
-        return Workload.of_run(
-            load_schema(path), load_config(path), len(load_metrics(path)["tasks"])
-        ), Cluster()
+        tasks = len(load_metrics(path)["tasks"])
+        return Workload.of_run(load_schema(path), load_config(path), tasks), Cluster()
     document = Document.read(path)
     with document.errors():
         planned: _Planned = structure(document.values, _Planned)
-    return planned.model, planned.cluster or Cluster()
+    return planned.model, planned.cluster
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,33 +128,33 @@ class _Planned:
     """What a file says."""
 
     model: Workload
-    cluster: Cluster | None = None
+    cluster: Cluster = dataclasses.field(default_factory=Cluster)
 
 
 def to_text(plan: Plan) -> str:
     """Returns a plan as a readable table."""
-    total = sum(plan.parameters.values())
+    tables, total = plan.parameters[sizes.TABLES], sum(plan.parameters.values())
     lines = [
-        *_section("parameters", plan.parameters, total, ""),
-        *_section("optimizer's slots", plan.slot_bytes, sum(plan.slot_bytes.values()), "B"),
-        *_section(
-            "multiplications an instance", plan.multiplications, sum(plan.multiplications.values()), ""
-        ),
-        *_section("memory", plan.memory, None, "B"),
-        *_section("step", plan.step, None, ""),
-        *_section("request", plan.request, None, ""),
-        "least time of a step",
-        *(f"  {name:<22}{_amount(seconds, 's'):>12}" for name, seconds in plan.seconds.items()),
+        *_section("parameters", _with_sum(plan.parameters)),
+        *_section("optimizer's slots", _with_sum(plan.slot_bytes), "B"),
+        *_section("multiply-adds per row", _with_sum(plan.multiplications)),
+        *_section("memory", plan.memory, "B"),
+        *_section("step", plan.step),
+        *_section("request", plan.request),
+        *_section("least time of a step", plan.seconds, "s"),
         "memory needed of what there is",
         *(f"  {name:<22}{share:>11.0%}{'  too much' * (share > 1)}" for name, share in plan.full.items()),
-        f"slowest: {plan.slowest}; share of tables in all parameters: {plan.parameters[TABLES] / total:.2%}",
+        f"slowest: {plan.slowest}; share of tables in all parameters: {tables / total:.2%}",
     ]
     return "\n".join(lines)
 
 
-def _section(title: str, values: Mapping[str, int], total: int | None, unit: str) -> list[str]:
-    rows = dict(values) if total is None else {**values, "all": total}
-    return [title, *(f"  {name:<22}{_amount(value, unit):>12}" for name, value in rows.items())]
+def _with_sum(values: Mapping[str, int]) -> dict[str, int]:
+    return {**values, "all": sum(values.values())}
+
+
+def _section(title: str, values: Mapping[str, float], unit: str = "") -> list[str]:
+    return [title, *(f"  {name:<22}{_amount(value, unit):>12}" for name, value in values.items())]
 
 
 def _amount(value: float, unit: str) -> str:

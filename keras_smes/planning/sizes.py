@@ -1,4 +1,4 @@
-"""Sizes: parameters, optimizer slots, and memory by machine."""
+"""Sizes: parameters, multiply-adds, optimizer slots, and memory by machine."""
 
 import itertools
 from collections.abc import Sequence
@@ -30,9 +30,6 @@ def parameters(model: Workload) -> dict[str, int]:
     experts  E * sum (in + 1) * out
     towers   T * sum (in + 1) * out
     ```
-
-    Args:
-        model: The `Workload`.
     """
     d, out = model.encoder_units[-1], model.expert_units[-1]
     return {
@@ -44,6 +41,27 @@ def parameters(model: Workload) -> dict[str, int]:
     }
 
 
+def multiplications(model: Workload) -> dict[str, int]:
+    """Counts the multiplications per instance of a forward pass, by part, at the bound |U| of experts.
+
+    ```
+    encoder   sum in * out
+    routers   (D + 1) T E                 with the joint score
+    experts   |U| * sum in * out
+    mixtures  |U| T out
+    towers    T * sum in * out
+    ```
+    """
+    d, out = model.encoder_units[-1], model.expert_units[-1]
+    return {
+        "encoder": products(model.width, model.encoder_units),
+        "routers": (d + 1) * model.tasks * model.num_experts,
+        "experts": model.executed * products(d, model.expert_units),
+        "mixtures": model.executed * model.tasks * out,
+        "towers": model.tasks * products(out, [*model.tower_units, 1]),
+    }
+
+
 def slot_bytes(model: Workload) -> dict[str, int]:
     """Counts the bytes of the optimizer's slots by part, without a few counters.
 
@@ -51,9 +69,6 @@ def slot_bytes(model: Workload) -> dict[str, int]:
     tables   lazy_adam: 2 * rows * dim floats; rowwise_adagrad: rows floats; sgd: none
     others   adam, adamw: 2 a parameter; adagrad: 1; sgd: none
     ```
-
-    Args:
-        model: The `Workload`.
     """
     sizes = {part: SLOTS[model.optimizer] * count * FLOAT for part, count in parameters(model).items()}
     a_number, a_row = ROW_SLOTS[model.embedding_optimizer]
@@ -70,10 +85,6 @@ def kept_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:
              there are no servers
     serving  the weights
     ```
-
-    Args:
-        model: The `Workload`.
-        cluster: The `Cluster`.
     """
     weights = {part: FLOAT * count for part, count in parameters(model).items()}
     slots = slot_bytes(model)
@@ -81,13 +92,9 @@ def kept_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:
     worker = 0 if cluster.parameter_servers else tables
     for part in weights.keys() - {TABLES}:
         share = cluster.workers if part == EXPERTS and cluster.expert_parallel else 1
-        worker += _up(2 * weights[part] + slots[part], share)
-    servers = cluster.parameter_servers
-    return {
-        "server": _up(tables, servers) if servers else 0,
-        "worker": worker,
-        "serving": sum(weights.values()),
-    }
+        worker += -(-(2 * weights[part] + slots[part]) // share)
+    server = -(-tables // cluster.parameter_servers) if cluster.parameter_servers else 0
+    return {"server": server, "worker": worker, "serving": sum(weights.values())}
 
 
 def activation_bytes(model: Workload, cluster: Cluster) -> int:
@@ -98,17 +105,9 @@ def activation_bytes(model: Workload, cluster: Cluster) -> int:
     ```
 
     No test compares it with a measurement: a compiler may recompute activations or store them twice.
-
-    Args:
-        model: The `Workload`.
-        cluster: The `Cluster`.
     """
     d, out = model.encoder_units[-1], model.expert_units[-1]
     encoder = model.width + sum(model.encoder_units) + 2 * model.tasks * model.num_experts
     experts = model.executed * (d + sum(model.expert_units))
     towers = model.tasks * (out + sum(model.tower_units) + 1)
-    return _up(model.batch_size, cluster.workers) * FLOAT * (encoder + experts + towers)
-
-
-def _up(total: int, share: int) -> int:
-    return -(-total // share)
+    return -(-model.batch_size // cluster.workers) * FLOAT * (encoder + experts + towers)

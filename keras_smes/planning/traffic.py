@@ -10,11 +10,7 @@ ID = 8  # bytes
 
 
 def touched_rows(model: Workload) -> dict[str, int]:
-    """Counts the rows per table that a batch looks up, at most `distinct * B * ids` or all rows.
-
-    Args:
-        model: The `Workload`.
-    """
+    """Counts the rows per table that a batch looks up, at most `distinct * B * ids` or all rows."""
     ids = dict.fromkeys(model.tables, 0)
     for lookup in model.lookups:
         ids[lookup.table or lookup.name] += lookup.values
@@ -30,25 +26,13 @@ def touched_bytes(model: Workload) -> int:
 
 
 def dense_gradient_bytes(model: Workload, expert_parallel: bool = False) -> int:
-    """Counts the bytes of the gradients that workers reduce: those of all weights except tables.
-
-    Args:
-        model: The `Workload`.
-        expert_parallel: Whether the experts are left out, since each is on one worker only. Defaults to
-            `False`.
-    """
+    """Counts the bytes of the gradients that workers reduce: not of tables, nor of sharded experts."""
     left_out = {TABLES, EXPERTS} if expert_parallel else {TABLES}
     return sum(FLOAT * count for part, count in parameters(model).items() if part not in left_out)
 
 
 def all_reduce_bytes(model: Workload, cluster: Cluster) -> int:
-    """Counts the bytes that a worker sends per step in a ring all-reduce of dense gradients: `2 (n - 1) / n *
-    gradients`.
-
-    Args:
-        model: The `Workload`.
-        cluster: The `Cluster`.
-    """
+    """Counts the bytes that a worker sends in a ring all-reduce: `2 (n - 1) / n` of its dense gradients."""
     gradients = dense_gradient_bytes(model, cluster.expert_parallel)
     return 2 * (cluster.workers - 1) * gradients // cluster.workers
 
@@ -62,10 +46,6 @@ def all_to_all_bytes(model: Workload, cluster: Cluster) -> int:
     ```
 
     Each pair counts: an h for two experts of one worker is sent twice.
-
-    Args:
-        model: The `Workload`.
-        cluster: The `Cluster`.
     """
     if not cluster.expert_parallel:
         return 0
@@ -83,10 +63,6 @@ def table_bytes(model: Workload, cluster: Cluster) -> dict[str, int]:
     ```
 
     A worker's rows are its share of the batch's; ids that several workers look up add to this.
-
-    Args:
-        model: The `Workload`.
-        cluster: The `Cluster`.
     """
     if not cluster.parameter_servers:
         return {"worker": 0, "server": 0}
@@ -101,10 +77,6 @@ def memory_bytes(model: Workload, cluster: Cluster) -> int:
     dense    read in both passes; gradient written and read; weights and slots read and written
     tables   the same of the touched rows, where the worker has them
     ```
-
-    Args:
-        model: The `Workload`.
-        cluster: The `Cluster`.
     """
     slots = slot_bytes(model)
     moved = 0

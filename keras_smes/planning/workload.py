@@ -96,17 +96,13 @@ class Workload:
 
     @classmethod
     def of_run(cls, schema: FeatureSchema, config: RunConfig, tasks: int, **more: Any) -> "Workload":
-        """Returns the workload of a run.
+        """Returns the workload of a run of model `"smes"`, without crosses and others that have no formula.
 
         Args:
             schema: Its fitted features.
-            config: Its configuration, of model `"smes"`.
+            config: Its configuration.
             tasks: Number of tasks, each with a tower of one output.
             **more: Fields that a run doesn't hold, such as `candidates`.
-
-        Raises:
-            ValueError: The model is not `"smes"`, or has crosses, attention or options of `ADDED`, which have
-                no formula.
         """
         features: Sequence[Any] = schema.features
         attention = any(getattr(feature, "pooling", None) == "attention" for feature in features)
@@ -149,23 +145,12 @@ class Workload:
         return sum(lookup.dim for lookup in self.lookups) + self.numbers
 
     @property
-    def ids(self) -> int:
-        """Lookups per instance."""
-        return sum(lookup.values for lookup in self.lookups)
-
-    @property
     def tables(self) -> dict[str, Lookup]:
         """One lookup per table."""
         return {lookup.table or lookup.name: lookup for lookup in self.lookups}
 
 
 def _lookup(feature: Any) -> Lookup:
-    values = feature.max_length if isinstance(feature, MultiValued) else 1
-    return Lookup(
-        feature.name,
-        feature.num_ids,
-        feature.dim,
-        values,
-        feature.table_name,
-        isinstance(feature, MultiValued),
-    )
+    has_many = isinstance(feature, MultiValued)
+    values = feature.max_length if has_many else 1
+    return Lookup(feature.name, feature.num_ids, feature.dim, values, feature.table_name, has_many)

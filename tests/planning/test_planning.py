@@ -16,9 +16,8 @@ from keras_smes.cli import main
 from keras_smes.data import simulate
 from keras_smes.features.schema import FeatureSchema, IntegerCategory, Sequence
 from keras_smes.planning import Cluster, Lookup, Workload, make_plan
-from keras_smes.planning.arithmetic import multiplications
 from keras_smes.planning.payload import default_request_bytes, request_bytes
-from keras_smes.planning.sizes import FLOAT, kept_bytes, parameters, slot_bytes
+from keras_smes.planning.sizes import FLOAT, kept_bytes, multiplications, parameters, slot_bytes
 from keras_smes.planning.traffic import (
     all_reduce_bytes,
     all_to_all_bytes,
