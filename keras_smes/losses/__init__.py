@@ -1,8 +1,7 @@
 """Multi-task loss balancing: weights of the losses, or surgery on their gradients.
 
-`FixedWeights`, `UncertaintyWeights` and `DynamicWeightAverage` are layers that map a dict of losses to one
-loss, for `compute_loss` of any model. `GradNorm` and `PCGrad` use each task's gradient of the shared weights
-and need a `train_step` that computes them; see `task_gradients`.
+`FixedWeights`, `UncertaintyWeights` and `DynamicWeightAverage` map a dict of losses to one, in `compute_loss`
+of any model. `GradNorm` and `PCGrad` need a `train_step` with each task's gradient of the shared weights.
 """
 
 from keras_smes.losses.dynamic_weight_average import DynamicWeightAverage

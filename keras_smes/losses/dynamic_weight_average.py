@@ -20,27 +20,16 @@ class DynamicWeightAverage(TaskWeights):
     L = sum_t w[t] * L[t]
     ```
 
-    Weights are 1 in the first two epochs. `end_epoch` ends an epoch. Means are over the batches whose loss is
-    not exactly 0, which are those with rows that count for the task. Epochs without such a batch are skipped
-    for the task; r is 1 until two have been counted.
+    Weights are 1 in the first two epochs. `end_epoch` ends an epoch. Means are over the batches of training
+    whose loss is not exactly 0, which are those with rows that count for the task. Epochs without such a
+    batch are skipped for the task; r is 1 until two have been counted.
 
     Args:
         tasks: Names of the tasks.
         temperature: Positive number; higher values give more even weights. Defaults to `2.0`.
 
-    Call arguments:
-        losses: Dict of scalar tensors, one per task.
-        training: Boolean; only losses of training steps enter the epoch's mean.
-
-    Returns:
-        A scalar of Keras' floatx.
-
     Attributes:
         task_weights: float32 `[T]`, w in the order of `tasks`.
-
-    Raises:
-        ValueError: `tasks` is empty or has duplicates, or `temperature` isn't positive; when called,
-            `losses` has other tasks.
 
     Example:
 
@@ -79,9 +68,8 @@ class DynamicWeightAverage(TaskWeights):
     def end_epoch(self) -> None:
         """Ends an epoch and sets the weights of the next. An epoch without steps changes nothing."""
         last, before = self._means
-        sums_t, steps_t, last_t, before_t = map(
-            ops.convert_to_tensor, (self._sums, self._steps, last, before)
-        )
+        states = (self._sums, self._steps, last, before)
+        sums_t, steps_t, last_t, before_t = map(ops.convert_to_tensor, states)
         had_rows_t = steps_t > 0
         before_t = ops.where(had_rows_t, last_t, before_t)
         last_t = ops.where(had_rows_t, ops.divide_no_nan(sums_t, steps_t), last_t)

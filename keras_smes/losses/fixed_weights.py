@@ -13,24 +13,10 @@ from keras_smes.validation import check_weight
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class FixedWeights(TaskWeights):
-    """Sums the tasks' losses, each times its weight.
-
-    ```
-    L = sum_t w[t] * L[t]
-    ```
+    """Sums the tasks' losses, each times its weight: `L = sum_t w[t] * L[t]`.
 
     Args:
         weights: Dict from the name of a task to its weight w, a number of at least 0.
-
-    Call arguments:
-        losses: Dict of scalar tensors, one per task.
-
-    Returns:
-        A scalar of Keras' floatx.
-
-    Raises:
-        ValueError: `weights` is empty, or one is negative or not finite; when called, `losses` has other
-            tasks.
 
     Example:
 
@@ -38,16 +24,9 @@ class FixedWeights(TaskWeights):
     >>> float(balance({"click": np.float32(0.5), "like": np.float32(0.25)}))
     3.0
 
-    In a model; `UncertaintyWeights` and `DynamicWeightAverage` are used alike:
+    In a model that holds it; `UncertaintyWeights` and `DynamicWeightAverage` are used alike:
 
     >>> class TwoTasks(keras.Model):
-    ...     def __init__(self, core, balance):
-    ...         super().__init__()
-    ...         self.core, self.balance = core, balance
-    ...
-    ...     def call(self, inputs):
-    ...         return self.core(inputs)
-    ...
     ...     def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
     ...         entropy = keras.losses.BinaryCrossentropy()
     ...         losses = {task: entropy(y[task], y_pred[task]) for task in self.balance.tasks}

@@ -25,42 +25,25 @@ class GradNorm(TaskWeights):
     L = sum_t w[t] * L[t]
     ```
 
-    The derivative is `sign(G[t] - mean(G) * r[t]^alpha) * n[t]`, so `update` needs gradients but no second
-    derivatives. Choices beyond the paper: `L_first[t]` is the loss of the task's first update; w takes plain
-    gradient steps and is clipped at 0.001 before it is scaled, since a step may overshoot. An update includes
-    the tasks whose loss is not exactly 0 (a batch without rows that count has loss 0) and whose norm is
-    finite. Means are over these tasks, and the other weights do not change.
+    The derivative is `sign(G[t] - mean(G) * r[t]^alpha) * n[t]`, so `update` needs no second derivatives.
+    Choices beyond the paper: `L_first[t]` is the loss of the task's first update; w takes plain gradient
+    steps and is clipped at 0.001 before it is scaled, since a step may overshoot. An update, and its means,
+    include the tasks whose loss is not exactly 0 (a batch without rows that count has loss 0) and whose norm
+    is finite; the other weights do not change.
 
     Args:
         tasks: Names of the tasks.
         alpha: Number of at least 0: strength of the pull on slow tasks. Defaults to `1.5`.
         learning_rate: Number of at least 0: step size of the weights. Defaults to `0.025`.
 
-    Call arguments:
-        losses: Dict of scalar tensors, one per task.
-
-    Returns:
-        A scalar of Keras' floatx, L.
-
     Attributes:
         task_weights: float32 `[T]`, w in the order of `tasks`.
 
-    Raises:
-        ValueError: `tasks` is empty or has duplicates, or a number is negative; when called, `losses` has
-            other tasks.
-
     Example:
 
-    In `train_step` of a TensorFlow model, where W are the last shared weights:
+    In a TensorFlow model with layers `core` and `balance`, where W are the last shared weights:
 
     >>> class TwoTasks(keras.Model):
-    ...     def __init__(self, core, balance):
-    ...         super().__init__()
-    ...         self.core, self.balance = core, balance
-    ...
-    ...     def call(self, inputs):
-    ...         return self.core(inputs)
-    ...
     ...     def train_step(self, data):
     ...         x, y = data
     ...         with tf.GradientTape(persistent=True) as tape:
@@ -91,12 +74,7 @@ class GradNorm(TaskWeights):
         return ops.sum(ops.convert_to_tensor(self.task_weights) * losses_t)
 
     def update(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
-        """Updates the weights by one step.
-
-        Args:
-            losses: Dict of scalars, one per task.
-            gradients: Dict from a task to the gradients of its loss by W, unweighted.
-        """
+        """Updates the weights by one step, from each task's loss and its unweighted gradients by W."""
         losses_t = self.stack(losses)
         norms_t = self.stack({task: _norm(tensors) for task, tensors in gradients.items()})
         valid_t = ops.logical_and(self.counted(losses_t), ops.isfinite(losses_t * norms_t))

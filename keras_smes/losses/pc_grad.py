@@ -25,23 +25,18 @@ class PCGrad:
     ```
 
     A task's gradient is one vector over all given variables. Products and norms of a pair of tasks are over
-    the variables for which both have a non-zero gradient: variables of one task only, such as its own
-    experts, neither count in the norm nor change. The cost is T^2 products of the variables' size, and one
-    gradient per task. Pass the weights of shared dense layers; exclude embedding tables and stacks with one
-    slice per task, such as the gates of MMoE.
+    the variables for which both have a non-zero gradient. The cost is T^2 products of the variables' size,
+    and one gradient per task. Pass the weights of shared dense layers; exclude embedding tables and stacks
+    with one slice per task, such as the gates of MMoE.
 
     Args:
         seed: Integer or `keras.random.SeedGenerator` of the random orders. Defaults to `None`, a random seed.
 
     Call arguments:
-        gradients: Dict from a task to its gradients, one tensor per variable, as `task_gradients`
-            returns it.
+        gradients: Dict from a task to its gradients, one tensor per variable; see `task_gradients`.
 
     Returns:
-        A list of one float32 tensor a variable: the sum over tasks.
-
-    Raises:
-        ValueError: `gradients` is empty, or tasks have different numbers of gradients.
+        A list of one float32 tensor per variable: the sum over tasks.
 
     Example:
 
@@ -50,19 +45,13 @@ class PCGrad:
     >>> gradient.numpy()  # [1, 0] + 1/2 * [-1, 1], and [-1, 1] + [1, 0]
     array([0.5, 1.5], dtype=float32)
 
-    In `train_step` of a TensorFlow model; `GradNorm` shows the rest of it:
+    In a TensorFlow model, with the persistent tape of the example of `GradNorm`:
 
-    >>> def train_step(self, data):
-    ...     x, y = data
-    ...     with tf.GradientTape(persistent=True) as tape:
-    ...         y_pred = self(x, training=True)
-    ...         losses = {task: keras.losses.BinaryCrossentropy()(y[task], y_pred[task]) for task in y}
-    ...         loss = sum(losses.values())
+    >>> def apply(self, tape, losses, loss):
     ...     shared = self.core.get_layer("shared").trainable_variables
     ...     own = [v for v in self.trainable_variables if all(v is not s for s in shared)]
     ...     gradients = [*self.surgery(task_gradients(tape, losses, shared)), *tape.gradient(loss, own)]
     ...     self.optimizer.apply_gradients(zip(gradients, [*shared, *own]))
-    ...     return {**losses, "loss": loss}
 
     References:
         - [Gradient Surgery for Multi-Task Learning](https://arxiv.org/abs/2001.06782)
@@ -80,13 +69,19 @@ class PCGrad:
         shapes = [tuple(tensor.shape) for tensor in next(iter(gradients.values()))]
         if not shapes:
             return []
-        parts = [_rows(tensors) for tensors in zip(*gradients.values(), strict=True)]
+        # The gradients of one variable, a row per task.
+        parts = [
+            ops.stack([ops.reshape(ops.cast(tensor, "float32"), (-1,)) for tensor in tensors])
+            for tensors in zip(*gradients.values(), strict=True)
+        ]
         vectors_tn = ops.concatenate(parts, axis=1)
         variable_n = ops.concatenate([ops.full(part.shape[1:], v, "int32") for v, part in enumerate(parts)])
         has_tv = ops.stack([ops.any(ops.not_equal(part_tn, 0.0), axis=1) for part_tn in parts], axis=1)
         tasks = range(len(gradients))
         total_n = sum(self._projected(task, vectors_tn, has_tv, variable_n) for task in tasks)
-        return _unflat(total_n, shapes)
+        ends = itertools.accumulate(math.prod(shape) for shape in shapes)
+        starts_and_shapes = zip(ends, shapes, strict=True)
+        return [ops.reshape(total_n[end - math.prod(s) : end], s) for end, s in starts_and_shapes]
 
     def _projected(self, task: int, vectors_tn: Tensor, has_tv: Tensor, variable_n: Tensor) -> Tensor:
         others = [other for other in range(vectors_tn.shape[0]) if other != task]
@@ -108,16 +103,3 @@ class PCGrad:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "PCGrad":
         return cls(keras.saving.deserialize_keras_object(config["seed"]))
-
-
-def _rows(tensors: Sequence[Tensor]) -> Tensor:
-    """The gradients of one variable, a row per task."""
-    return ops.stack([ops.reshape(ops.cast(tensor, "float32"), (-1,)) for tensor in tensors])
-
-
-def _unflat(vector_n: Tensor, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
-    ends = itertools.accumulate(math.prod(shape) for shape in shapes)
-    return [
-        ops.reshape(vector_n[end - math.prod(shape) : end], shape)
-        for end, shape in zip(ends, shapes, strict=True)
-    ]

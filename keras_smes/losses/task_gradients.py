@@ -19,11 +19,10 @@ def task_gradients(
         variables: Keras variables that the tasks share.
 
     Returns:
-        A dict from a task to one dense tensor a variable: zeros where its loss doesn't depend on it.
+        A dict from a task to one dense tensor per variable: zeros where its loss doesn't depend on it.
 
     Raises:
-        NotImplementedError: The backend is not TensorFlow. Differentiate each loss with the backend's own
-            functions (`jax.grad`) and pass the results to `GradNorm.update` or `PCGrad`.
+        NotImplementedError: The backend is not TensorFlow: use its own functions, such as `jax.grad`.
 
     Example:
 

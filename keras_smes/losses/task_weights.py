@@ -21,8 +21,12 @@ class TaskWeights(keras.layers.Layer):
     Args:
         tasks: Names of the tasks: the keys of the losses.
 
-    Raises:
-        ValueError: `tasks` is empty or has duplicates; when called, `losses` has other tasks.
+    Call arguments:
+        losses: Dict of scalar tensors, one per task.
+        training: Boolean, whether statistics of the losses are kept, where there are such.
+
+    Returns:
+        A scalar of Keras' floatx.
     """
 
     def __init__(self, tasks: Sequence[str], **kwargs: Any) -> None:

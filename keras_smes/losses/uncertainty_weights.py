@@ -19,27 +19,16 @@ class UncertaintyWeights(TaskWeights):
     ```
 
     where `s = log sigma^2` is learned, starting at 0, and c is 1 for a likelihood with a temperature
-    (cross-entropy) and 1/2 for a Gaussian one (squared error): `L / sigma^2 + log sigma` and
-    `L / (2 sigma^2) + log sigma`. For a constant loss, s converges to `exp(s) = 2 * c * L`. A batch
-    without rows that count for the task has a loss of exactly 0 and does not change s. The total may be
-    negative.
+    (cross-entropy) and 1/2 for a Gaussian one (squared error). For a constant loss, s converges to
+    `exp(s) = 2 * c * L`. A batch without rows that count for the task has a loss of exactly 0 and does not
+    change s. The total may be negative.
 
     Args:
         tasks: Names of the tasks.
         gaussian: Names of the tasks whose loss is a squared error. Defaults to `()`.
 
-    Call arguments:
-        losses: Dict of scalar tensors, one per task.
-
-    Returns:
-        A scalar of Keras' floatx.
-
     Attributes:
         log_variances: float32 `[T]`, trainable, s in the order of `tasks`.
-
-    Raises:
-        ValueError: `tasks` is empty or has duplicates, or `gaussian` has other names; when called, `losses`
-            has other tasks.
 
     Example:
 
