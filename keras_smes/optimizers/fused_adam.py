@@ -12,13 +12,6 @@ from keras_smes.optimizers.sparse_gradients import is_sparse
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam, with one pass per step over a dense weight and its moments on TensorFlow.
 
-    ```
-    in step n = 1, 2, ...:
-        m += (1 - beta_1) * (g - m)
-        v += (1 - beta_2) * (g^2 - v)
-        w -= learning_rate * sqrt(1 - beta_2^n) / (1 - beta_1^n) * m / (sqrt(v) + epsilon)
-    ```
-
     Keras implements the rule as a dozen operations, each of which reads and writes tensors of the weight's
     size; TensorFlow has one multi-threaded kernel for it. Keras' operations are used with `amsgrad`, for
     16-bit weights, for the sparse gradients of lookups, and on other backends. Both agree to five digits in

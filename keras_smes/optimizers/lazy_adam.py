@@ -1,13 +1,11 @@
 """Adam that updates only the rows of a batch."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_smes.optimizers.row_optimizer import RowOptimizer
-from keras_smes.optimizers.sparse_gradients import path_of
 from keras_smes.types import Tensor
 from keras_smes.validation import check_weight
 
@@ -27,11 +25,9 @@ class LazyAdam(RowOptimizer):
     On TensorFlow the cost of a step doesn't grow with the embedding table. On JAX and under
     `jit_compile=True` it does, with the same result.
 
-    It differs from Adam in untouched rows: Adam decays their moments and moves them by the remaining
-    momentum. n counts steps of the optimizer, as in TensorFlow Addons, not of a row: a row that is first
-    touched in step 1000 gets no bias correction, and its first step is
-    `(1 - beta_1) / sqrt(1 - beta_2)` times the learning rate, 3.2 times with the defaults. If every row is
-    touched in every step, it equals Adam.
+    Adam would decay the moments of untouched rows and move them by the remaining momentum. n counts steps of
+    the optimizer, as in TensorFlow Addons, not of a row: the first step of a row that is first touched late
+    is `(1 - beta_1) / sqrt(1 - beta_2)` times the learning rate, 3.2 times with the defaults.
 
     Use it for embeddings; `SplitOptimizer` gives the other weights another optimizer. Constraints and
     regularizers of a table touch all its rows: don't set them.
@@ -42,17 +38,9 @@ class LazyAdam(RowOptimizer):
         beta_1: Decay of the first moment, at least 0 and less than 1. Defaults to `0.9`.
         beta_2: Decay of the second moment, at least 0 and less than 1. Defaults to `0.999`.
         epsilon: Number of at least 0 that keeps the division finite. Defaults to `1e-7`.
-        clipnorm: Largest norm of the gradient of one variable, after the parts of repeated ids are summed.
-            Defaults to `None`.
-        clipvalue: Largest absolute value of an entry of the gradient, after the parts of repeated
-            ids are summed. Defaults to `None`.
-        global_clipnorm: Largest norm of all gradients together, after the parts of repeated ids are summed.
-            Defaults to `None`.
-        name: Name of the optimizer. Defaults to `None`, made from the class.
-
-    Raises:
-        ValueError: A number is out of range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
-            `gradient_accumulation_steps`, which would update every row of a table in each step.
+        **kwargs: `name`, `clipnorm`, `clipvalue` and `global_clipnorm` of `keras.optimizers.Optimizer`; the
+            parts of repeated ids are summed before they are clipped. Others, such as `weight_decay`, would
+            update every row of a table in each step and are rejected.
 
     Example:
 
@@ -72,49 +60,30 @@ class LazyAdam(RowOptimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
+        super().__init__(learning_rate, **kwargs)
         self.beta_1 = _check_decay("beta_1", beta_1)
         self.beta_2 = _check_decay("beta_2", beta_2)
         self.epsilon = check_weight("epsilon", epsilon)
 
-    def build(self, variables: Sequence[Any]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._moments = [self._add_moments(variable) for variable in variables]
-
-    def _add_moments(self, variable: Any) -> Any:
+    def new_state(self, variable: Any) -> Any:
         # Both moments of a row are adjacent: memory latency dominates on a large table.
         axis = _axis_of_moments(variable)
-        return self.add_state(
-            variable,
-            shape=(*variable.shape[:axis], 2, *variable.shape[axis:]),
-            name=f"{path_of(variable).replace('/', '_')}_moments",
-        )
+        return self.add_state(variable, "moments", (*variable.shape[:axis], 2, *variable.shape[axis:]))
 
-    def states_of(self, variable: Any) -> Sequence[Any]:
-        return (self._moments[self._get_variable_index(variable)],)
-
-    def row_step(self, gradient: Tensor, learning_rate: Tensor, *values: Tensor) -> Sequence[Tensor]:
-        weights, moments = values
+    def row_step(
+        self, gradient: Tensor, learning_rate: Tensor, weights: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
         axis = _axis_of_moments(weights)
-        momentum, velocity = ops.unstack(moments, 2, axis=axis)
+        momentum, velocity = ops.unstack(state, 2, axis=axis)
         momentum = momentum + (1 - self.beta_1) * (gradient - momentum)
         velocity = velocity + (1 - self.beta_2) * (ops.square(gradient) - velocity)
-        change = self._corrected(learning_rate) * momentum / (ops.sqrt(velocity) + self.epsilon)
-        return weights - change, ops.stack([momentum, velocity], axis=axis)
-
-    def _corrected(self, learning_rate: Tensor) -> Tensor:
-        """Returns the learning rate times the bias correction of both moments."""
         step = ops.cast(self.iterations + 1, learning_rate.dtype)
         beta_1, beta_2 = (ops.cast(beta, learning_rate.dtype) for beta in (self.beta_1, self.beta_2))
-        return learning_rate * ops.sqrt(1 - ops.power(beta_2, step)) / (1 - ops.power(beta_1, step))
+        corrected = learning_rate * ops.sqrt(1 - ops.power(beta_2, step)) / (1 - ops.power(beta_1, step))
+        change = corrected * momentum / (ops.sqrt(velocity) + self.epsilon)
+        return weights - change, ops.stack([momentum, velocity], axis=axis)
 
     def get_config(self) -> dict[str, Any]:
         own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

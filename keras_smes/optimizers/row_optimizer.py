@@ -6,8 +6,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_smes.optimizers.sparse_gradients import beside, rows_of, sum_repeated, values_of, with_values
+from keras_smes.optimizers.sparse_gradients import (
+    beside,
+    path_of,
+    rows_of,
+    sum_repeated,
+    values_of,
+    with_values,
+)
 from keras_smes.types import Tensor
+
+CONFIG = ("name", "clipnorm", "clipvalue", "global_clipnorm")
 
 
 class RowOptimizer(keras.optimizers.Optimizer):
@@ -17,17 +26,12 @@ class RowOptimizer(keras.optimizers.Optimizer):
     the rows of the batch, and only these are processed; where the gradient is dense (JAX, XLA) all rows
     are, with the same result.
 
-    A subclass creates its state in `build`, returns it from `states_of`, and computes in `row_step`.
+    A subclass creates the state of a variable in `new_state` and computes in `row_step`.
 
     Args:
         learning_rate: Float, a `keras.optimizers.schedules.LearningRateSchedule` or a callable.
-        clipnorm: Largest norm of the gradient of one variable, after the parts of repeated ids are summed.
-            Defaults to `None`.
-        clipvalue: Largest absolute value of an entry of the gradient, after the parts of repeated
-            ids are summed. Defaults to `None`.
-        global_clipnorm: Largest norm of all gradients together, after the parts of repeated ids are summed.
-            Defaults to `None`.
-        name: Name of the optimizer. Defaults to `None`, made from the class.
+        **kwargs: `name`, `clipnorm`, `clipvalue` and `global_clipnorm` of `keras.optimizers.Optimizer`; the
+            parts of repeated ids are summed before they are clipped.
 
     Raises:
         ValueError: An argument of Keras' optimizers that would update every row of a table in each
@@ -35,49 +39,43 @@ class RowOptimizer(keras.optimizers.Optimizer):
             supported either: wrap the optimizer in a `keras.optimizers.LossScaleOptimizer`.
     """
 
-    def __init__(
-        self,
-        learning_rate: Any,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        for argument, value in kwargs.items():
+    def __init__(self, learning_rate: Any, **kwargs: Any) -> None:
+        for argument in sorted(set(kwargs) - set(CONFIG)):
             raise ValueError(
                 f"`{argument}` is not supported by {type(self).__name__}, which updates only the rows "
-                f"of a batch. Received: {argument}={value!r}"
+                f"of a batch. Received: {argument}={kwargs[argument]!r}"
             )
-        super().__init__(
-            learning_rate=learning_rate,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            name=name,
-        )
+        super().__init__(learning_rate=learning_rate, **kwargs)
 
-    def add_state(self, variable: Any, **kwargs: Any) -> Any:
-        """Returns a new variable on the device of `variable`, such as its parameter server.
+    def build(self, variables: Sequence[Any]) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self._states = [self.new_state(variable) for variable in variables]
 
-        Args:
-            variable: The variable that the state belongs to.
-            **kwargs: Arguments of `add_variable`.
-        """
-        with beside(variable):
-            return self.add_variable(dtype=variable.dtype, **kwargs)
-
-    def states_of(self, variable: Any) -> Sequence[Any]:
-        """Returns the state of `variable`: variables with the same number of rows."""
+    def new_state(self, variable: Any) -> Any:
+        """Returns the state of `variable`: a new variable with the same number of rows."""
         raise NotImplementedError
 
-    def row_step(self, gradient: Tensor, learning_rate: Tensor, *values: Tensor) -> Sequence[Tensor]:
-        """Returns the new rows of the variable and of its states from the old ones."""
+    def state_of(self, variable: Any) -> Any:
+        """Returns the state of `variable`."""
+        return self._states[self._get_variable_index(variable)]
+
+    def add_state(self, variable: Any, name: str, shape: Sequence[int], **kwargs: Any) -> Any:
+        """Returns a new variable on the device of `variable`, such as its parameter server."""
+        name = f"{path_of(variable).replace('/', '_')}_{name}"
+        with beside(variable):
+            return self.add_variable(shape=shape, dtype=variable.dtype, name=name, **kwargs)
+
+    def row_step(
+        self, gradient: Tensor, learning_rate: Tensor, weights: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the new rows of the variable and of its state from the old ones."""
         raise NotImplementedError
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         rows = rows_of(gradient)
-        targets = [variable, *self.states_of(variable)]
+        targets = (variable, self.state_of(variable))
         gradient, rate = (ops.cast(x, variable.dtype) for x in (rows.gradient, learning_rate))
         new = self.row_step(gradient, rate, *(rows.read(target) for target in targets))
         for target, values in zip(targets, new, strict=True):
@@ -93,6 +91,5 @@ class RowOptimizer(keras.optimizers.Optimizer):
         return [with_values(*pair) for pair in zip(summed, clipped, strict=True)]
 
     def get_config(self) -> dict[str, Any]:
-        kept = ("name", "learning_rate", "clipnorm", "clipvalue", "global_clipnorm")
         config = super().get_config()
-        return {key: config[key] for key in kept}
+        return {key: config[key] for key in ("learning_rate", *CONFIG)}

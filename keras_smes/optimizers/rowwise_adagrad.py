@@ -1,13 +1,11 @@
 """Row-wise Adagrad: one accumulator per row."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_smes.optimizers.row_optimizer import RowOptimizer
-from keras_smes.optimizers.sparse_gradients import path_of
 from keras_smes.types import Tensor
 from keras_smes.validation import check_weight
 
@@ -22,10 +20,9 @@ class RowwiseAdagrad(RowOptimizer):
         w[r] -= learning_rate * g[r] / (sqrt(a[r]) + epsilon)
     ```
 
-    A row is a slice along the first axis: an id of an embedding table. The state of a table of V rows
-    is V numbers; Adam's is two more tables. At 16 columns that is 1/16 of the table instead of twice its
-    size. On TensorFlow the cost of a step doesn't grow with the embedding table. On JAX and under
-    `jit_compile=True` it does, with the same result.
+    A row is a slice along the first axis: an id of an embedding table. The state of a table of V rows is V
+    numbers; Adam's is two more tables. On TensorFlow the cost of a step doesn't grow with the embedding
+    table. On JAX and under `jit_compile=True` it does, with the same result.
 
     Use it for embeddings; `SplitOptimizer` gives the other weights another optimizer. Constraints and
     regularizers of a table touch all its rows: don't set them.
@@ -37,17 +34,9 @@ class RowwiseAdagrad(RowOptimizer):
             `0.0`: the first step of a row then has a root mean square of the learning rate, however
             small its gradient.
         epsilon: Number of at least 0 that keeps the division finite. Defaults to `1e-8`.
-        clipnorm: Largest norm of the gradient of one variable, after the parts of repeated ids are summed.
-            Defaults to `None`.
-        clipvalue: Largest absolute value of an entry of the gradient, after the parts of repeated
-            ids are summed. Defaults to `None`.
-        global_clipnorm: Largest norm of all gradients together, after the parts of repeated ids are summed.
-            Defaults to `None`.
-        name: Name of the optimizer. Defaults to `None`, made from the class.
-
-    Raises:
-        ValueError: A number is out of range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
-            `gradient_accumulation_steps`, which would update every row of a table in each step.
+        **kwargs: `name`, `clipnorm`, `clipvalue` and `global_clipnorm` of `keras.optimizers.Optimizer`; the
+            parts of repeated ids are summed before they are clipped. Others, such as `weight_decay`, would
+            update every row of a table in each step and are rejected.
 
     Example:
 
@@ -66,38 +55,23 @@ class RowwiseAdagrad(RowOptimizer):
         learning_rate: Any = 0.01,
         initial_accumulator_value: float = 0.0,
         epsilon: float = 1e-8,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, clipnorm, clipvalue, global_clipnorm, name, **kwargs)
+        super().__init__(learning_rate, **kwargs)
         self.initial_accumulator_value = check_weight("initial_accumulator_value", initial_accumulator_value)
         self.epsilon = check_weight("epsilon", epsilon)
 
-    def build(self, variables: Sequence[Any]) -> None:
-        if self.built:
-            return
-        super().build(variables)
-        self._accumulators = [self._add_accumulator(variable) for variable in variables]
-
-    def _add_accumulator(self, variable: Any) -> Any:
+    def new_state(self, variable: Any) -> Any:
         # Axes of size 1 are kept, so that it broadcasts against its table, row by row.
-        return self.add_state(
-            variable,
-            shape=(*variable.shape[:1], *(1 for _ in variable.shape[1:])),
-            initializer=keras.initializers.Constant(self.initial_accumulator_value),
-            name=f"{path_of(variable).replace('/', '_')}_accumulator",
-        )
+        shape = (*variable.shape[:1], *(1 for _ in variable.shape[1:]))
+        initial = keras.initializers.Constant(self.initial_accumulator_value)
+        return self.add_state(variable, "accumulator", shape, initializer=initial)
 
-    def states_of(self, variable: Any) -> Sequence[Any]:
-        return (self._accumulators[self._get_variable_index(variable)],)
-
-    def row_step(self, gradient: Tensor, learning_rate: Tensor, *values: Tensor) -> Sequence[Tensor]:
-        weights, accumulator = values
+    def row_step(
+        self, gradient: Tensor, learning_rate: Tensor, weights: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor]:
         axes = tuple(range(1, len(weights.shape)))
-        accumulator = accumulator + ops.mean(ops.square(gradient), axis=axes, keepdims=True)
+        accumulator = state + ops.mean(ops.square(gradient), axis=axes, keepdims=True)
         return weights - learning_rate * gradient / (ops.sqrt(accumulator) + self.epsilon), accumulator
 
     def get_config(self) -> dict[str, Any]:

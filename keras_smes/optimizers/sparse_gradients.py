@@ -11,11 +11,7 @@ from keras_smes.types import Tensor
 
 
 class AllRows:
-    """All rows of a variable, for dense gradients: any backend, and XLA.
-
-    Args:
-        gradient: A tensor.
-    """
+    """All rows of a variable, for dense gradients: any backend, and XLA."""
 
     def __init__(self, gradient: Tensor) -> None:
         self.gradient = gradient
@@ -33,11 +29,7 @@ class AllRows:
 
 
 class SomeRows:
-    """The rows of a sparse gradient that aren't zero: the cost doesn't grow with the table.
-
-    Args:
-        slices: A `tf.IndexedSlices` without repeated indices.
-    """
+    """The rows that aren't zero of a `tf.IndexedSlices` without repeated indices."""
 
     def __init__(self, slices: Any) -> None:
         import tensorflow as tf
@@ -116,15 +108,12 @@ def with_values(gradient: Any, values: Tensor) -> Any:
 
 def beside(variable: Any) -> contextlib.AbstractContextManager:
     """Returns a context in which a `tf.distribute` strategy colocates new variables with `variable`."""
-    if keras.backend.backend() != "tensorflow":
-        return contextlib.nullcontext()
-    import tensorflow as tf
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
 
-    if not tf.distribute.has_strategy():
-        return contextlib.nullcontext()
-    where: contextlib.AbstractContextManager
-    where = tf.distribute.get_strategy().extended.colocate_vars_with(_native(variable))
-    return where
+        if tf.distribute.has_strategy():
+            return tf.distribute.get_strategy().extended.colocate_vars_with(_native(variable))
+    return contextlib.nullcontext()
 
 
 def is_sparse(gradient: Any) -> bool:

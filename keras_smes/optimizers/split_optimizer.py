@@ -31,9 +31,9 @@ class SplitOptimizer(keras.optimizers.Optimizer):
             `optimizer.embeddings.learning_rate` and `optimizer.rest.learning_rate` instead.
 
     Raises:
-        ValueError: `embeddings` or `rest` is not an optimizer, both are the same one, or one scales the
-            loss (wrap this optimizer in a `keras.optimizers.LossScaleOptimizer` instead); `pattern` is not
-            a regular expression; or, when the optimizer is built, no variable matches it.
+        ValueError: The optimizers are the same, or one scales the loss (wrap this optimizer in a
+            `keras.optimizers.LossScaleOptimizer` instead); `pattern` is not a regular expression, or matches
+            no variable.
 
     Example:
 
@@ -87,8 +87,7 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         if pairs and all(grad is None for grad, _ in pairs):
             raise ValueError("No gradients provided for any variable.")
         for optimizer, takes in ((self.embeddings, True), (self.rest, False)):
-            own = [(grad, variable) for grad, variable in pairs if self.is_embedding(variable) is takes]
-            if own:
+            if own := [pair for pair in pairs if self.is_embedding(pair[1]) is takes]:
                 _apply(optimizer, own)
         self.assign_add(self._iterations, 1)
 

@@ -96,9 +96,9 @@ def test_rows_without_gradient_keep_weights_and_state(optimizer, expected, form)
     variable = keras.Variable(TABLE)
     optimizer.build([variable])
     optimizer.apply([form(steps[0], TABLE.shape)], [variable])
-    before = [ops.convert_to_numpy(state).copy() for state in (variable, *optimizer.states_of(variable))]
+    before = [ops.convert_to_numpy(state).copy() for state in (variable, optimizer.state_of(variable))]
     optimizer.apply([form(steps[1], TABLE.shape)], [variable])
-    for state, old in zip((variable, *optimizer.states_of(variable)), before, strict=True):
+    for state, old in zip((variable, optimizer.state_of(variable)), before, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(state), old)
 
 
