@@ -18,14 +18,7 @@ def complain(text: str) -> None:
 
 
 def track(items: Iterable[Item], label: str, verbose: int, total: int | None = None) -> Iterator[Item]:
-    """Yields `items` behind Keras' progress bar.
-
-    Args:
-        items: The steps.
-        label: What is being done, such as `"Reading the log"`.
-        verbose: `0` shows nothing, `1` the bar.
-        total: How many items there are. Default: their length.
-    """
+    """Yields `items` behind Keras' progress bar, of `total` items or their number, if `verbose`."""
     if not verbose:
         yield from items
         return

@@ -1,9 +1,8 @@
 """Keras 3 layers in models of TensorFlow Recommenders, which are Keras 2 models.
 
-TFRS builds on `tf_keras`, Keras 2 as a package. A Keras 3 layer called there computes the right numbers,
-but `tf_keras` sees neither its variables nor its losses: they are silently neither trained nor saved.
-`Keras3Layer` exposes them. Needs the extra `tfrs`, and `TF_USE_LEGACY_KERAS=1` in the environment before
-TensorFlow is imported.
+`tf_keras`, Keras 2 as a package, sees neither the variables nor the losses of a Keras 3 layer: they are
+silently neither trained nor saved. `Keras3Layer` exposes them. Needs the extra `tfrs`, and
+`TF_USE_LEGACY_KERAS=1` in the environment before TensorFlow is imported.
 """
 
 import inspect
@@ -63,17 +62,7 @@ class Keras3Layer(Keras2Layer):
         layer: A `keras.layers.Layer`, such as `SMES`, that can be built from the shape of its first argument.
         **kwargs: Arguments of `tf_keras.layers.Layer`. `name` defaults to the layer's.
 
-    Call arguments:
-        *args: Positional arguments of the layer.
-        mask: Mask of the first argument, if the layer takes one.
-        training: Boolean, as passed by `tf_keras`.
-        **kwargs: Keyword arguments of the layer.
-
-    Returns:
-        The layer's outputs.
-
-    Raises:
-        ValueError: `layer` is not a Keras 3 layer.
+    Call arguments and outputs are the layer's.
 
     Example:
 
@@ -106,7 +95,7 @@ class Keras3Layer(Keras2Layer):
 
     def build(self, input_shape: Any) -> None:
         if not self.layer.built:
-            self.layer.build(tf.nest.map_structure(_as_tuple, input_shape))
+            self.layer.build(tf.nest.map_structure(lambda s: tuple(tf.TensorShape(s).as_list()), input_shape))
         # The whole state, including seeds, which are not among the weights.
         self.state = [variable.value for variable in self.layer.variables]
         self.add_loss([_regularization(variable) for variable in self._regularized()])
@@ -151,10 +140,6 @@ class Keras3Layer(Keras2Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Keras3Layer":
         return cls(**{**config, "layer": keras.saving.deserialize_keras_object(config["layer"])})
-
-
-def _as_tuple(shape: Any) -> tuple[int | None, ...]:
-    return tuple(tf.TensorShape(shape).as_list())
 
 
 def _regularization(variable: Any) -> Callable[[], Tensor]:

@@ -99,7 +99,7 @@ def write_report(experiment: Experiment, out: str | Path, figures: bool = True) 
 
 
 def read_runs(path: Path) -> Lines:
-    """Returns the finished runs of a file by key; a line that was cut short by a kill is none."""
+    """Returns the finished runs of a file by key, without a line that a kill cut short."""
     if not path.exists():
         return {}
     lines: Lines = {}

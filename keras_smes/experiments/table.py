@@ -137,7 +137,7 @@ def _cost(results: Results) -> Table:
         ]
         speeds = [number(speed["rows_per_second"], 0), number(speed["latency_ms"], 2)]
         rows.append([label, *relative, f"{cost['all_parameters']:,.0f}", *speeds])
-    header = ["", "parameters", "multiplications a row", "parameters, all", "training rows/s", "latency, ms"]
+    header = ["", "parameters", "multiply-adds per row", "parameters, all", "training rows/s", "latency, ms"]
     return header, rows
 
 
