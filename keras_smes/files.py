@@ -22,6 +22,11 @@ def write_whole(path: Path, write: Any) -> None:
         write(file)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file as `write_whole` does."""
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yields a path to write a file under, which then takes its place: whole, or not at all.

@@ -13,7 +13,7 @@ from keras_smes.console import show
 from keras_smes.experiments.config import Experiment, Planned
 from keras_smes.experiments.summary import summarize
 from keras_smes.experiments.table import to_markdown
-from keras_smes.files import named_errors, write_whole
+from keras_smes.files import named_errors, write_text
 from keras_smes.locks import locked
 from keras_smes.training.environment import describe_environment
 from keras_smes.validation import check_count
@@ -88,9 +88,8 @@ def write_report(experiment: Experiment, out: str | Path, figures: bool = True) 
         if not lines:
             raise ValueError(f"{out / RUNS} must hold finished runs of {experiment.name}. Received: none")
         results = summarize(experiment, lines)
-        texts = {RESULTS: json.dumps(results, indent=1) + "\n", TABLE: to_markdown(results)}
-        for name, text in texts.items():
-            write_whole(out / name, lambda file, text=text: file.write(text.encode()))
+        write_text(out / RESULTS, json.dumps(results, indent=1) + "\n")
+        write_text(out / TABLE, to_markdown(results))
         if figures:
             from keras_smes.experiments.figures import draw
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_smes.files import whole, write_whole
+from keras_smes.files import whole, write_text
 from keras_smes.formatting import UNKNOWN, markdown_table, number
 from keras_smes.training.run_folder import write_json
 
@@ -24,7 +24,7 @@ def write_report(results: Results, out: Path, figures: bool = True) -> None:
         figures: Whether to draw. Defaults to `True`.
     """
     write_json(out / RESULTS, results)
-    write_whole(out / TABLE, lambda file: file.write(to_markdown(results).encode()))
+    write_text(out / TABLE, to_markdown(results))
     if figures:
         draw(results, out / FIGURE)
 

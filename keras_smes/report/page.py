@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 import keras_smes
-from keras_smes.files import write_whole
+from keras_smes.files import write_text
 from keras_smes.report import figures, html_tables
 from keras_smes.report.collect import Group, collect, same_test_rows
 from keras_smes.report.html import Markup, element
@@ -35,9 +35,9 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
     >>> write_report(["runs/smes", "runs/mmoe"], "report.html").name
     'report.html'
     """
-    page, out = to_html(collect(folders)).encode(), Path(out)
+    page, out = to_html(collect(folders)), Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, lambda file: file.write(page))
+    write_text(out, page)
     return out
 
 

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.files import write_whole
+from keras_smes.files import write_text
 from keras_smes.training.config import RunConfig
 
 MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
@@ -71,15 +71,11 @@ def load_schema(run: str | Path) -> FeatureSchema:
 
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON values, readable by people and kept in order."""
-    _write_text(path, json.dumps(values, indent=2) + "\n")
+    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def write_rows(path: Path, columns: Mapping[str, np.ndarray], count: int) -> None:
     """Writes the first rows as `keras-smes predict` reads them: one JSON object of features a line."""
     lists = {name: values[:count].tolist() for name, values in columns.items()}
     rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-    _write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

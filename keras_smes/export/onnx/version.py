@@ -17,7 +17,7 @@ from keras_smes.export.publish import publish
 from keras_smes.export.verification.parity_cases import Question, make_questions
 from keras_smes.export.verification.verify import Proof, compare
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.files import write_whole
+from keras_smes.files import write_text
 from keras_smes.validation import check_counts
 from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE
 
@@ -133,5 +133,5 @@ def _configure(folder: Path, max_batch_size: int, session: Any) -> Path:
     path = folder / CONFIG
     if not path.exists():
         text = triton_config(folder.name, max_batch_size, session.get_inputs(), session.get_outputs())
-        write_whole(path, lambda file: file.write(text.encode()))
+        write_text(path, text)
     return path
