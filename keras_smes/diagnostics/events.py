@@ -21,11 +21,9 @@ class Events:
 
     def scalars(self, step: int, figures: Mapping[str, float]) -> None:
         """Writes numbers at a step, without those that aren't finite."""
-        import tensorflow as tf
-
         for name, value in figures.items():
             if np.isfinite(value):
-                self._write("scalars", name, step, tf.constant(value, tf.float32))
+                self._write("scalars", name, step, np.float32(value))
         self._writer.flush()
 
     def image(self, step: int, name: str, pixels: NDArray[np.uint8], description: str) -> None:
@@ -38,11 +36,8 @@ class Events:
 
     def histogram(self, step: int, name: str, edges: ArrayLike, counts: ArrayLike) -> None:
         """Writes a histogram at a step: the edges of its bins, and one count fewer."""
-        import tensorflow as tf
-
         edges = np.asarray(edges, np.float64)
-        bins = np.stack([edges[:-1], edges[1:], np.asarray(counts)], axis=1)
-        self._write("histograms", name, step, tf.constant(bins, tf.float64))
+        self._write("histograms", name, step, np.stack([edges[:-1], edges[1:], np.asarray(counts)], axis=1))
 
     def _write(self, plugin: str, name: str, step: int, value: Any, description: str = "") -> None:
         import tensorflow as tf
