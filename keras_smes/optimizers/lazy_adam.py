@@ -44,10 +44,7 @@ class LazyAdam(RowOptimizer):
 
     Example:
 
-    >>> ids = keras.Input((10,), dtype="int32")
-    >>> x = keras.layers.Embedding(100_000, 16)(ids)
-    >>> model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
-    >>> model.compile(LazyAdam(0.001), loss="mse")
+    >>> optimizer = SplitOptimizer(LazyAdam(0.001), rest=FusedAdam(0.001))
 
     References:
         - [Adam: A Method for Stochastic Optimization](https://arxiv.org/abs/1412.6980)

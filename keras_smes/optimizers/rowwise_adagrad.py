@@ -40,10 +40,7 @@ class RowwiseAdagrad(RowOptimizer):
 
     Example:
 
-    >>> ids = keras.Input((10,), dtype="int32")
-    >>> x = keras.layers.Embedding(100_000, 16)(ids)
-    >>> model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
-    >>> model.compile(RowwiseAdagrad(0.01), loss="mse")
+    >>> optimizer = SplitOptimizer(RowwiseAdagrad(0.01), rest=FusedAdam(0.001))
 
     References:
         - [Adaptive Subgradient Methods for Online Learning and Stochastic Optimization](https://jmlr.org/papers/v12/duchi11a.html)
