@@ -16,10 +16,9 @@ from keras_smes.data.split_config import SplitConfig, cut
 from keras_smes.diagnostics import Events, RoutingProbe, has_routing
 from keras_smes.experiments.config import Experiment
 from keras_smes.experiments.user_groups import metrics_without_groups
-from keras_smes.metrics import auc, gauc, log_loss
 from keras_smes.tasks import BinaryTask
 from keras_smes.training.config import RunConfig
-from keras_smes.training.evaluate import evaluate_packed, score_packed
+from keras_smes.training.evaluate import evaluate_packed, score_figures, score_packed
 from keras_smes.training.fit import new_model
 from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.plan import StepPlan
@@ -158,17 +157,9 @@ def latency_ms(ranker: keras.Model, rows: RowsOfLog, candidates: int) -> float:
     return 1e3 * float(np.median(seconds[1:]))  # the first call traces
 
 
-def oracle_tasks(rows: RowsOfLog) -> dict[str, dict[str, float]]:
+def oracle_tasks(rows: RowsOfLog) -> dict[str, dict[str, Any]]:
     """Returns the metrics of the true probabilities of simulated rows, which no model exceeds on average."""
     assert isinstance(rows, Interactions)  # simulated ones are in memory
-    labels, users = rows.labels(), rows.user_ids()
-    truth = oracle(rows)
-    return {
-        task.name: {
-            "auc": float(auc(labels[task.label], truth[task.name])),
-            "gauc": float(gauc(labels[task.label], truth[task.name], users).value),
-            "logloss": float(log_loss(labels[task.label], truth[task.name])),
-        }
-        for task in rows.tasks
-        if isinstance(task, BinaryTask)
-    }
+    tasks = [task for task in rows.tasks if isinstance(task, BinaryTask)]
+    figures = score_figures(tasks, oracle(rows), rows.labels(), rows.user_ids())
+    return {task: {name: own[name] for name in ("auc", "gauc", "logloss")} for task, own in figures.items()}
