@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_smes.backend.litert import exports_to_litert
 from keras_smes.backend.xla import is_compiled
 from keras_smes.execution.experts import Choice, Experts
 from keras_smes.types import Tensor
@@ -101,6 +102,11 @@ def run(
         raise ValueError("`execution='grouped'` needs TensorFlow without XLA: use 'blocks', or 'auto'.")
     if execution == "ragged" and keras.backend.backend() != "jax":
         raise ValueError("`execution='ragged'` needs the JAX backend of Keras: use 'tiles', or 'auto'.")
+    if execution != "dense" and exports_to_litert():
+        raise ValueError(
+            "LiteRT runs experts with `execution='dense'` alone: set it before the export, e.g. "
+            f"`layer.experts.execution = 'dense'`. Received: execution={execution!r}"
+        )
     # Imported on use: `grouped` needs TensorFlow, and a JAX machine may have none.
     way = importlib.import_module(f"keras_smes.execution.{execution}")
     return way.run(inputs_bd, choice, experts)

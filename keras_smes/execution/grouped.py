@@ -14,6 +14,10 @@ from keras_smes.execution.experts import Choice, Experts
 from keras_smes.execution.plan import Plan, pack
 from keras_smes.types import Tensor
 
+# Rows that the busiest expert may have above the mean: multiplying them takes as long as copying a gradient.
+MOST_PADDING = 10
+MOST_CACHED = 4_000_000  # weights whose gradients are copied within the processor's cache
+
 
 def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
     """Returns `y[b,t,:] = sum over executed e of weights[b,t,e] * f_e(inputs[b])`, float32 `[B, T, out]`."""
@@ -61,15 +65,59 @@ def _stitch(rows_e: Any, plan: Plan) -> Tensor:
 
 def run_groups(rows_e: list[Tensor], experts: Experts) -> list[Tensor]:
     """Runs each expert's MLP once over its rows."""
-    # Weights come apart in one op: a slice per expert would make the gradient quadratic in E.
-    layers = [(tf.unstack(k), tf.unstack(b), tf.unstack(-b), act) for k, b, act in experts.layers]
-    outputs_e = []
-    for expert, rows in enumerate(rows_e):
-        for kernels, biases, negative_biases, activation in layers:
-            products = tf.matmul(rows, kernels[expert])
-            rows = activation(_add_bias(products, biases[expert], negative_biases[expert]))
-        outputs_e.append(rows)
-    return outputs_e
+    for kernel_eio, bias_eo, activation in experts.layers:
+        given = zip(multiply(rows_e, kernel_eio), tf.unstack(bias_eo), tf.unstack(-bias_eo), strict=True)
+        rows_e = [activation(_add_bias(*of_expert)) for of_expert in given]
+    return rows_e
+
+
+def multiply(rows_e: list[Tensor], kernel_eio: Tensor) -> list[Tensor]:
+    """Multiplies each expert's rows by its kernel."""
+
+    @tf.custom_gradient
+    def products(kernel_eio: Tensor, *rows_e: Tensor) -> Any:
+        # Weights come apart in one op: a slice per expert would make the gradient quadratic in E.
+        kernels = tf.unstack(kernel_eio)
+
+        def gradient(*products_e: Tensor) -> tuple[Tensor, ...]:
+            pairs = zip(products_e, kernels, strict=True)
+            return _kernel_gradient(rows_e, products_e), *(
+                tf.matmul(p, k, transpose_b=True) for p, k in pairs
+            )
+
+        return [tf.matmul(rows, kernel) for rows, kernel in zip(rows_e, kernels, strict=True)], gradient
+
+    return list(products(kernel_eio, *rows_e))
+
+
+def _kernel_gradient(rows_e: Any, gradients_e: Any) -> Tensor:
+    """Sums rows times gradients for each expert, `[E, in, out]`.
+
+    Products apart must be copied into one stack. For few rows an expert that takes longer than one batched
+    product of rows that are padded to the busiest expert's, which writes the stack itself.
+    """
+    rows = tf.stack([tf.shape(rows)[0] for rows in rows_e])
+    most = tf.reduce_max(rows)
+
+    def together() -> Tensor:
+        place = tf.range(most)
+        end_e1 = tf.cumsum(rows)[:, None]
+        row_er = tf.where(place < rows[:, None], end_e1 - rows[:, None] + place, end_e1[-1])
+        return tf.matmul(_padded(rows_e, row_er), _padded(gradients_e, row_er), transpose_a=True)
+
+    def apart() -> Tensor:
+        pairs = zip(rows_e, gradients_e, strict=True)
+        return tf.stack([tf.matmul(rows, gradients, transpose_a=True) for rows, gradients in pairs])
+
+    if len(rows_e) * rows_e[0].shape[-1] * gradients_e[0].shape[-1] < MOST_CACHED:
+        return apart()  # an op for each branch and tensor costs more than the copy
+    return tf.cond((most - MOST_PADDING) * len(rows_e) <= tf.reduce_sum(rows), together, apart)
+
+
+def _padded(rows_e: Any, row_er: Tensor) -> Tensor:
+    """Returns rows as `[E, R, width]`; the row behind the last one is zero."""
+    nothing = tf.zeros([1, rows_e[0].shape[-1]], rows_e[0].dtype)
+    return tf.gather(tf.concat([*rows_e, nothing], axis=0), row_er)
 
 
 @tf.custom_gradient
