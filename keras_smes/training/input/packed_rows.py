@@ -4,6 +4,7 @@ import abc
 import hashlib
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from keras_smes.training.input.packing import WORD, Arrays, Packing
 from keras_smes.types import Tensor
 
 AHEAD = 4  # batches that are made while one is trained on
+ALIGNMENT = 64
 CHUNK_ROWS = 2**17
 Piece = tuple[int, int]
 ALL: Piece = (0, 1)
@@ -106,14 +108,9 @@ class RowsInMemory(PackedRows):
         import tensorflow as tf
 
         order = np.arange(self.num_rows) if order is None else order
-        rows = tf.constant(order)
-
-        # Ordering row numbers and gathering a batch at once is far cheaper than shuffling rows.
-        def batch(start: Tensor) -> tuple[dict[str, Tensor], ...]:
-            return self.take(rows[start : start + batch_size], piece)
-
-        starts = tf.data.Dataset.range(0, len(order), batch_size)
-        return starts.map(batch, num_parallel_calls=2, deterministic=True).prefetch(AHEAD)
+        own = tf.constant(order[_own(np.arange(len(order)), batch_size, piece)])
+        steps = math.ceil(len(order) / batch_size)
+        return _gathered(self.packing, self._words, own, steps, _size(batch_size, piece)).prefetch(AHEAD)
 
     def words(self, rows: range) -> np.ndarray:
         words: np.ndarray = self._words[rows.start : rows.stop].numpy()
@@ -151,13 +148,17 @@ class RowsOnDisk(PackedRows):
     def epoch(self, seed: int, epoch: int, batch_size: int, first_step: int = 0, piece: Piece = ALL) -> Any:
         import tensorflow as tf
 
-        made = tf.data.Dataset.from_generator(
-            lambda: self._batches(seed, epoch, batch_size, first_step, piece),
-            output_signature=tf.TensorSpec((None, self.packing.width), tf.int32),
+        width, size = self.packing.width, _size(batch_size, piece)
+        signature = (((None, width), tf.int32), ((None,), tf.int64), ((), tf.int64))
+        read = tf.data.Dataset.from_generator(
+            lambda: self._groups(seed, epoch, batch_size, first_step, piece),
+            output_signature=tuple(tf.TensorSpec(*spec) for spec in signature),
+        )
+        batches = read.flat_map(
+            lambda words, order, steps: _gathered(self.packing, words, order, steps, size)
         )
         steps = math.ceil(self.num_rows / batch_size) - first_step
-        counted = made.apply(tf.data.experimental.assert_cardinality(steps))
-        return counted.map(self.packing.tensors).prefetch(AHEAD)
+        return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(AHEAD)
 
     def words(self, rows: range) -> np.ndarray:
         words = np.empty((len(rows), self.packing.width), WORD)
@@ -180,23 +181,69 @@ class RowsOnDisk(PackedRows):
                 raise OSError(f"{self.path} ends before row {rows.stop}")
             done += count
 
-    def _batches(
+    def _groups(
         self, seed: int, epoch: int, batch_size: int, first_step: int, piece: Piece
-    ) -> Iterator[np.ndarray]:
-        held: list[np.ndarray] = []  # what earlier groups have of the next batch
-        first = first_step * batch_size
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+        """Yields the words of a group, the order of its rows, and how many batches they complete."""
+        first, done = first_step * batch_size, first_step
+        left = np.empty((0, self.packing.width), WORD)  # rows of a batch that a later group completes
         for group in groups(self.num_rows, seed, epoch):
             if group.end <= first:
                 continue
-            window = None  # the last one goes before the next one comes
-            window = _Window(self, group, _share(group, batch_size, piece))
-            for start in range(max(first, group.first) // batch_size * batch_size, group.end, batch_size):
-                end = min(start + batch_size, self.num_rows)
-                places = np.arange(start + piece[0], end, piece[1])
-                held.append(window.take(places[(places >= group.first) & (places < group.end)]))
-                if end <= group.end:
-                    yield held[0] if len(held) == 1 else np.concatenate(held)
-                    held = []
+            share = _share(group, batch_size, piece)
+            words, order_pl = self._read(group, share, left)
+            order, since = order_pl.reshape(-1), max(first, group.first)
+            if share == piece:
+                order = order[(since - group.first) // piece[1] :]
+            else:
+                order = order[_own(np.arange(since, group.end), batch_size, piece) - group.first]
+            order = np.concatenate([np.arange(len(words) - len(left), len(words)), order])
+            end = group.end + (batch_size - 1 if group.end == self.num_rows else 0)
+            steps = end // batch_size - done
+            yield words, order, steps
+            left, done = words[order[steps * _size(batch_size, piece) :]], done + steps
+            del words, order
+            _release()  # before the next group comes
+
+    def _read(self, group: Group, share: Piece, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the words of some lanes, and what is left after them; and the row at each place of each."""
+        lanes = group.lanes[share[0] :: share[1]]
+        size = len(lanes[0])
+        words = _empty((len(lanes) * size + len(left), self.packing.width))
+        words[len(lanes) * size :] = left
+
+        def read(number: int) -> np.ndarray:
+            start = number * size
+            order = lanes[number].order() + start
+            with self.path.open("rb", buffering=0) as file:
+                for block in lanes[number].blocks:
+                    self.read(file, block, words[start : start + len(block)])
+                    start += len(block)
+            return order
+
+        with ThreadPoolExecutor(2) as pool:
+            return words, np.stack(list(pool.map(read, range(len(lanes)))), axis=1)
+
+
+def _gathered(packing: Packing, words: Tensor, order: Tensor, steps: Any, size: int) -> Any:
+    """Makes a `tf.data.Dataset` of batches of so many rows, gathered in an order; the last may have fewer."""
+    import tensorflow as tf
+
+    # Ordering row numbers and gathering a batch at once is far cheaper than shuffling rows.
+    def batch(step: Tensor) -> tuple[dict[str, Tensor], ...]:
+        return packing.tensors(tf.gather(words, order[step * size : (step + 1) * size]))
+
+    return tf.data.Dataset.range(steps).map(batch, num_parallel_calls=2, deterministic=True)
+
+
+def _own(places: np.ndarray, batch_size: int, piece: Piece) -> np.ndarray:
+    """Returns those places of an epoch whose rows are in a piece of each batch."""
+    return places if piece == ALL else places[places % batch_size % piece[1] == piece[0]]
+
+
+def _size(batch_size: int, piece: Piece) -> int:
+    """Rows of a piece of a batch."""
+    return len(range(piece[0], batch_size, piece[1]))
 
 
 def _share(group: Group, batch_size: int, piece: Piece) -> Piece:
@@ -204,25 +251,20 @@ def _share(group: Group, batch_size: int, piece: Piece) -> Piece:
     return ALL if len(group.lanes) % piece[1] or batch_size % piece[1] else piece
 
 
-class _Window:
-    """The rows of some lanes of a group, in memory: of n shares the lanes i, i + n, ..."""
+def _release() -> None:
+    """Lets TensorFlow give back the arrays that it has done with: it does when it takes another one."""
+    import tensorflow as tf
 
-    def __init__(self, rows: RowsOnDisk, group: Group, share: Piece) -> None:
-        self._group, self._share = group, share
-        lanes = group.lanes[share[0] :: share[1]]
-        size = len(lanes[0])
-        self._words = np.empty((len(lanes) * size, rows.packing.width), WORD)
-        self._order = np.stack([lane.order() + k * size for k, lane in enumerate(lanes)])
-        start = 0
-        with rows.path.open("rb", buffering=0) as file:
-            for block in (block for lane in lanes for block in lane.blocks):
-                rows.read(file, block, self._words[start : start + len(block)])
-                start += len(block)
+    with tf.device("CPU:0"):
+        tf.constant(np.zeros(1))
 
-    def take(self, places: np.ndarray) -> np.ndarray:
-        """Returns the words of the rows at these places of the epoch."""
-        place, lane = np.divmod(places - self._group.first, len(self._group.lanes))
-        return self._words[self._order[lane // self._share[1], place]]
+
+def _empty(shape: tuple[int, int]) -> np.ndarray:
+    """Returns an array of words, aligned so that TensorFlow takes it without a copy."""
+    size = math.prod(shape) * WORD.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(WORD).reshape(shape)
 
 
 def begun_digest(packing: Packing) -> Any:
