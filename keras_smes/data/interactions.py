@@ -204,6 +204,11 @@ class Interactions:
         return dataclasses.replace(self, frame=self.frame[which])
 
     @property
+    def roles(self) -> "Interactions":
+        """What the columns mean: the rows themselves."""
+        return self
+
+    @property
     def task_names(self) -> tuple[str, ...]:
         """The names of the tasks."""
         return tuple(task.name for task in self.tasks)
@@ -262,9 +267,9 @@ class Interactions:
         """Returns the first and the last date present."""
         return date_range(self)
 
-    def days(self) -> pl.Series | None:
-        """Returns the day of each row, `None` if rows have none."""
-        return None if self.date is None else self.frame[self.date]
+    def days(self) -> dict[datetime.date, int] | None:
+        """Returns how many rows each day has, in the order of days; `None` if rows have no day."""
+        return None if self.date is None else count_days(self.frame[self.date])
 
     def times(self) -> tuple[int, int]:
         """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
@@ -327,6 +332,11 @@ def weights_of(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
     if weight is None:
         return np.ones(frame.height, np.float32)
     return frame[weight].cast(pl.Float32).to_numpy()
+
+
+def count_days(days: pl.Series) -> dict[datetime.date, int]:
+    """Returns how many rows each day has, in the order of days."""
+    return dict(days.value_counts().sort(days.name).rows())
 
 
 def date_range(interactions: Interactions) -> tuple[datetime.date, datetime.date]:

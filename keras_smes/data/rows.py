@@ -18,6 +18,10 @@ class Rows(Protocol):
     """Rows of a log in order: `Interactions`, or `StoredInteractions`, a part of which is in memory."""
 
     @property
+    def roles(self) -> Interactions:
+        """What the columns mean: rows in memory themselves, or none with the same columns."""
+
+    @property
     def name(self) -> str:
         """Name of the data set."""
 
@@ -68,8 +72,8 @@ class Rows(Protocol):
     def dates(self) -> tuple[datetime.date, datetime.date]:
         """Returns the first and the last date present."""
 
-    def days(self) -> pl.Series | None:
-        """Returns the day of each row, `None` if rows have none."""
+    def days(self) -> Mapping[datetime.date, int] | None:
+        """Returns how many rows each day has, in the order of days; `None` if rows have no day."""
 
     def times(self) -> tuple[int, int]:
         """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""

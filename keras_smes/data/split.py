@@ -2,8 +2,8 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
-from typing import Any, Generic, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic
 
 import numpy as np
 import polars as pl
@@ -129,31 +129,32 @@ def complete_dates(
     return SplitDates(train_until, test_from, test_until)
 
 
-def last_days(days: pl.Series, test_days: int, test_until: datetime.date | None = None) -> SplitDates:
+def last_days(
+    days: Iterable[datetime.date], test_days: int, test_until: datetime.date | None = None
+) -> SplitDates:
     """Returns the dates of the split whose test rows are those of the last days.
 
     Args:
-        days: The day of each row.
+        days: The days with rows.
         test_days: How many days of the calendar, whether or not each has rows.
         test_until: The last of them. Defaults to `None`, the last one present.
     """
-    last = cast(datetime.date, days.max())
+    last = max(days)
     if test_until is not None:
         last = min(last, test_until)
     return complete_dates(last - datetime.timedelta(days=test_days), None, test_until)
 
 
-def last_training_day(days: pl.Series, fraction: float) -> datetime.date:
+def last_training_day(days: Mapping[datetime.date, int], fraction: float) -> datetime.date:
     """Returns the day after which about a fraction of the rows lies, so that no day is cut.
 
     Args:
-        days: The day of each row, of two days or more.
+        days: How many rows each day has, in the order of days, of two or more.
         fraction: The share, between 0 and 1.
     """
-    counts = days.value_counts().sort(days.name)
-    share = counts["count"].cum_sum()[:-1] / len(days)
-    best = (share - (1 - fraction)).abs().arg_min()
-    return cast(datetime.date, counts[days.name][cast(int, best)])
+    rows = np.cumsum(list(days.values()))
+    best = np.abs(rows[:-1] / rows[-1] - (1 - fraction)).argmin()
+    return list(days)[best]
 
 
 def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split[Interactions]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -130,11 +130,11 @@ class SplitConfig:
     def _stated(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.given().items())
 
-    def resolve(self, days: pl.Series | None, name: str) -> dict[str, Any]:
+    def resolve(self, days: Mapping[datetime.date, int] | None, name: str) -> dict[str, Any]:
         """Returns the arguments of `split` and `split_with_statistics` that cut rows of these days.
 
         Args:
-            days: The day of each row, `None` for rows without.
+            days: How many rows each day has, in the order of days; `None` for rows without.
             name: Name of the rows, for messages.
 
         Raises:
@@ -151,7 +151,7 @@ class SplitConfig:
         if self.test_days is not None:
             return vars(last_days(days, self.test_days, given.get("test_until")))
         if self.test_fraction is not None:
-            is_cut = self.by == "hash" or days.n_unique() < 2
+            is_cut = self.by == "hash" or len(days) < 2
             return given if is_cut else {"train_until": last_training_day(days, self.test_fraction)}
         return {key: value for key, value in given.items() if key in DATES}
 
@@ -166,7 +166,7 @@ class SplitConfig:
         tests = pl.Series(TEST, folds_n == (self.fold or 0))
         return tests.set(pl.Series(np.isin(folds_n, self.left_out)), None)
 
-    def check(self, days: pl.Series, name: str) -> None:
+    def check(self, days: Mapping[datetime.date, int], name: str) -> None:
         """Rejects days of which none is left to train or to test on.
 
         Args:
@@ -180,14 +180,13 @@ class SplitConfig:
         if not set(DATES) & set(arguments):
             return
         dates = complete_dates(*(arguments.get(key) for key in DATES))
-        train, test = days <= dates.train_until, days >= dates.test_from
-        if dates.test_until is not None:
-            test &= days <= dates.test_until
+        until = max(days) if dates.test_until is None else dates.test_until
+        train, test = min(days) <= dates.train_until, any(dates.test_from <= day <= until for day in days)
         for part, found in (("train", train), ("test", test)):
-            if not found.any():
+            if not found:
                 raise ValueError(
                     f"`split` must leave rows to {part} on. Received: {self._stated()}, {name} with rows "
-                    f"dated {days.min()!s} to {days.max()!s}"
+                    f"dated {min(days)} to {max(days)}"
                 )
 
 
@@ -248,7 +247,7 @@ def _resolved(rows: Interactions, config: SplitConfig) -> tuple[Interactions, di
     if config.by == "hash" or (config.seed is not None and rows.time is None):
         frame = rows.frame.with_columns(config.hashed_tests(len(rows)))
         return dataclasses.replace(rows, frame=frame, split_dates=None, test_column=TEST), {}
-    days = None if rows.date is None else rows.frame[rows.date]
+    days = rows.days()
     if days is not None:
         config.check(days, rows.name)
     arguments = config.resolve(days, rows.name)
@@ -260,8 +259,7 @@ def of_every_day(rows: Rows) -> SplitConfig:
 
     Rows without days, or of a single one, have their data set's own.
     """
-    present = rows.days()
-    days = [] if present is None else present.unique().sort().to_list()
+    days = list(rows.days() or ())
     if len(days) < 2:
         return SplitConfig()
     return SplitConfig(days[-1] - datetime.timedelta(days=1), days[-1], days[-1])

@@ -64,7 +64,7 @@ class Days:
             ValueError: There are fewer than two.
         """
         days = rows.days()
-        present = [] if days is None else days.unique().sort().to_list()
+        present = list(days or ())
         chosen = [day for day in present if (self.first or day) <= day <= (self.last or day)]
         if days is None:
             raise ValueError(f"Day after day needs rows with `time` or `date`. Received: {rows.name} without")

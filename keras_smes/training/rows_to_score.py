@@ -11,7 +11,7 @@ import polars as pl
 from keras_smes.data import Interactions, Log, load
 from keras_smes.data.files.reader import list_files
 from keras_smes.data.loading import is_log, load_rows_to_score
-from keras_smes.data.past.under_past import has_outcomes, roles_of, under_past
+from keras_smes.data.past.under_past import has_outcomes, under_past
 from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split_config import cut_plain, with_past
 from keras_smes.data.store.cache import fingerprints
@@ -165,7 +165,7 @@ def _with_past_of_run(
 ) -> RowsToScore:
     """The rows with statistics and histories of the run's own data too."""
     past = config.load(None if is_log(config.data) else source.data_dir)
-    rows, roles = found.rows, roles_of(past)
+    rows, roles = found.rows, past.roles
     names = {group.name for group in roles.statistics} | {history.name for history in roles.histories}
     if not names:
         return found

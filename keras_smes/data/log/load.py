@@ -2,7 +2,7 @@
 
 import datetime
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import polars as pl
 from keras_smes.data.column_types import as_dates, as_marks, as_times
 from keras_smes.data.files.csv_reader import drop_duplicates
 from keras_smes.data.files.reader import FILE, days_of_digits, list_files, read_files
-from keras_smes.data.interactions import Interactions
+from keras_smes.data.interactions import Interactions, count_days
 from keras_smes.data.log.auto import choose_features
 from keras_smes.data.log.declaration import UNITS, Log, Table, TimeColumn
 from keras_smes.data.log.labels import with_labels
@@ -244,7 +244,7 @@ def with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates 
     """Returns rows with `TEST` where a column says which test, and the dates where these do."""
     if TEST in frame.columns:
         return frame, None
-    dates, split = planned_split(log, frame[DATE] if DATE in frame.columns else None)
+    dates, split = planned_split(log, count_days(frame[DATE]) if DATE in frame.columns else None)
     if dates is not None:
         return frame, dates
     if TIME not in frame.columns or split.by == "hash":
@@ -253,7 +253,9 @@ def with_split(frame: pl.DataFrame, log: Log) -> tuple[pl.DataFrame, SplitDates 
     return frame.with_columns(tests.alias(TEST)), None
 
 
-def planned_split(log: Log, days: pl.Series | None) -> tuple[SplitDates | None, SplitConfig]:
+def planned_split(
+    log: Log, days: Mapping[datetime.date, int] | None
+) -> tuple[SplitDates | None, SplitConfig]:
     """Returns the dates at which a log is cut, or `None` and the split that says which rows test."""
     split = log.split if log.split.given() else SplitConfig(test_fraction=USUAL_FRACTION)
     arguments = split.resolve(days, log.name)
@@ -266,7 +268,7 @@ def _schema(frame: pl.DataFrame, log: Log, dates: SplitDates | None) -> FeatureS
     if not isinstance(log.features, str):
         return FeatureSchema(log.features)
     if dates is not None:
-        log.split.check(frame[DATE], log.name)
+        log.split.check(count_days(frame[DATE]), log.name)
     train = rows_to_train(frame.lazy(), log, dates).collect()
     return auto_schema(log, frame.columns, lambda name: train[name])
 

@@ -284,8 +284,7 @@ class Storing:
             return None, None
         days = None
         if DATE in self.types:
-            counts = rows.group_by(DATE).len().collect(engine="streaming").sort(DATE)
-            days = counts.select(pl.col(DATE).repeat_by("len").explode())[DATE]
+            days = dict(rows.group_by(DATE).len().collect(engine="streaming").sort(DATE).rows())
         dates, split = planned_split(self.log, days)
         if dates is not None:
             if self.log.features == AUTO and days is not None:

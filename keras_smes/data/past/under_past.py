@@ -20,16 +20,9 @@ FORMAT = 1  # of the files; another number makes them anew
 PART_ROWS = 200_000
 
 
-def roles_of(rows: Rows) -> Interactions:
-    """Returns rows in memory as they are, and of rows on disk what their columns mean."""
-    roles = rows.roles if isinstance(rows, StoredInteractions) else rows
-    assert isinstance(roles, Interactions)
-    return roles
-
-
 def has_outcomes(rows: Rows, past: Rows) -> bool:
     """Returns whether rows have the labels that the statistics and histories of a log are of."""
-    names = sorted(_outcomes(roles_of(past)))
+    names = sorted(_outcomes(past.roles))
     if not set(names) <= set(rows.scan().collect_schema().names()):
         return False
     known = rows.scan().select([pl.col(name).is_not_null().any() for name in names])
@@ -55,7 +48,7 @@ def under_past(
         ValueError: A column is missing or has another type; or, on disk, a row of the past is later than the
             first of the rows, though of an earlier date.
     """
-    ours, theirs = roles_of(rows), roles_of(past)
+    ours, theirs = rows.roles, past.roles
     columns = [*_columns(theirs, schema), *keys]
 
     def of_past(frame: pl.DataFrame) -> pl.DataFrame:

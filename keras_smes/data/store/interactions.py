@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -239,17 +240,14 @@ class StoredInteractions:
             raise ValueError(f"`interactions` must have rows. Received: {self.name} without any")
         return min(days), max(days)
 
-    def days(self) -> pl.Series | None:
-        """Returns the day of each row, in the order of days; `None` if rows have none."""
+    def days(self) -> dict[datetime.date, int] | None:
+        """Returns how many rows each day has, in the order of days; `None` if rows have no day."""
         if self.roles.date is None:
             return None
-        counts: dict[datetime.date, int] = {}
+        counts: Counter[datetime.date] = Counter()
         for part in self.parts:
-            for day, count in part.rows.items():
-                if day is not None and self._counts(day):
-                    counts[day] = counts.get(day, 0) + count
-        days = sorted(counts)
-        return pl.Series("date", np.repeat(np.array(days, "datetime64[D]"), [counts[day] for day in days]))
+            counts.update({day: n for day, n in part.rows.items() if day is not None and self._counts(day)})
+        return dict(sorted(counts.items()))
 
     def times(self) -> tuple[int, int]:
         """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""

@@ -1,6 +1,7 @@
 """A declared log on disk: the rows, counts, features and splits of `load_log`, whatever the steps' sizes."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,10 @@ def feed(tmp_path_factory):
     return Log.read(write_feed(tmp_path_factory.mktemp("feed")))
 
 
+def days_of(loaded):
+    return None if loaded.date is None else dict(sorted(Counter(loaded.frame[loaded.date]).items()))
+
+
 def assert_same(log, cache, part_rows=400):
     """Holds stored rows against those in memory, whole and cut."""
     stored, loaded = store_log(log, cache, part_rows), load_log(log)
@@ -45,6 +50,7 @@ def assert_same(log, cache, part_rows=400):
     for field in dataclasses.fields(loaded):
         if field.name != "frame":
             assert getattr(read, field.name) == getattr(loaded, field.name), field.name
+    assert stored.days() == loaded.days() == days_of(loaded)
     parts, expected = stored.split(), split(loaded)
     assert parts.train.read().frame.equals(expected.train.frame)
     assert parts.test.read().frame.equals(expected.test.frame)
