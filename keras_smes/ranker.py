@@ -9,6 +9,7 @@ from keras import ops
 from keras_smes.features.column_model import ColumnModel
 from keras_smes.features.encoder import encode, preprocessed_inputs, preprocessor, raw_inputs
 from keras_smes.features.schema import FeatureSchema
+from keras_smes.layers.batch_normalization import GlobalBatchNormalization
 from keras_smes.layers.task_scores import TaskScores
 from keras_smes.layers.task_tower import TaskTower
 from keras_smes.tasks import Task, as_tasks
@@ -25,6 +26,8 @@ def build_ranker(
     crosses: int = 0,
     cross_dim: int | None = None,
     fusion: keras.layers.Layer | None = None,
+    *,
+    batch_norm: bool = False,
 ) -> keras.Model:
     """Builds a multi-task ranker around a layer of experts.
 
@@ -44,6 +47,8 @@ def build_ranker(
         cross_dim: Rank of the crosses' matrices. Defaults to `None`, full.
         fusion: A layer from the dict of scores to one, `[B]`, such as `ScoreFusion`, which the ranker
             returns as `"fused"`. Defaults to `None`, no fusion.
+        batch_norm: Boolean, whether h is batch-normalised, see `GlobalBatchNormalization`. Defaults to
+            `False`.
 
     Returns:
         A functional model from a dict of raw columns to a dict of scores, float32 `[B]` per task. Three of
@@ -71,7 +76,10 @@ def build_ranker(
     _check_layer_names("experts", [experts.name], inputs)
     if fusion is not None:
         _check_layer_names("fusion", [fusion.name], raw)
-    mixed_bto = experts(encode(schema, inputs, encoder_units, crosses, cross_dim))
+    h_bd = encode(schema, inputs, encoder_units, crosses, cross_dim)
+    if batch_norm:
+        h_bd = GlobalBatchNormalization(name="batch_norm")(h_bd)
+    mixed_bto = experts(h_bd)
     if mixed_bto.shape[1] != len(tasks):
         raise ValueError(
             f"`experts` must return one vector per task, {len(tasks)} of them. "

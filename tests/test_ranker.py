@@ -82,6 +82,19 @@ def test_crosses_stand_between_features_and_encoder():
     assert np.isfinite(ranker(ROWS)["click"]).all()
 
 
+def test_batch_norm_normalises_h_alone_and_is_saved(tmp_path):
+    ranker = build_ranker(SCHEMA, ["click", "like"], make_smes(), encoder_units=(6,), batch_norm=True)
+    core = ranker.get_layer("core")
+    norm = core.get_layer("batch_norm")
+    assert norm.input is core.get_layer("encoder_0").output
+    assert core.get_layer("experts").input is norm.output
+    norm.moving_mean.assign([0.1] * 6)
+    ranker.save(tmp_path / "ranker.keras")
+    loaded = keras.models.load_model(tmp_path / "ranker.keras")
+    for task, score in ranker(ROWS).items():
+        np.testing.assert_array_equal(loaded(ROWS)[task], score)
+
+
 def test_training_the_core_trains_the_ranker_and_adds_the_balance_loss():
     keras.utils.set_random_seed(0)
     ranker = build_ranker(SCHEMA, ["click", "like"], make_smes())

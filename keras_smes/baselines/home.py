@@ -8,10 +8,9 @@ import keras
 from keras import ops
 
 from keras_smes.backend.quantization import Composite
-from keras_smes.baselines.batch_normalization import GlobalBatchNormalization
 from keras_smes.baselines.task_mixture import apart, check_units
+from keras_smes.layers.batch_normalization import GlobalBatchNormalization
 from keras_smes.layers.initializers import clone, stacked
-from keras_smes.layers.masks import counted_rows
 from keras_smes.types import Shape, Tensor
 from keras_smes.validation import check_count, check_counts, check_rank
 
@@ -132,7 +131,7 @@ class HoME(Composite):
         self.quantize_parts()
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
-        how = {"mask": counted_rows(mask), "training": training}
+        how = {"mask": mask, "training": training}
         h_bd = ops.cast(inputs, self.compute_dtype)
         common, *groups = (experts(h_bd, **how) for experts in [self.meta_shared, *self.meta_groups])
         z_shared = self.meta_shared.mix(h_bd, h_bd, [common, *groups])

@@ -9,7 +9,7 @@ from keras_smes.features.feature import Feature
 # Beside layers also the operations that Keras names by itself, numbered from the second on.
 BESIDE_RAW = re.compile(r"preprocessor|core|scores|standardize|(cast|stack)(_\d+)?")
 # In the core, whose inputs are rows of tables.
-BESIDE_ROWS = re.compile(r"features|crosses|encoder_\d+|unstack(_\d+)?")
+BESIDE_ROWS = re.compile(r"features|crosses|batch_norm|encoder_\d+|unstack(_\d+)?")
 
 
 def check_layer_names(features: Iterable[Feature]) -> None:

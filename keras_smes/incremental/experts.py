@@ -96,8 +96,11 @@ def closed_columns(
 
 def check_not_negative(core: Any) -> None:
     """Rejects a ranker whose encoded instances may be negative: `closed_columns` guarantees nothing there."""
-    if not any(layer.name.startswith("encoder_") for layer in core.layers):
+    names = [layer.name for layer in core.layers]
+    has_units, normalised = any(name.startswith("encoder_") for name in names), "batch_norm" in names
+    if normalised or not has_units:
+        received = "batch_norm=True" if normalised else "units=()"
         raise ValueError(
             "Experts can be added where an encoder with `units` ends in a ReLU: elsewhere they might be "
-            "chosen at once. Received: units=()"
+            f"chosen at once. Received: {received}"
         )

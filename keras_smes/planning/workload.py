@@ -107,11 +107,12 @@ class Workload:
         features: Sequence[Any] = schema.features
         attention = any(getattr(feature, "pooling", None) == "attention" for feature in features)
         more_options = {name: config.experts[name] for name in ADDED if config.experts.get(name)}
-        if config.model != "smes" or config.encoder.crosses or attention or more_options:
+        encoder = config.encoder
+        if config.model != "smes" or encoder.crosses or encoder.batch_norm or attention or more_options:
             raise ValueError(
-                f"A plan is for model 'smes' without crosses, attention, {' and '.join(ADDED)}. Received: "
-                f"model={config.model!r}, crosses={config.encoder.crosses}, attention={attention}, "
-                f"experts={more_options}"
+                "A plan is for model 'smes' without crosses, batch_norm, attention, "
+                f"{' and '.join(ADDED)}. Received: model={config.model!r}, crosses={encoder.crosses}, "
+                f"batch_norm={encoder.batch_norm}, attention={attention}, experts={more_options}"
             )
         lookups = [_lookup(feature) for feature in features if feature.table_name is not None]
         names = ("num_experts", "num_shared", "num_private", "expert_units")

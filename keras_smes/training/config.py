@@ -43,11 +43,13 @@ class EncoderConfig:
         units: Widths of the encoder's layers. Defaults to `(128,)`.
         crosses: Depth of the cross network; above 0 it needs the extra `ranking`. Defaults to `0`.
         cross_dim: Rank of the crosses' matrices. Defaults to `None`, full.
+        batch_norm: Whether h is batch-normalised. Such a ranker can't grow by experts. Defaults to `False`.
     """
 
     units: Sequence[int] = (128,)
     crosses: int = 0
     cross_dim: int | None = None
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", check_counts("units", self.units) if self.units else ())

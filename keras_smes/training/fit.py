@@ -257,6 +257,7 @@ def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> k
             config.tower_units,
             config.encoder.crosses,
             config.encoder.cross_dim,
+            batch_norm=config.encoder.batch_norm,
         )
 
 

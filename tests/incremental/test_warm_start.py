@@ -10,10 +10,11 @@ from keras_smes.baselines import SharedBottom
 from keras_smes.data import simulate
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.incremental import WarmStart, continue_run
-from keras_smes.incremental.experts import closed_columns
+from keras_smes.incremental.experts import check_not_negative, closed_columns
 from keras_smes.incremental.grow_smes import mixture_sources
 from keras_smes.incremental.tasks import grow_tasks, grown_task_weights
 from keras_smes.layers import SMES, PrivateExpertGate, SharedSubsetRouter
+from keras_smes.ranker import build_ranker
 from keras_smes.tasks import BinaryTask, RegressionTask
 from keras_smes.training import OptimizerConfig, RunConfig, evaluate_run
 from keras_smes.training.fit import fit_ranker, new_model, prepare_for
@@ -248,6 +249,9 @@ def test_what_can_not_go_on_is_refused(start, log, tmp_path, run):
     low_rank = [SMES(2, count, 1, 1, (4,), router_rank=2) for count in (4, 6)]
     with pytest.raises(ValueError, match="Experts can be added where routers have no `router_rank`"):
         mixture_sources(*low_rank, start.tasks, start.tasks)
+    normalised = build_ranker(start.schema, start.tasks, SMES(2, 4, 1, 1, (4,)), batch_norm=True)
+    with pytest.raises(ValueError, match=r"ends in a ReLU.*batch_norm=True"):
+        check_not_negative(normalised.get_layer("core"))
     layer = SharedBottom(2, (4,))
     with pytest.raises(ValueError, match="Tasks can be added to SMES"):
         mixture_sources(layer, layer, start.tasks, [*start.tasks, BinaryTask("follow")])

@@ -251,3 +251,9 @@ def test_what_is_no_plan_is_refused(tmp_path, capsys, values, message):
     path.write_text(json.dumps(values))
     assert main(["plan", str(path)]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_ranker_with_batch_norm_has_no_plan():
+    config = dataclasses.replace(CONFIG, encoder=EncoderConfig((6,), batch_norm=True))
+    with pytest.raises(ValueError, match="batch_norm=True"):
+        Workload.of_run(FeatureSchema((IntegerCategory("id", vocabulary=(1,)),)), config, tasks=2)

@@ -1,18 +1,31 @@
 """Batch normalisation over the global batch of replicas."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_smes.backend.replicas import own_losses, sum_over_replicas
+from keras_smes.layers.masks import counted_rows
 from keras_smes.types import Tensor
 
 
+@keras.saving.register_keras_serializable(package="keras_smes")
 class GlobalBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' `BatchNormalization` of `[B, D]` with the statistics of all replicas' rows.
+    """Keras' `BatchNormalization` of `[B, D]` with the statistics of all replicas' rows that count.
+
+    ```
+    in training:  y[b,d] = gamma[d] * (x[b,d] - mean_b(x[b,d])) / sqrt(var_b(x[b,d]) + epsilon) + beta[d]
+                  moving = momentum * moving + (1 - momentum) * statistic
+    otherwise:    the same by the moving mean and variance
+    ```
 
     Keras' `synchronized=True` takes no mask, and without it each replica normalises its own rows only. A
     batch without rows that count does not change the moving averages.
     """
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        return super().call(inputs, training=training, mask=counted_rows(mask))
 
     def _moments(self, inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         counts_b1 = (
