@@ -1,6 +1,7 @@
 """Rows on their way into a training: how fast, and how much memory, from memory and from disk.
 
     python benchmarks/input.py rows [--rows N N ...] [--model small] [--json FILE]
+    python benchmarks/input.py turns [--rows N N ...] [--model small] [--seconds S]
     python benchmarks/input.py memory [--rows N N ...]
 
 `rows` makes up a log on disk (the simulator's rows, again and again on later days), and trains and evaluates
@@ -11,6 +12,10 @@ included; the last day alone says what the graph takes. `cpu us` are microsecond
 of all threads: what to compare where other processes run. Peaks are those of the whole process. On Linux
 only. Writing the log is in no number. 1, 4 and 20 million rows take about ten minutes on two cores and 8 GB
 of disk.
+
+`turns` trains one model from disk and from memory in turn, in one process, a second or so each: the speed of
+a shared machine differs more between two processes than between the two ways. `ratio` is disk's rows a second
+in those of memory over all turns, `ratio of pairs` the median over pairs of turns.
 
 `memory` makes up logs of KuaiRand's layout, and for each reads it in a process of its own: into files
 (`store_kuairand`, `split_with_past`), and, up to `--most-in-memory` rows, into memory. Peaks are those of
@@ -50,6 +55,7 @@ from keras_smes.training.input.prepared import Prepared, prepare
 
 USERS, VIDEOS = 20_000, 200_000
 BASE_ROWS, BASE_DAYS, PART_ROWS = 1_000_000, 20, 250_000
+TURN = 8  # executions
 USUAL = RunConfig("simulated", training=TrainingConfig(epochs=1, monitor_rows=0))
 MODELS = {
     "usual": USUAL,
@@ -68,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["rows", "memory", "child", "child-rows"])
+    parser.add_argument("what", choices=["rows", "turns", "memory", "child", "child-rows"])
     parser.add_argument("--rows", type=int, nargs="+", default=None)
     parser.add_argument("--most-in-memory", type=int, default=20_000_000)
     parser.add_argument("--model", choices=list(MODELS), default="usual")
@@ -83,7 +89,7 @@ def main() -> None:
     if arguments.what == "child-rows":
         return child_of_rows(arguments.folder, arguments.way, MODELS[arguments.model], arguments.seconds)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        measure = {"memory": measure_memory, "rows": measure_rows}[arguments.what]
+        measure = {"memory": measure_memory, "rows": measure_rows, "turns": measure_turns}[arguments.what]
         rows = measure(arguments, Path(folder))
     print(json.dumps(machine()))
     print_table(rows, list(rows[0]))
@@ -199,6 +205,44 @@ def child_of_rows(folder: Path, way: str, config: RunConfig, seconds: float) -> 
     took |= {"rows of last day": len(few), "s evaluating these": time.perf_counter() - started}
     timed("evaluated", len(test), lambda: evaluate(ranker, test))
     print(json.dumps({**took, "peak MB": _resident_mb("VmHWM")}))
+
+
+def measure_turns(arguments: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    base = simulate(rows=BASE_ROWS, users=USERS, videos=VIDEOS, days=BASE_DAYS, seed=1)
+    table = []
+    for rows in arguments.rows or [4_000_000]:
+        write_log(base, folder / "log", rows)
+        stored = open_log(folder / "log")
+        table.append(train_in_turn(MODELS[arguments.model], stored, arguments.seconds or math.inf))
+        shutil.rmtree(folder / "log")
+    return table
+
+
+def train_in_turn(config: RunConfig, stored: StoredInteractions, seconds: float) -> dict[str, Any]:
+    """Trains one model from disk and from memory in turn, and returns how fast each way was."""
+    ways = {"disk": prepare(stored), "memory": prepare(stored.read())}
+    size = config.training.batch_size
+    plans = {way: StepPlan(prepared.rows, size, 0) for way, prepared in ways.items()}
+    _, model = new_model(config, ways["disk"], plans["disk"].steps)
+    model.make_train_function()
+    batches = {way: iter(plan.epoch(0)) for way, plan in plans.items()}
+    for way in (*batches, *batches):  # the graph, and the first group of rows
+        model.train_function(batches[way])
+    took: dict[str, list[float]] = {way: [] for way in batches}
+    each = TURN * config.training.steps_per_execution
+    for turn in range(plans["disk"].steps // each - 1):
+        for way in sorted(batches, reverse=bool(turn % 2)):
+            started = time.perf_counter()
+            for _ in range(TURN):
+                model.train_function(batches[way])
+            took[way].append(time.perf_counter() - started)
+        if sum(map(sum, took.values())) > seconds:
+            break
+    turns, total = len(took["disk"]), {way: sum(times) for way, times in took.items()}
+    paired = np.median(np.divide(took["memory"], took["disk"]))
+    found = {f"rows/s {way}": turns * each * size / seconds for way, seconds in total.items()}
+    ratios = {"ratio": total["memory"] / total["disk"], "ratio of pairs": float(paired)}
+    return {"rows": len(stored), "turns": turns, **found, **ratios}
 
 
 def drain(batches: Any) -> int:
