@@ -42,7 +42,10 @@ def ranker(schema):
     keras.utils.set_random_seed(1)
     options = {"router_rank": 3, "num_always": 1}  # what an export must hold, too
     smes = SMES(2, num_experts=6, num_shared=1, num_private=[1, 2], expert_units=(8, 4), **options)
-    return build_ranker(schema, ["click", "like"], smes, encoder_units=(16,), tower_units=(4,))
+    units = {"encoder_units": (16,), "tower_units": (4,)}
+    ranker = build_ranker(schema, ["click", "like"], smes, **units, batch_norm=True)
+    ranker.get_layer("core").get_layer("batch_norm").moving_mean.assign([0.1] * 16)
+    return ranker
 
 
 @pytest.fixture(scope="session")
