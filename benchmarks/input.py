@@ -49,7 +49,7 @@ from keras_smes.data.datasets.kuairand_store import store_kuairand
 from keras_smes.data.past.statistics import split_with_statistics
 from keras_smes.data.store.part import Part
 from keras_smes.training import EncoderConfig, RunConfig, TrainingConfig, evaluate
-from keras_smes.training.fit import Surroundings, fit_prepared, new_model
+from keras_smes.training.fit import FitContext, fit_prepared, new_model
 from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.input.prepared import Prepared, prepare
 
@@ -276,9 +276,9 @@ class Clock:
 def train_for(config: RunConfig, prepared: Prepared, seconds: float) -> tuple[Any, float, float]:
     """Trains so long, and returns a ranker, rows a second and microseconds of processor time per row."""
     clock = Clock(seconds)
-    around = Surroundings(session=clock, verbose=0)  # type: ignore[arg-type]
+    context = FitContext(session=clock, verbose=0)  # type: ignore[arg-type]
     try:
-        ranker = fit_prepared(config, prepared, around=around).ranker
+        ranker = fit_prepared(config, prepared, context=context).ranker
     except TimeoutError:
         steps = math.ceil(prepared.rows.num_rows / config.training.batch_size)
         ranker, _ = new_model(config, prepared, steps)  # as fast to evaluate

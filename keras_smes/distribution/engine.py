@@ -50,11 +50,7 @@ class Engine:
         return contextlib.nullcontext()
 
     def check(self, config: Any) -> None:
-        """Validates a `RunConfig` for this engine.
-
-        Raises:
-            ValueError: An option is not supported; names it.
-        """
+        """Validates a `RunConfig` for this engine; rejects unsupported options by name."""
 
     def to_train(self, core: keras.Model) -> keras.Model:
         """Returns the model to train for a ranker's core, in this engine's scope: a copy, or the core."""
@@ -106,8 +102,7 @@ class Engine:
         return dict(arrays)
 
     def describe(self) -> dict[str, Any]:
-        """Returns the settings, besides the configuration, that a resumed state must match, as JSON
-        values."""
+        """Returns the settings outside the configuration that a resumed state must match."""
         return {} if self.replicas == 1 else {"engine": self.name, "replicas": self.replicas}
 
 

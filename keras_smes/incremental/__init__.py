@@ -1,9 +1,8 @@
-"""Incremental training: a run continues from the previous one, grown by what is new.
+"""Incremental training: a run continues from the previous one, with grown vocabularies, experts and tasks.
 
-`continue_run` trains one run from another, `validate_progressively` one run per day, `export_if_good`
-publishes what passes a `QualityGate`, `write_features` writes each key's features as of a day. `WarmStart` is
-a finished run to continue from: `vocabularies`, `experts` and `tasks` say how each grows, `grow_smes` which
-weights of the layer of experts that concerns, and `grow_arrays` moves values.
+`continue_run` trains one run from another, `validate_progressively` one run per day. `export_if_good`
+publishes runs that pass a `QualityGate`, and `write_features` writes each key's features as of a day.
+`WarmStart` is a finished run to continue from; `vocabularies`, `experts` and `tasks` define how each grows.
 """
 
 from keras_smes.incremental.export import Gated, export_if_good, judge_run

@@ -1,4 +1,4 @@
-"""Experts added to a trained pool: copies with noise, which no instance chooses yet."""
+"""Adds experts to a trained pool: noisy copies, which no row is routed to before the first step."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from keras_smes.incremental.grow_arrays import FRESH
 
-NOISE = 0.05  # of the standard deviation of what is copied
+NOISE = 0.05  # relative to the standard deviation of the copied weights
 DEPTH = 16.0
 
 
 def expert_sources(before: int, after: int) -> np.ndarray:
-    """Returns which expert each one is a copy of: an old one of itself, the new ones of these in turn.
+    """Returns the source of each expert: old ones keep their index, new ones copy the old ones in turn.
 
     Args:
-        before: Experts so far.
-        after: Experts from now on.
+        before: Number of experts before.
+        after: Number of experts now.
 
     Raises:
-        ValueError: There would be fewer.
+        ValueError: The number decreases.
 
     Example:
 
@@ -31,12 +31,12 @@ def expert_sources(before: int, after: int) -> np.ndarray:
 
 
 def router_sources(before: int, after: int) -> np.ndarray:
-    """Returns the same for the routers' columns, where a new expert's is `FRESH`: see `closed_columns`."""
+    """Returns the sources of the routers' columns; those of new experts are `FRESH`, see `closed_columns`."""
     return np.where(np.arange(after) < before, np.arange(after), FRESH)
 
 
 def with_noise(values_e: np.ndarray, before: int, generator: np.random.Generator) -> np.ndarray:
-    """Returns weights `[E, ...]` with noise on those of the new experts, so that copies diverge."""
+    """Returns weights `[E, ...]` with noise on those of new experts, so that copies diverge."""
     noisy = values_e.copy()
     spread = NOISE * values_e[:before].std()
     noisy[before:] += spread * generator.standard_normal(noisy[before:].shape)
@@ -50,32 +50,34 @@ def closed_columns(
     generator: np.random.Generator,
     depth: float = DEPTH,
 ) -> np.ndarray:
-    """Returns a router's kernel whose new experts come below all old ones, for every h that is not negative.
+    """Returns a router's kernel whose new experts score below all old ones, for every non-negative h.
 
     ```
     k[d,t,new] = min_e k[d,t,e] - c[t] - noise[d,t,new]             c, noise >= 0
     z[b,t,new] = sum_d h[b,d] k[d,t,new] <= min_e z[b,t,e]          since h[b,d] >= 0, after a ReLU
     ```
 
-    So p[b,t,new] <= p[b,t,e] for all old e and all t, and s[b,new] <= s[b,e]: as the higher index loses
-    ties, a new expert is neither shared nor private while an old one is left. Gates are a softmax over the
-    chosen experts alone, and stay as they are. What the full softmax gives the new experts, q[b,t], it takes
-    from the old ones of task t in proportion; so s is unchanged up to a factor between 1 - max_t q[b,t] and
-    1, and only old experts nearer to each other than that can trade places. c makes q small: on average
-    over `h_bd`, a new expert's logit is at least `depth` below the log of the old ones' summed exponentials.
-    Routers have no bias, so q is larger for instances of small h: up to 0.015 was seen at a depth of 16, and
-    2 of 360,000 rows that chose otherwise (none at 20). With q = 0 probabilities and choices keep their bits.
+    So p[b,t,new] <= p[b,t,e] for all old e and all t, and s[b,new] <= s[b,e]. As the higher index loses ties,
+    a new expert is neither shared nor private while an old one is left. Gates are a softmax over the chosen
+    experts alone, and don't change.
 
-    Training opens a new expert: the balance loss raises the probability of whatever has no load, by a
-    gradient in proportion to that probability. So q can't be 0, and no depth promises that no row changes.
+    The full softmax gives the new experts q[b,t], taken from the old ones of task t in proportion. So s
+    changes by a factor between 1 - max_t q[b,t] and 1, and only old experts closer than that can swap ranks.
+    c makes q
+    small: on average over `h_bd`, a new expert's logit is at least `depth` below the log-sum-exp of the old
+    ones. Routers have no bias, so q is larger for rows of small h: at a depth of 16 it reached 0.015, and 2
+    of 360,000 rows chose differently (none at 20). With q = 0, probabilities and choices are bit-identical.
+
+    The balance loss opens new experts during training: it raises the probability of experts without load, by
+    a gradient proportional to that probability. So q can't be 0, and no depth guarantees that no row changes.
 
     Args:
         kernel_dte: `[D, T, E]`, the router's kernel; the new experts' columns are overwritten.
-        before: Experts so far, the first ones.
-        h_bd: `[B, D]`, encoded instances.
-        generator: Of the noise, by which new experts differ.
-        depth: Number of at least 0. Defaults to `16.0`: for an average instance q is about 1e-7 a new
-            expert, the resolution of float32.
+        before: Number of old experts, the first ones.
+        h_bd: `[B, D]`, encoded rows.
+        generator: Source of the noise by which new experts differ.
+        depth: At least 0. Defaults to `16.0`: for an average row, q is about 1e-7 per new expert, the
+            resolution of float32.
 
     Example:
 

@@ -8,7 +8,7 @@ from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import cut
 from keras_smes.export import export_run
 from keras_smes.export.publish import versions
-from keras_smes.incremental.quality_gate import QualityGate, Verdict, figures_of_newest
+from keras_smes.incremental.quality_gate import QualityGate, Verdict, metrics_of_newest
 from keras_smes.training.run_folder import load_config, load_metrics
 
 CARD = Path("assets.extra") / "model_card.json"
@@ -18,7 +18,7 @@ class Gated(NamedTuple):
     """Result of a gated export.
 
     Attributes:
-        verdict: The gate's.
+        verdict: The verdict of the gate.
         folder: The version's directory; `None` if the gate failed.
     """
 
@@ -29,9 +29,9 @@ class Gated(NamedTuple):
 def export_if_good(
     run: str | Path, model_folder: str | Path, gate: QualityGate, rows: Rows, **options: Any
 ) -> Gated:
-    """Exports a run as `export_run` does if the gate passes, and leaves the folder as it is if not.
+    """Exports a run with `export_run` if the gate passes; otherwise leaves the folder unchanged.
 
-    A run that already is the newest version is not judged again: a killed call can be repeated.
+    A run that already is the newest version is not judged again, so a killed call can be repeated.
 
     Args:
         run: Folder of the run.
@@ -39,15 +39,12 @@ def export_if_good(
         gate: The `QualityGate`.
         rows: The test rows of the run.
         **options: As for `export_run`.
-
-    Returns:
-        A `Gated`.
     """
     metrics = load_metrics(run)
     newest = _newest(Path(model_folder))
     if newest is not None and _metrics_of(newest) == metrics:
         return Gated(Verdict(True, "exported already"), newest)
-    previous = None if gate.within is None else figures_of_newest(model_folder, rows)
+    previous = None if gate.within is None else metrics_of_newest(model_folder, rows)
     verdict = gate.judge(metrics["tasks"], previous)
     exported = export_run(run, model_folder, **options).folder if verdict.passed else None
     return Gated(verdict, exported)
@@ -56,7 +53,7 @@ def export_if_good(
 def judge_run(
     run: str | Path, model_folder: str | Path, gate: QualityGate, data_dir: str | Path | None = None
 ) -> Verdict:
-    """Judges a run by its test rows, those of its `split`.
+    """Judges a run by the test rows of its `split`.
 
     Args:
         run: Folder of the run.
@@ -68,7 +65,7 @@ def judge_run(
     if gate.within is not None:
         config = load_config(run)
         parts = cut(config.load(data_dir), config.split)
-        previous = figures_of_newest(model_folder, parts.test)
+        previous = metrics_of_newest(model_folder, parts.test)
     return gate.judge(load_metrics(run)["tasks"], previous)
 
 

@@ -1,11 +1,11 @@
-"""Values of an array that has grown: old entries keep their values at their new places."""
+"""Grows arrays: old entries keep their values at their new indices."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 FRESH = -1
-# Of an axis, for each place where its values come from: a place before, or FRESH.
+# By axis: for each index, the index of its source before, or FRESH.
 Sources = Mapping[int, np.ndarray]
 
 
@@ -21,8 +21,7 @@ def carry(name: str, fresh: np.ndarray, old: np.ndarray, sources: Sources) -> np
         name: Name of the array, for errors.
         fresh: Its initial values.
         old: Its values before it grew.
-        sources: By axis, for each place along it the place before, or -1; an axis that isn't named has not
-            grown.
+        sources: By axis, the index before of each index, or -1. Missing axes have not grown.
 
     Returns:
         An array like `fresh`.

@@ -1,4 +1,4 @@
-"""Grows a layer of experts by experts or tasks: the sources of its weights, and values of new ones."""
+"""Grows a layer of experts by experts or tasks: sources of its weights, and initial values of new ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,19 +18,19 @@ NAME = "experts"
 def mixture_sources(
     old: keras.layers.Layer, new: keras.layers.Layer, old_tasks: Sequence[Task], new_tasks: Sequence[Task]
 ) -> dict[str, Sources]:
-    """Returns where the weights of the layer of experts come from, by their names.
+    """Returns the sources of the expert layer's weights, by name.
 
     Args:
-        old: The layer so far.
-        new: The layer from now on.
-        old_tasks: The tasks so far.
-        new_tasks: The tasks from now on.
+        old: The layer before.
+        new: The layer now.
+        old_tasks: The tasks before.
+        new_tasks: The tasks now.
 
     Returns:
-        The sources; none if experts and tasks are the same.
+        The sources; empty if experts and tasks are the same.
 
     Raises:
-        ValueError: There are fewer experts, or others or other tasks in a layer that can't grow.
+        ValueError: The number of experts decreases, or the layer can't grow.
     """
     tasks_t = task_sources(old_tasks, new_tasks)
     same_tasks = len(tasks_t) == len(old_tasks) and bool((tasks_t == np.arange(len(tasks_t))).all())
@@ -47,7 +47,7 @@ def mixture_sources(
         return {}
     if new.router.rank is not None and after > before:
         raise ValueError(
-            "Experts can be added where routers have no `router_rank`: only there a new expert can be kept "
+            "Experts can be added where routers have no `router_rank`: low-rank routers can't keep them "
             f"below all others. Received: num_experts={after}, before={before}, router_rank={new.router.rank}"
         )
     of_weight: dict[int, Sources] = {id(new.router.kernel): {1: tasks_t, 2: router_sources(before, after)}}
@@ -56,13 +56,13 @@ def mixture_sources(
 
 
 def finish_mixture(layer: Any, before: int, is_new: np.ndarray, h_bd: np.ndarray, seed: int) -> None:
-    """Sets what is new in a layer whose other weights have been carried over.
+    """Sets the weights of new experts and tasks, after the other weights have been copied.
 
     Args:
         layer: The `SMES`.
-        before: Experts so far, the first ones.
+        before: Number of old experts, the first ones.
         is_new: bool `[T]`, which tasks are new.
-        h_bd: `[B, D]`, some encoded instances.
+        h_bd: `[B, D]`, encoded rows.
         seed: Seed of the noise.
     """
     generator = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def finish_mixture(layer: Any, before: int, is_new: np.ndarray, h_bd: np.ndarray
 
 
 def count_experts(layer: Any) -> int:
-    """Returns how many experts a layer has; 0 if it isn't one that grows."""
+    """Returns the number of experts of an `SMES` layer, 0 for other layers."""
     return int(layer.router.num_experts) if isinstance(layer, SMES) else 0
 
 

@@ -1,7 +1,7 @@
 """Progressive validation: trains on a day, tests on the next, and continues from there.
 
-The folder holds one run per day, named by its date, with `day.json`, its line in the table; `results.json`,
-all lines; `README.md`, the table; `progress.png`, the metrics by day.
+The folder holds one run per day, named by its date, with `day.json`, its row of the table; `results.json`,
+all rows; `README.md`, the table; and `progress.png`, the metrics by day.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ DAY = "day.json"
 
 
 class Export(NamedTuple):
-    """Where models that pass the gate are exported.
+    """Export of models that pass a gate.
 
     Attributes:
         model_folder: Folder of the model's versions.
@@ -46,12 +46,12 @@ class Export(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Days:
-    """Which days are trained on, the one after each being its test.
+    """The days to train on; each is tested on the next.
 
     Args:
-        first: The first day. Without a run to continue from, its training has all earlier rows too. Defaults
+        first: The first day. Without a run to continue from, its training includes all earlier rows. Defaults
             to `None`, the first one present.
-        last: The last day that is tested on. Defaults to `None`, the last one present.
+        last: The last test day. Defaults to `None`, the last one present.
     """
 
     first: datetime.date | None = None
@@ -67,7 +67,9 @@ class Days:
         present = list(days or ())
         chosen = [day for day in present if (self.first or day) <= day <= (self.last or day)]
         if days is None:
-            raise ValueError(f"Day after day needs rows with `time` or `date`. Received: {rows.name} without")
+            raise ValueError(
+                f"Progressive validation needs rows with `time` or `date`. Received: {rows.name} without"
+            )
         if len(chosen) < 2:
             raise ValueError(
                 f"Two days with rows are needed, of {present[0]} to {present[-1]}. "
@@ -89,23 +91,23 @@ def validate_progressively(
 ) -> dict[str, Any]:
     """Trains on each day from the previous day's model, tests on the next day, and writes the results.
 
-    Finished days are kept; a killed day resumes from its last checkpoint. Statistics and histories of a row
-    are those of the days before it, as always.
+    Finished days are kept; a killed day resumes from its last checkpoint. As always, statistics and histories
+    of a row come from the days before it.
 
     Args:
-        config: The `RunConfig`, of each day's training; without `split` and `training.validation`.
+        config: The `RunConfig` of each day's training, without `split` and `training.validation`.
         out: Folder of the results.
         days: The `Days`. Defaults to `None`, all.
         data_dir: Folder of the data set's files. Defaults to `None`.
         run: Folder of a finished run to continue from. Defaults to `None`: the first day starts afresh.
-        export: Where to export each day's model that passes a gate, measured on the next day. Defaults to
-            `None`, nowhere.
+        export: Where to export each day's model that passes a gate on the next day. Defaults to `None`,
+            nowhere.
         options: `RunOptions` of each day. Defaults to `None`, their defaults.
-        figures: Whether to draw, which needs the extra `viz`. Defaults to `True`.
+        figures: Whether to plot the metrics, which needs the extra `viz`. Defaults to `True`.
 
     Returns:
-        What is in `results.json`: `days`, of each `day`, `test_day`, `rows`, `new` (what has grown), `tasks`
-        (the metrics), `stale` (those of the first model, never retrained), `seconds` and `export`.
+        The content of `results.json`: `days`, each with `day`, `test_day`, `rows`, `new` (what has grown),
+        `tasks` (the metrics), `stale` (those of the first model, never retrained), `seconds` and `export`.
 
     Raises:
         ValueError: Fewer than two days; a day in `out` is of another configuration, continues another run, or
@@ -114,14 +116,14 @@ def validate_progressively(
     """
     if (name := engine_name(config.distribution)) in ("multi_worker", "parameter_server"):
         raise ValueError(
-            "Day by day needs an engine of one process: take 'single' or 'mirrored', or a day at a time by "
-            f"`keras-smes train --from`. Received: engine={name!r}"
+            "Progressive validation needs an engine of one process: use 'single' or 'mirrored', or train "
+            f"each day with `keras-smes train --from`. Received: engine={name!r}"
         )
     if config.training.validation is not None:
-        raise ValueError("`training.validation` must be left out: the next day is. Received: one")
+        raise ValueError("`training.validation` must be left out: the next day validates. Received: one")
     if stated := config.split.given():
         raise ValueError(
-            "`split` must be left out: each day is tested on the next. `days` says which days. "
+            "`split` must be left out: each day is tested on the next. Use `days` to choose days. "
             f"Received: split={stated}"
         )
     interactions = config.load(data_dir)
@@ -140,7 +142,7 @@ def validate_progressively(
 
 
 class _Step(NamedTuple):
-    """A day's work: its folder, the previous one (or the run to continue from), the first, and the days."""
+    """Folder of a day, the previous one or the run to continue from, the first one, and the days."""
 
     folder: Path
     before: Path | None
@@ -162,7 +164,7 @@ def _steps(
 
 
 def _finished(step: _Step, export: Export | None) -> dict[str, Any] | None:
-    """The line of a finished day."""
+    """The table row of a finished day."""
     line, metrics = _read(step.folder / DAY), _read(step.folder / METRICS)
     if line is None or metrics is None or line["tasks"] != metrics["tasks"]:
         return None
@@ -195,7 +197,7 @@ def _do(
 
 
 def _of_day(config: RunConfig, step: _Step) -> RunConfig:
-    """The configuration of a day's run, which says what it was tested on."""
+    """The configuration of a day's run, with its test day."""
     return dataclasses.replace(config, split=SplitConfig(step.day, step.test_day, step.test_day))
 
 
@@ -219,28 +221,28 @@ def _check_same(step: _Step, config: RunConfig, rows: Rows) -> None:
     metrics = _read(step.folder / METRICS)
     if metrics is None:
         return
-    theirs = dataclasses.replace(load_config(step.folder), memory=config.memory)  # it decides nothing
+    theirs = dataclasses.replace(load_config(step.folder), memory=config.memory)  # without effect on results
     if differing := differing_keys(theirs.to_dict(), _of_day(config, step).to_dict()):
         raise ValueError(
-            f"{step.folder} is of another configuration: go on elsewhere, with --from {step.folder}. "
+            f"{step.folder} is of another configuration: use another folder, with --from {step.folder}. "
             f"Received: differing keys {differing}"
         )
     start, ours = metrics.get("start", {}), None if step.before is None else _digest(step.before)
     if start.get("digest") != ours:
         raise ValueError(
-            f"{step.folder} must go on from {step.before or 'no run'}: take another folder. "
+            f"{step.folder} must continue {step.before or 'no run'}: use another folder. "
             f"Received: one from {start.get('run', 'no run')}, digest {start.get('digest')}, not {ours}"
         )
     description = json.loads(json.dumps(dict(_cut(rows, step).description)))
     if differing := differing_keys(metrics["split"], description):
         raise ValueError(
-            f"{step.folder} was trained or tested on other rows: take another folder. "
+            f"{step.folder} was trained or tested on other rows: use another folder. "
             f"Received: differing {differing}"
         )
 
 
 def _digest(run: Path) -> str | None:
-    """The digest of a run; of one that isn't finished none that a finished day could have."""
+    """The digest of a run; unfinished runs match no finished day."""
     return digest_of(run) if (run / METRICS).is_file() else "unfinished"
 
 
@@ -249,6 +251,6 @@ def _read(path: Path) -> Any:
 
 
 def last_gate_failed(results: Mapping[str, Any]) -> bool:
-    """Whether the last day's model was held back by the gate."""
+    """Returns whether the last day's model failed the gate."""
     export = results["days"][-1]["export"]
     return export is not None and export["version"] is None

@@ -14,8 +14,8 @@ from keras_smes.data.interactions import Interactions
 from keras_smes.data.rows import Rows
 from keras_smes.export.model_card import FILE
 from keras_smes.export.publish import versions
-from keras_smes.training.evaluate import score_figures
-from keras_smes.training.loop.selection import Figures, MetricOfTask
+from keras_smes.training.evaluate import score_metrics
+from keras_smes.training.loop.selection import MetricOfTask, TaskMetrics
 from keras_smes.validation import check_number, check_weight
 
 BATCH = 4096
@@ -41,14 +41,14 @@ class QualityGate:
 
     Args:
         metric: A `MetricOfTask`.
-        at_least: The worst accepted value: the least of an AUC, the most of a log loss, and for
-            `predicted_over_observed`, of which 1 is best, the farthest from 1 on either side: 1.05 stands for
+        at_least: The worst accepted value: the minimum of an AUC, the maximum of a log loss. For
+            `predicted_over_observed`, where 1 is best, the largest distance from 1 on either side: 1.05 means
             0.95 to 1.05. Defaults to `None`, any.
-        within: By how much the value may be worse than that of the version exported before, on the
-            same rows. Without such a version this is met. Defaults to `None`, any.
+        within: Largest accepted deterioration from the version exported before, on the same rows. Without
+            such a version this passes. Defaults to `None`, any.
 
     Raises:
-        ValueError: Neither `at_least` nor `within`, or one that is no such number.
+        ValueError: Neither `at_least` nor `within` is given, or one is no such number.
 
     Example:
 
@@ -69,16 +69,15 @@ class QualityGate:
         if self.within is not None:
             check_weight("within", self.within)
 
-    def judge(self, figures: Figures, previous: Figures | None = None) -> Verdict:
+    def judge(self, metrics: TaskMetrics, previous: TaskMetrics | None = None) -> Verdict:
         """Judges a model.
 
         Args:
-            figures: `{task: {metric: value}}` of the model, as `evaluate` gives under `tasks`.
-            previous: Those of the version exported before, on the same rows. Defaults to `None`, there is
-                none.
+            metrics: `{task: {metric: value}}` of the model, the `tasks` of `evaluate`.
+            previous: Those of the version exported before, on the same rows. Defaults to `None`, no version.
         """
         try:
-            value = self.metric.of(figures)
+            value = self.metric.of(metrics)
             before = None if previous is None else self.metric.of(previous)
         except ValueError as error:  # a missing metric fails the gate
             return Verdict(False, str(error))
@@ -96,7 +95,7 @@ class QualityGate:
         return Verdict(passed, "; ".join(reasons))
 
 
-def figures_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | None:
+def metrics_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | None:
     """Returns the metrics of the newest exported version on the rows.
 
     Args:
@@ -107,7 +106,7 @@ def figures_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | 
         The metrics of each task that both have; `None` if there is no version.
 
     Raises:
-        ValueError: The version needs a feature that the rows don't have, or its feature tables know the rows.
+        ValueError: The rows lack a feature of the version, or its feature tables include them.
     """
     folder = Path(model_folder)
     found = versions(folder) if folder.is_dir() else []
@@ -117,7 +116,7 @@ def figures_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | 
     _check_unknown(newest, rows)
     scores = _ask(newest, rows)
     tasks = [task for task in rows.tasks if task.name in scores]
-    return score_figures(tasks, scores, rows.labels(), rows.user_ids(), rows.request_ids())
+    return score_metrics(tasks, scores, rows.labels(), rows.user_ids(), rows.request_ids())
 
 
 def _check_unknown(version: Path, rows: Rows) -> None:
@@ -129,7 +128,7 @@ def _check_unknown(version: Path, rows: Rows) -> None:
     first, _ = rows.dates()
     if datetime.date.fromisoformat(tables["as_of"]) > first:
         raise ValueError(
-            "`within` compares on rows that the version before doesn't know. Received: rows from "
+            "`within` compares on rows outside the previous version's feature tables. Received: rows from "
             f"{first} on, and {version} with feature tables as of {tables['as_of']}"
         )
 
@@ -137,7 +136,7 @@ def _check_unknown(version: Path, rows: Rows) -> None:
 def _ask(version: Path, rows: Rows) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(version))  # what it loaded must outlive its signature
+    loaded = tf.saved_model.load(str(version))  # must outlive its signature
     answer = loaded.signatures[SIGNATURE]
     needed = {name: spec.dtype.name for name, spec in answer.structured_input_signature[1].items()}
     parts = []
@@ -149,7 +148,7 @@ def _ask(version: Path, rows: Rows) -> dict[str, np.ndarray]:
 
 
 def _columns(version: Path, rows: Interactions, needed: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The inputs of a version, by the types that it needs."""
+    """The inputs of a version, in its types."""
     columns = rows.columns()
     for name in set(needed) & set(rows.frame.columns) - set(columns):  # keys of tables
         columns[name] = to_numpy(rows.frame[name], needed[name])

@@ -9,19 +9,19 @@ from keras_smes.formatting import UNKNOWN, markdown_table, number
 from keras_smes.training.run_folder import write_json
 
 RESULTS, TABLE, FIGURE = "results.json", "README.md", "progress.png"
-# The first of these that a task has is shown.
+# The metric of each task in the table: the first one that it has.
 SHOWN = ("auc", "xauc")
 
 Results = Mapping[str, Any]
 
 
 def write_report(results: Results, out: Path, figures: bool = True) -> None:
-    """Writes the lines of the days that are finished.
+    """Writes the results of all finished days.
 
     Args:
-        results: What `validate_progressively` returns.
+        results: From `validate_progressively`.
         out: Folder of the files.
-        figures: Whether to draw. Defaults to `True`.
+        figures: Whether to plot. Defaults to `True`.
     """
     write_json(out / RESULTS, results)
     write_text(out / TABLE, to_markdown(results))
@@ -30,30 +30,30 @@ def write_report(results: Results, out: Path, figures: bool = True) -> None:
 
 
 def to_markdown(results: Results) -> str:
-    """Returns the table: one line per day, with each task's metric and, in brackets, the first model's."""
+    """Returns the table: one row per day, with each task's metric and, in parentheses, the first model's."""
     days = results["days"]
     names = shown(days)
     header = ["trained on", "tested on", "rows", "new ids", *(f"{t} {m}" for t, m in names.items()), "export"]
     table = markdown_table(header, [_line(day, names) for day in days])
     return (
-        "# Progressive validation\n\nEach model goes on from the one above and is tested on the day after. "
-        f"In brackets: the first model, never trained again.\n\n{table}\n"
+        "# Progressive validation\n\nEach model continues the one above and is tested on the day after. "
+        f"In parentheses: the first model, never retrained.\n\n{table}\n"
     )
 
 
 def shown(days: Sequence[Results]) -> dict[str, str]:
-    """Returns the metric that is shown of each task that has one."""
+    """Returns the metric in the table, by task."""
     return {
-        task: next(name for name in SHOWN if name in figures)
-        for task, figures in days[-1]["tasks"].items()
-        if any(name in figures for name in SHOWN)
+        task: next(name for name in SHOWN if name in metrics)
+        for task, metrics in days[-1]["tasks"].items()
+        if any(name in metrics for name in SHOWN)
     }
 
 
 def _line(day: Results, names: Mapping[str, str]) -> list[str]:
     ids = sum(day["new"].get("rows", {}).values())
-    figures = [f"{_value(day['tasks'], *name)} ({_value(day['stale'], *name)})" for name in names.items()]
-    return [day["day"], day["test_day"], f"{day['rows']:,}", f"{ids:,}", *figures, _export(day["export"])]
+    metrics = [f"{_value(day['tasks'], *name)} ({_value(day['stale'], *name)})" for name in names.items()]
+    return [day["day"], day["test_day"], f"{day['rows']:,}", f"{ids:,}", *metrics, _export(day["export"])]
 
 
 def _value(tasks: Results, task: str, metric: str) -> str:
@@ -67,18 +67,13 @@ def _export(export: Results | None) -> str:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Draws each task's metric by test day: solid for the retrained model, dashed for the first one.
-
-    Args:
-        results: What `validate_progressively` returns.
-        path: The PNG file.
-    """
+    """Plots each task's metric by test day: solid for the retrained model, dashed for the first one."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from keras_smes.viz import style
 
-    # Not by pyplot, which would choose a GUI and keep the figure.
+    # Without pyplot, which would choose a GUI and keep the figure.
     figure = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     ax = style.axes(figure.add_subplot())

@@ -32,18 +32,17 @@ def continue_run(
 
     Args:
         run: Folder of the finished run.
-        out: Folder of the new run; another one.
-        changes: `RunConfig` values that differ from the run's, mappings key by key. More experts by
-            `{"experts": {"num_experts": 32}}`, more tasks by `data_options`. The run's `split` is not taken
-            over: without one the last day present tests, and all days before it train. Defaults to `None`,
-            none.
-        data_dir: Folder of the data set's files: the older rows too, since they are the past of the newer.
+        out: Folder of the new run.
+        changes: `RunConfig` values to change, merged recursively, such as `{"experts": {"num_experts": 32}}`;
+            `data_options` may add tasks. The run's `split` is not inherited: without one, the last day
+            present is for tests and all days before it for training. Defaults to `None`.
+        data_dir: Folder of the data set's files, older rows included, which are the past of newer ones.
             Defaults to `None`.
-        from_date: First date of the rows that are trained on. Defaults to `None`, all until the test rows.
+        from_date: First date of the training rows. Defaults to `None`, all until the test rows.
         options: `RunOptions`. Defaults to `None`, their defaults.
 
     Returns:
-        What is in `metrics.json`; `start` names the continued run and what has grown.
+        The content of `metrics.json`; `start` names the continued run and what has grown.
 
     Raises:
         FileNotFoundError: `run` is not the folder of a finished run.
@@ -53,7 +52,7 @@ def continue_run(
     if Path(run).resolve() == Path(out).resolve():
         raise ValueError(f"`out` must be another folder than that of the run. Received: out={out}")
     config = RunConfig.from_dict(successor_values(load_config(run), changes or {}))
-    engine = build_engine(config.distribution)  # first of all: workers meet before TensorFlow runs anything
+    engine = build_engine(config.distribution)  # workers must connect before TensorFlow runs anything
     start = WarmStart.read(run)
     loaded = config.load(data_dir)
     config, interactions = grown(config, start, loaded)
@@ -68,7 +67,7 @@ def continue_run(
 
 
 def successor_values(config: RunConfig, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the configuration values of a successor; the `split` is of older rows and is dropped."""
+    """Returns the configuration values of a successor, without the `split` of older rows."""
     return merged({**config.to_dict(), "split": {}}, changes)
 
 
@@ -76,8 +75,8 @@ def _newer(train: RowsT, from_date: datetime.date, parts: Split[RowsT]) -> RowsT
     last = None if train.date is None else train.dates()[1]
     if last is not None and from_date > last:
         raise ValueError(
-            "`from_date` must be a day to train on, before those that are held out or test: give a later "
-            f"`test_from`, or more days. Received: from_date={from_date}, rows to train on until {last}, "
+            "`from_date` must be a training day, before validation and test days: use a later `test_from`, "
+            f"or more days. Received: from_date={from_date}, rows to train on until {last}, "
             f"test rows from {parts.frozen_from}"
         )
     return train.between(from_date, None)
@@ -86,13 +85,8 @@ def _newer(train: RowsT, from_date: datetime.date, parts: Split[RowsT]) -> RowsT
 def grown(config: RunConfig, start: WarmStart, rows: RowsT) -> tuple[RunConfig, RowsT]:
     """Returns a configuration and rows in which new tasks leave the old ones' inputs unchanged.
 
-    A task that is new has weight 0 in the joint choice, unless weights are stated, and no rate among the
-    features, which are those of the run.
-
-    Args:
-        config: The `RunConfig`.
-        start: The `WarmStart`.
-        rows: The rows as they were loaded.
+    New tasks get weight 0 in the joint choice, unless weights are configured. Their rates don't become
+    features.
     """
     old, new = [task.name for task in start.tasks], rows.task_names
     if set(new) == set(old):

@@ -12,15 +12,15 @@ from keras_smes.tasks.task import Labels
 
 
 def grow_tasks(old: Sequence[Task], stated: Sequence[Task], labels: Labels) -> list[Task]:
-    """Returns the tasks of a continued model: old ones as they were fitted, new ones fitted now.
+    """Returns the tasks of a continued model: old ones as fitted, new ones fitted to `labels`.
 
     Args:
-        old: The tasks of the model so far.
-        stated: Those from now on, as they are stated, in any order.
+        old: The tasks of the model.
+        stated: The configured tasks, in any order.
         labels: The labels of newer rows.
 
     Raises:
-        ValueError: An old task is missing, or is of another kind or label.
+        ValueError: An old task is missing, or has another type or label.
 
     Example:
 
@@ -38,7 +38,7 @@ def grow_tasks(old: Sequence[Task], stated: Sequence[Task], labels: Labels) -> l
 
 
 def _as_fitted(task: Task, old: Task) -> Task:
-    """Fitted values that are not stated are kept, since weights were learned for them."""
+    """Keeps fitted values that aren't configured, since weights were learned for them."""
     open_fields = [field.name for field in dataclasses.fields(task) if getattr(task, field.name) is None]
     return dataclasses.replace(task, **{name: getattr(old, name) for name in open_fields})
 
@@ -52,17 +52,17 @@ def grown_task_weights(
 ) -> list[float] | None:
     """Returns the weights w of the joint choice with 0 for each task that is new.
 
-    A new task then has no say in the shared experts: `s = sum_t w[t] p[b,t,:]` and S(b) are what they were,
-    whatever its router puts out, and each old task's own experts and gates depend on its own logits and S(b)
-    alone. The new task uses the shared experts, and chooses private ones. A later run may give it a say.
+    A new task then doesn't influence the shared experts: `s = sum_t w[t] p[b,t,:]` and S(b) are unchanged,
+    and each old task's own experts and gates depend only on its own logits and S(b). The new task uses the
+    shared experts, and chooses private ones. A later run may raise its weight.
 
     Args:
-        weights: Those so far; `None` for equal ones.
-        old: Names of the tasks so far.
-        new: Names of the tasks from now on.
+        weights: Weights before; `None` for equal ones.
+        old: Names of the tasks before.
+        new: Names of the tasks now.
 
     Returns:
-        A weight for each of `new`, or `weights` if none is new and the order is the same.
+        A weight for each of `new`, or `weights` if the tasks are the same.
 
     Example:
 
@@ -76,11 +76,11 @@ def grown_task_weights(
 
 
 def pooled_routers(kernel_dte: np.ndarray, weights: Sequence[float], is_new: np.ndarray) -> np.ndarray:
-    """Returns a router's kernel whose new tasks start from the mean of the old tasks' routers, weighed by w.
+    """Returns a router's kernel whose new tasks start from the weighted mean of the old tasks' routers.
 
     Args:
         kernel_dte: `[D, T, E]`; the new tasks' routers are overwritten.
-        weights: w `[T]`, the old tasks' weights of the joint choice, in any unit.
+        weights: w `[T]`, the old tasks' weights in the joint choice, in any unit.
         is_new: bool `[T]`, which tasks are new.
     """
     pooled, share_t = kernel_dte.copy(), np.where(is_new, 0.0, np.asarray(weights, np.float64))
@@ -92,7 +92,7 @@ def pooled_routers(kernel_dte: np.ndarray, weights: Sequence[float], is_new: np.
 
 
 def task_sources(old: Sequence[Task], new: Sequence[Task]) -> np.ndarray:
-    """Returns where each task stood among the old ones, -1 if it is new."""
+    """Returns the old index of each task, -1 if it is new."""
     return sources_by_name([task.name for task in old], [task.name for task in new])
 
 
@@ -104,13 +104,13 @@ def towers(tasks: Sequence[Task]) -> set[str]:
 def weigh_tasks(
     values: Mapping[str, Any], before: Mapping[str, Any], old: Sequence[str], new: Sequence[str]
 ) -> dict[str, Any]:
-    """Returns the options of the experts' layer with `grown_task_weights`, unless they state weights anew.
+    """Returns the expert layer's options with `grown_task_weights`, unless the weights were changed.
 
     Args:
-        values: The options from now on.
-        before: Those so far.
-        old: Names of the tasks so far.
-        new: Names of the tasks from now on.
+        values: The options now.
+        before: The options before.
+        old: Names of the tasks before.
+        new: Names of the tasks now.
     """
     stated, known = values.get("task_weights"), before.get("task_weights")
     if stated != known:

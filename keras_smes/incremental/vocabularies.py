@@ -1,4 +1,4 @@
-"""Vocabularies that grow: the ids of new rows join those known, and every known id keeps its row."""
+"""Grows vocabularies: new ids are appended, and every known id keeps its row."""
 
 import dataclasses
 from typing import Any
@@ -10,18 +10,17 @@ from keras_smes.features.embedding_tables import tables
 from keras_smes.features.schema import Feature, FeatureSchema
 from keras_smes.incremental.grow_arrays import FRESH, Sources
 
-# What rows decide, and not whoever declares the feature.
+# Fields fitted to rows, in contrast to declared ones.
 FITTED = ("vocabulary", "mean", "std", "buckets")
 
 
 def grow_schema(old: FeatureSchema, new: FeatureSchema) -> FeatureSchema:
-    """Returns a fitted schema with the ids of another one added behind its own.
+    """Returns a fitted schema with the ids of another one appended.
 
-    All else stays as it was fitted first: moments and boundaries too, since weights were learned for numbers
-    so scaled.
+    Moments and boundaries don't change, since weights were learned with that scaling.
 
     Args:
-        old: The schema of the model so far.
+        old: The schema of the model.
         new: The same features, fitted on newer rows.
 
     Raises:
@@ -55,9 +54,9 @@ def _grown(old: Any, new: Any) -> Any:
 
 
 def table_sources(old: FeatureSchema, new: FeatureSchema) -> dict[str, Sources]:
-    """Returns where the rows of each embedding table come from, by the name of its weight.
+    """Returns the sources of the rows of each embedding table, by the name of its weight.
 
-    Row 0, that of all unknown values, stays; the others go by value, whatever the order of the vocabularies.
+    Row 0, of unknown values, stays; other rows are matched by value.
     """
     members = {table: (group[0], new[group[0].name]) for table, group in tables(old.features).items()}
     return {
@@ -68,13 +67,13 @@ def table_sources(old: FeatureSchema, new: FeatureSchema) -> dict[str, Sources]:
 
 
 def row_sources(old: Any, new: Any) -> np.ndarray:
-    """Returns the row that each row of a feature's table had before, -1 for that of a new value."""
+    """Returns the old row of each row of a feature's table, -1 for a new value."""
     rows = {value: row for row, value in enumerate(old.vocabulary, start=1)}
     return np.array([0, *(rows.get(value, FRESH) for value in new.vocabulary)], np.int64)
 
 
 def count_new(old: FeatureSchema, new: FeatureSchema) -> dict[str, int]:
-    """Returns how many rows each embedding table has more, of those that have any."""
+    """Returns the number of new rows of each embedding table that has any."""
     pairs: dict[str, tuple[Any, Any]] = {
         table: (group[0], new[group[0].name]) for table, group in tables(old.features).items()
     }

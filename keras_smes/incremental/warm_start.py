@@ -1,4 +1,4 @@
-"""From a finished run to the weights and the optimizer of the next one, which may be larger."""
+"""Initialises weights and optimizer of a run from a finished one, which may be smaller."""
 
 import dataclasses
 import hashlib
@@ -39,23 +39,21 @@ from keras_smes.training.loop.transfer_state import (
 from keras_smes.training.model.multi_task import MultiTaskModel
 from keras_smes.training.run_folder import MODEL, SCHEMA, TRAINING, load_run, load_schema
 
-SAMPLE = 4096  # rows by which new experts are placed
+SAMPLE = 4096  # rows for the initial values of new experts
 _NOTHING = np.empty(0)
 
 
 @dataclasses.dataclass
 class WarmStart:
-    """A finished run, to go on from.
+    """A finished run to continue from.
 
-    What it holds is carried over by name: weights, optimizer slots, the optimizer's count of steps, and the
-    state of the way losses are joined where the tasks are the same. The schedule of learning rates begins
-    anew. What is larger than before:
+    Weights, optimizer slots and the number of steps are copied by name, as is the state of the joint loss
+    where the tasks are the same. The learning rate schedule starts again. What grows:
 
-    - a vocabulary: new ids get fresh rows and fresh slots, old ones keep theirs (`grow_schema`);
-    - the pool of experts: the new ones are copies with noise, slots included, that no instance chooses yet
-      (`closed_columns`);
-    - the tasks: a new one's router starts from the mean of the others', its tower fresh, without a say in
-      the shared experts (`grown_task_weights`).
+    - vocabularies: new ids get fresh rows and slots (`grow_schema`);
+    - experts: new ones are noisy copies, slots included, to which no row is routed yet (`closed_columns`);
+    - tasks: a new one's router starts from the mean of the others', its tower fresh, without influence on the
+      shared experts (`grown_task_weights`).
 
     The old tasks' outputs on rows of known ids are unchanged before the first step.
 
@@ -64,10 +62,10 @@ class WarmStart:
         ranker: Its ranker.
         config: Its configuration.
         schema: Its fitted features.
-        learned: What `keras_smes.training.loop.transfer_state.learned` gave.
-        digest: Of the run's files.
-        seen: Rows whose ids count, beside those that are trained on. Defaults to `None`, none: an id must
-            then be frequent enough in the rows of one training.
+        learned: From `keras_smes.training.loop.transfer_state.learned`.
+        digest: Digest of the run's files.
+        seen: Rows in which ids are counted beside the training rows. Defaults to `None`: an id must be
+            frequent enough in the rows of one training.
     """
 
     name: str
@@ -89,14 +87,14 @@ class WarmStart:
             run: Folder of the run.
 
         Raises:
-            FileNotFoundError: The folder is not that of a finished run, or of one without its optimizer.
+            FileNotFoundError: The folder is not that of a finished run, or its optimizer state is missing.
         """
         run = Path(run)
         ranker, config = load_run(run)
         for name in (SCHEMA, TRAINING):
             if not (run / name).is_file():
                 raise FileNotFoundError(
-                    f"`run` must hold {name}, as all runs do but those of parameter servers: train it again. "
+                    f"`run` must hold {name}, as all runs do except with parameter servers: train it again. "
                     f"Received: {run}"
                 )
         schema = load_schema(run)
@@ -106,24 +104,24 @@ class WarmStart:
 
     @property
     def first_step(self) -> int:
-        """Steps that the optimizer has behind it."""
+        """Steps that the optimizer has already done."""
         return int(self.learned[STEPS])
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """The tasks so far."""
+        """The tasks of the run."""
         tasks: tuple[Task, ...] = self.ranker.get_layer("scores").tasks
         return tasks
 
     def prepare(self, train: Rows, verbose: int | str = 0) -> Prepared:
-        """Prepares rows by the run's features and tasks, grown by what the rows have that is new.
+        """Prepares rows with the run's features and tasks, grown by new values.
 
         Args:
             train: The rows.
             verbose: `0` shows no progress bar. Defaults to `0`.
 
         Raises:
-            ValueError: Other features, or a task that is missing.
+            ValueError: The features differ, or a task is missing.
         """
         seen = train if self.seen is None else self.seen
         schema = grow_schema(self.schema, fit_schema(seen, int(verbose != 0)))
@@ -134,11 +132,11 @@ class WarmStart:
         """Sets the weights and the optimizer of a model.
 
         Args:
-            prepared: What `prepare` returned.
-            model: A model that is made for it, larger or not.
+            prepared: From `prepare`.
+            model: A model that is built for it, larger or not.
 
         Raises:
-            ValueError: The model is another one, or has fewer experts.
+            ValueError: The layers differ, or there are fewer experts.
         """
         old, new = (core.get_layer(NAME) for core in (self.ranker.get_layer("core"), model.core))
         of_mixture = mixture_sources(old, new, self.tasks, prepared.tasks)
@@ -170,7 +168,7 @@ class WarmStart:
             _carry(name, new[name], np.array(old[name]), sources.get(name, {}))
 
     def _carry_optimizer(self, model: MultiTaskModel, sources: Mapping[str, Sources]) -> None:
-        """A slot has the axes of its weight; one that is missing, of another optimizer, starts fresh."""
+        """Slots have the axes of their weight; missing ones, of another optimizer, start fresh."""
         for optimizer in parts_of(model.optimizer):
             set_steps(optimizer, self.first_step)
         for name, slot in slots_by_name(model).items():
@@ -179,7 +177,7 @@ class WarmStart:
                 _carry(name, slot, self.learned[name], sources.get(owner, {}))
 
     def _carry_joint(self, model: MultiTaskModel) -> None:
-        """How losses are joined is a matter of all tasks together: joined another way, it starts fresh."""
+        """The joint loss depends on all tasks together: with another state it starts fresh."""
         joint = {name: slot for name, slot in slots_by_name(model).items() if f"{SLOTS}{JOINT}" in name}
         joint |= joint_by_name(model)
         if all(self.learned.get(name, _NOTHING).shape == tuple(v.shape) for name, v in joint.items()):
@@ -192,13 +190,13 @@ class WarmStart:
 
 
 def digest_of(run: Path) -> str:
-    """Returns a digest of what is gone on from: a run's weights and optimizer."""
+    """Returns a digest of a run's weights and optimizer."""
     files = [hashlib.sha256((run / name).read_bytes()).hexdigest() for name in (MODEL, TRAINING)]
     return "-".join(digest[:16] for digest in files)
 
 
 def _encoded(core: keras.Model, prepared: Prepared) -> np.ndarray:
-    """Some encoded instances h, `[B, D]`."""
+    """Some encoded rows h, `[B, D]`."""
     encoder = keras.Model(core.inputs, core.get_layer(NAME).input)
     some, *_ = prepared.rows.head(SAMPLE)
     return np.asarray(keras.ops.convert_to_numpy(encoder(some)), np.float64)

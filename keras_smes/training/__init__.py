@@ -1,9 +1,8 @@
-"""Training: fits a ranker on interactions, measures it on later ones, keeps both in a run's folder.
+"""Training: fits a ranker on interactions, evaluates it on later ones, and writes both to a run folder.
 
-`train_run` is the whole way and `fit_ranker` its middle. Its parts stand alone: `config` says what a run
-is; `input` which rows come when, from memory or disk, and who makes batches of them; `model` is what Keras'
-`fit` trains, with `task_losses`; `loop` takes it through its epochs, selects the best, writes what a killed
-training resumes from, and says what was not finite.
+`train_run` does all of it; `fit_ranker` only trains. `config` defines a run, `input` prepares rows and
+batches, `model` with `task_losses` is what Keras trains, and `loop` runs epochs, validation, selection and
+checkpoints.
 """
 
 from keras_smes.data import SplitConfig

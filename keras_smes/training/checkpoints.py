@@ -1,7 +1,6 @@
-"""Checkpoints: all arrays of a training's state in one file, written whole or not at all.
+"""Checkpoints: all arrays of a training state in one file, written atomically.
 
-A file is an `.npz`: a zip, whose index stands at its end and which has a checksum for each array, so that
-a truncated or damaged file is detected.
+A file is an `.npz`, a zip with a checksum per array, so truncated or damaged files are detected.
 """
 
 import json
@@ -22,7 +21,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint holds: JSON values and arrays by name."""
+    """Content of a checkpoint: JSON values, and arrays by name."""
 
     meta: dict[str, Any]
     arrays: dict[str, np.ndarray]
@@ -31,12 +30,12 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints in a folder, of which the last few are kept.
 
-    A checkpoint is written under another name, forced to the disk, and then renamed: a kill at
-    any moment leaves either the old files, or the old files and a complete new one.
+    A checkpoint is written under a temporary name, flushed to disk, and then renamed. A kill at any moment
+    leaves the old files, with or without a complete new one.
 
     Args:
-        folder: Where they lie; made with the first one.
-        keep: How many to keep, at least 1. Defaults to `2`: a file damaged later has one to fall back on.
+        folder: Their folder, created by the first `write`.
+        keep: Number of checkpoints to keep, at least 1. Defaults to `2`, a fallback if the last is damaged.
 
     Example:
 
@@ -51,10 +50,10 @@ class Checkpoints:
         self.keep = check_count("keep", keep)
 
     def write(self, number: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes a checkpoint and deletes those of lower numbers beyond `keep`.
+        """Writes a checkpoint and deletes older ones beyond `keep`.
 
         Args:
-            number: Where in the training it is, such as steps; the highest is the latest.
+            number: Position in the training, such as steps. The highest is the latest.
             meta: JSON values.
             arrays: Arrays by name.
         """
@@ -66,23 +65,23 @@ class Checkpoints:
             old.unlink()
 
     def latest(self) -> Checkpoint | None:
-        """Reads the latest checkpoint that can be read; `None` if there is none at all.
+        """Reads the latest readable checkpoint; `None` if there is none at all.
 
         Raises:
-            OSError: There are checkpoints, and none can be read.
+            OSError: There are checkpoints, but none is readable.
         """
         paths = self._paths()
         for path in paths:
             try:
                 return _read(path)
             except _UNREADABLE as error:
-                warnings.warn(f"{path} can't be read and is passed over: {error!r}", stacklevel=2)
+                warnings.warn(f"{path} can't be read and is skipped: {error!r}", stacklevel=2)
         if paths:
             raise OSError(f"No checkpoint in {self.folder} can be read: start over. Received: {paths}")
         return None
 
     def clear(self) -> None:
-        """Deletes the checkpoints, whatever a killed writer left, and the folder if that empties it."""
+        """Deletes the checkpoints, partial files of a killed writer, and the folder if it is then empty."""
         clear_partial(self.folder)
         for path in self._paths():
             path.unlink()

@@ -1,4 +1,4 @@
-"""Configuration of a run: data, model and training, as one value that is stored as JSON."""
+"""Configuration of a run: data, model and training as one value, stored as JSON."""
 
 import dataclasses
 import datetime
@@ -23,7 +23,7 @@ EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "sgd")
 SCHEDULES = ("cosine", "constant")
 LOSS_BALANCES = ("fixed", "uncertainty", "dwa", "gradnorm", "pcgrad")
 DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-# What a model's layer has no default for. HoME's groups of tasks depend on the tasks.
+# Options for which a model's layer has no default. HoME's groups of tasks depend on the tasks.
 USUAL_OPTIONS: Mapping[str, Any] = {
     "num_experts": 16,
     "num_shared": 2,
@@ -37,7 +37,7 @@ USUAL_OPTIONS: Mapping[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
-    """How features become h.
+    """Encoder from features to `h`.
 
     Args:
         units: Widths of the encoder's layers. Defaults to `(128,)`.
@@ -58,16 +58,16 @@ class EncoderConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Optimizers. Embedding tables have one of their own, which updates a batch's rows only.
+    """Optimizers. Embedding tables have a separate one, which updates only the rows of a batch.
 
     Args:
-        name: `"adam"`, `"adamw"`, `"adagrad"` or `"sgd"`, for all weights but embeddings. Defaults to
+        name: `"adam"`, `"adamw"`, `"adagrad"` or `"sgd"`, for all weights except embeddings. Defaults to
             `"adam"`.
-        learning_rate: Its learning rate, once warmed up. Defaults to `0.002`.
+        learning_rate: Its learning rate after warm-up. Defaults to `0.002`.
         embeddings: `"lazy_adam"`, `"rowwise_adagrad"` or `"sgd"`. Defaults to `"lazy_adam"`.
-        embedding_learning_rate: Theirs. Defaults to `None`, the same.
-        schedule: `"cosine"`, to zero at the last step, or `"constant"`. Defaults to `"cosine"`.
-        warmup_steps: Steps in which learning rates rise from zero along a line. Defaults to `0`.
+        embedding_learning_rate: Learning rate of embeddings. Defaults to `None`, `learning_rate`.
+        schedule: `"cosine"`, which decays to zero at the last step, or `"constant"`. Defaults to `"cosine"`.
+        warmup_steps: Steps of linear warm-up from zero. Defaults to `0`.
     """
 
     name: str = "adam"
@@ -89,12 +89,12 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ValidationConfig:
-    """Which training rows are held out for validation after each epoch: always the last by time.
+    """Training rows held out for validation after each epoch: always the last by time.
 
     Args:
-        days: How many of the last training days. Defaults to `None`.
-        fraction: Or which share of the training rows, between 0 and 1: in whole days, unless there is one day
-            only or none. Defaults to `None`.
+        days: Number of days to hold out. Defaults to `None`.
+        fraction: Share of the training rows to hold out instead, between 0 and 1. Rounded to whole days if
+            there is more than one day. Defaults to `None`.
     """
 
     days: int | None = None
@@ -103,7 +103,7 @@ class ValidationConfig:
     def __post_init__(self) -> None:
         if (self.days is None) == (self.fraction is None):
             raise ValueError(
-                f"`validation` takes `days` or `fraction`. Received: days={self.days}, "
+                f"`validation` takes either `days` or `fraction`. Received: days={self.days}, "
                 f"fraction={self.fraction}"
             )
         if self.days is not None:
@@ -114,26 +114,24 @@ class ValidationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """How a model is trained.
+    """Training options.
 
     Args:
         epochs: Passes over the training rows. Defaults to `2`.
-        batch_size: Rows a step. Defaults to `512`.
-        loss_balance: How the tasks' losses become one step: `"fixed"`, `"uncertainty"`, `"dwa"`,
-            `"gradnorm"` or `"pcgrad"`, see `keras_smes.losses`. Each loss comes times its task's weight.
-            Defaults to `"fixed"`, their sum.
-        loss_balance_options: Options of it, such as `{"temperature": 1.0}` for `"dwa"`. Defaults to none.
+        batch_size: Rows per step. Defaults to `512`.
+        loss_balance: How task losses are combined: `"fixed"`, `"uncertainty"`, `"dwa"`, `"gradnorm"` or
+            `"pcgrad"`, see `keras_smes.losses`. Each loss is first multiplied by its task's weight.
+            Defaults to `"fixed"`, the sum.
+        loss_balance_options: Its options, such as `{"temperature": 1.0}` for `"dwa"`. Defaults to none.
         dtype_policy: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`, which scales the loss. Routers,
-            losses and optimizers compute in float32 under any. Defaults to `"float32"`.
-        steps_per_execution: Steps that run between two looks at checkpoints and progress. Defaults to
-            `16`.
-        jit_compile: Whether XLA compiles the step. Defaults to `False`: on a CPU the grouped graph is
-            faster.
-        validation: A `ValidationConfig`: training rows held out. Defaults to `None`, none.
+            losses and optimizers always compute in float32. Defaults to `"float32"`.
+        steps_per_execution: Steps between two checks for progress and checkpoints. Defaults to `16`.
+        jit_compile: Whether XLA compiles the step. Defaults to `False`, which is faster on a CPU.
+        validation: A `ValidationConfig`. Defaults to `None`, no rows are held out.
         early_stopping: An `EarlyStopping` on those rows. Defaults to `None`, all epochs run.
-        select: A `MetricOfTask`: the weights of its best epoch are kept. Defaults to `None`, the last.
-        monitor_rows: Rows whose routing is measured after each epoch, see `RoutingMonitor`: of those that are
-            held out if there are any. `0` measures none. Defaults to `2048`.
+        select: A `MetricOfTask`: the weights of its best epoch are kept. Defaults to `None`, the last epoch.
+        monitor_rows: Rows whose routing is measured after each epoch, see `RoutingMonitor`: held-out rows
+            if there are any. `0` measures none. Defaults to `2048`.
     """
 
     epochs: int = 2
@@ -164,19 +162,18 @@ class RunConfig:
         data: Name of the data set.
         data_options: Options of its loader, such as `{"rows": 10000}` for the simulator, or `{"tasks":
             ["click", "follow"]}` for KuaiRand. Defaults to none.
-        split: A `SplitConfig`: which rows are trained on and which tested on. Defaults to none of its values,
-            the data set's own.
-        model: `"smes"`, or a baseline by its name, see `keras_smes.baselines`. Defaults to `"smes"`.
-        experts: Options of the model's layer. Those left out take the layer's own defaults, or those of
+        split: A `SplitConfig`: the training and test rows. Defaults to the data set's own split.
+        model: `"smes"`, or the name of a baseline, see `keras_smes.baselines`. Defaults to `"smes"`.
+        experts: Options of the model's layer. Missing ones take the layer's defaults or those of
             `USUAL_OPTIONS`. Defaults to none.
         encoder: An `EncoderConfig`.
         tower_units: Widths of each tower's hidden layers. Defaults to `(16,)`.
         optimizer: An `OptimizerConfig`.
         training: A `TrainingConfig`.
-        distribution: A `DistributionConfig`: on what the steps run.
-        seed: Seed of weights and of the order of rows. Defaults to `0`.
-        memory: Bytes that the rows of a log may take in memory, or text such as `"4GB"`: more stay on disk.
-            Of the outcome it changes nothing. Defaults to `None`, the log's own.
+        distribution: A `DistributionConfig`: the devices and processes.
+        seed: Seed of the weights and of the order of rows. Defaults to `0`.
+        memory: Bytes that the rows of a log may take in memory, or text such as `"4GB"`. More rows stay on
+            disk, with the same results. Defaults to `None`, the log's own bound.
 
     Example:
 
@@ -204,7 +201,7 @@ class RunConfig:
             bytes_of_memory(self.memory)
         if self.split.test_files:
             raise ValueError(
-                "`split.test_files` must stand in the YAML of a log, whose folder they start from. "
+                "`split.test_files` must stand in the YAML of a log, as its paths are relative to that file. "
                 f"Received: split.test_files={self.split.test_files}"
             )
         object.__setattr__(self, "tower_units", check_counts("tower_units", self.tower_units))
@@ -217,16 +214,16 @@ class RunConfig:
         object.__setattr__(self, "experts", _plain({**usual, **self.experts}))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the configuration as JSON values."""
+        """Returns JSON values."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
         return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
-        """Returns the configuration that `values` spell.
+        """Returns the configuration from JSON values.
 
         Raises:
-            ValueError: A key is unknown, or a value of another type, by its name.
+            ValueError: A key is unknown or its value has the wrong type; the message names the key.
         """
         config: RunConfig = structure(values, cls)
         check_data_options(config.data, config.data_options)
@@ -235,22 +232,22 @@ class RunConfig:
 
     @classmethod
     def read(cls, path: str | Path) -> "RunConfig":
-        """Returns the configuration of a JSON or YAML file; an error names the line too."""
+        """Reads a JSON or YAML file; errors name its line too."""
         document = Document.read(path)
         with document.errors():
             return cls.from_dict(document.values)
 
     def load(self, folder: str | Path | None = None) -> Interactions | StoredInteractions:
-        """Reads the rows of `data` as `load_rows` does, from files that lie in a folder."""
+        """Reads the rows of `data` with `load_rows`, from files in `folder`."""
         return load_rows(self.data, folder, split=self.split, memory=self.memory, **self.data_options)
 
     def build_experts(self, num_tasks: int) -> keras.layers.Layer:
-        """Builds the layer of experts that the configuration names."""
+        """Builds the configured layer of experts."""
         return build_experts(self.model, num_tasks, self.experts)
 
 
 def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `values` with what `change` has instead, mappings key by key."""
+    """Returns `values` updated with `change`, mappings recursively."""
     result = dict(values)
     for key, new in change.items():
         old = result.get(key)
@@ -259,7 +256,7 @@ def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, An
 
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Returns the dotted names of the keys in which two configurations as plain values differ."""
+    """Returns the dotted names of the keys in which two configurations differ."""
     differing = []
     for key in dict.fromkeys([*one, *other]):
         here, there = one.get(key), other.get(key)

@@ -1,4 +1,4 @@
-"""Where a run was made: versions, machine, source. No host, user or path."""
+"""Environment of a run: versions, machine and source commit, without host, user or path."""
 
 import os
 import platform
@@ -13,9 +13,7 @@ PACKAGES = ("keras_smes", "keras", "tensorflow", "numpy", "polars")
 def describe_environment() -> dict[str, Any]:
     """Returns the environment of a run, as JSON values.
 
-    Returns:
-        `packages` by version, `python`, `backend`, `machine`, `cpus`, `accelerators`, and `commit`: that of
-        this package's source, with `+changes` if files differ from it, or `None` outside of git.
+    `commit` is that of this package's source, with `+changes` if files differ, or `None` outside git.
     """
     import keras
 
@@ -51,7 +49,7 @@ def _commit(folder: Path) -> str | None:
 
 
 def _git(folder: Path, *command: str) -> str | None:
-    # A package installed in an environment may lie inside of somebody else's checkout.
+    # An installed package may lie inside another project's checkout.
     if not (folder.parents[1] / ".git").exists():
         return None
     try:

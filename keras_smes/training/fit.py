@@ -35,11 +35,11 @@ from keras_smes.training.task_losses import TaskLosses, joint_loss
 
 
 class Outputs(NamedTuple):
-    """Where a training writes down what it shows while it goes on.
+    """Files that a training writes while it runs.
 
     Attributes:
-        tensorboard: Folder of event files. Defaults to `None`, none are written.
-        routing: CSV file of the routing by epoch. Defaults to `None`, none is written.
+        tensorboard: Folder of event files. Defaults to `None`.
+        routing: CSV file of the routing by epoch. Defaults to `None`.
     """
 
     tensorboard: Path | None = None
@@ -47,12 +47,12 @@ class Outputs(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What `fit_ranker` returns.
+    """Result of `fit_ranker`.
 
     Attributes:
         ranker: From raw columns to scores.
-        progress: The epochs' figures, and which was chosen.
-        model: What was trained: the ranker's core with its losses and its optimizer.
+        progress: The metrics by epoch, and the selected epoch.
+        model: The trained model: the ranker's core with its losses and optimizer.
         schema: The fitted schema.
     """
 
@@ -63,41 +63,41 @@ class Fitted(NamedTuple):
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """The figures by name, a list of one number an epoch."""
+        """The metrics by name, each a list of one value per epoch."""
         epochs = self.progress.history
-        return {name: [figures[name] for figures in epochs] for name in (epochs[0] if epochs else ())}
+        return {name: [metrics[name] for metrics in epochs] for name in (epochs[0] if epochs else ())}
 
 
-class Start(Protocol):
-    """What a training goes on from, instead of fresh weights; see `keras_smes.incremental`."""
+class StartState(Protocol):
+    """State from which training continues, instead of fresh weights; see `keras_smes.incremental`."""
 
     @property
     def digest(self) -> str:
-        """By which it is known again when a killed training is resumed."""
+        """Identifies the state when a killed training resumes."""
 
     @property
     def first_step(self) -> int:
-        """Steps that the optimizer has behind it."""
+        """Steps that the optimizer has already done."""
 
     def prepare(self, train: Rows, verbose: int | str = 0) -> Prepared:
-        """Prepares rows by what was fitted before, grown by what they have that is new."""
+        """Prepares rows with the earlier fitted schema and tasks, grown by new values."""
 
     def apply(self, prepared: Prepared, model: MultiTaskModel) -> None:
-        """Sets the weights and the optimizer of a model that is made for `prepared`."""
+        """Sets the weights and the optimizer of a model that is built for `prepared`."""
 
     def describe(self) -> dict[str, Any]:
-        """Returns what it is and what has grown, as JSON values."""
+        """Returns its origin and what has grown, as JSON values."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Surroundings:
-    """Where and how a training runs: on what it goes on, and what it writes.
+class FitContext:
+    """Engine, checkpoints and outputs of a training.
 
     Args:
         engine: The `Engine` that runs the steps, see `build_engine`. Defaults to one device.
-        session: A `Session`: a state that it finds is taken up, and states are written. Defaults to `None`.
-        outputs: `Outputs`. Defaults to none, nothing is written.
-        start: What to go on from. Defaults to `None`, fresh weights.
+        session: A `Session`, which resumes from checkpoints and writes them. Defaults to `None`.
+        outputs: `Outputs`. Defaults to none.
+        start: A `StartState`. Defaults to `None`, fresh weights.
         data_service: Address of the dispatcher of a `tf.data` service that makes the batches, see
             `ServedPlan`. Defaults to `None`, this process makes them.
         verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
@@ -106,7 +106,7 @@ class Surroundings:
     engine: Engine = dataclasses.field(default_factory=Engine)
     session: Session | None = None
     outputs: Outputs = dataclasses.field(default_factory=Outputs)
-    start: Start | None = None
+    start: StartState | None = None
     data_service: str | None = None
     verbose: int | str = "auto"
 
@@ -116,71 +116,67 @@ def fit_ranker(
     train: Rows,
     validation: Rows | None = None,
     verbose: int | str = "auto",
-    **surroundings: Any,
+    **context: Any,
 ) -> Fitted:
-    """Builds the ranker that `config` names and trains it.
+    """Builds the ranker of `config` and trains it.
 
     Args:
         config: The `RunConfig`.
-        train: Rows to train on, in memory or on disk, see `Interactions.to_train`; the schema's vocabularies
+        train: Rows to train on, in memory or on disk, see `Interactions.to_train`. The schema's vocabularies
             and moments come from them.
-        validation: Rows that are measured after each epoch; epochs are chosen by them if the configuration
-            says so, and by nothing else. Defaults to `None`.
+        validation: Rows that are evaluated after each epoch, and the only ones by which `config` may select
+            epochs. Defaults to `None`.
         verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
-        **surroundings: Of `Surroundings`, by name, such as `engine=build_engine(config.distribution)`.
-
-    Returns:
-        A `Fitted`: the ranker and how its training went.
+        **context: Fields of `FitContext`, such as `engine=build_engine(config.distribution)`.
 
     Raises:
-        ValueError: A task has but one label in the training rows that count: there is nothing to learn;
-            epochs are to be chosen without validation rows; a state of another configuration or other rows.
+        ValueError: A task has only one label in the training rows that count; epochs are to be selected
+            without validation rows; a checkpoint is of another configuration or other rows.
         NonFiniteError: A loss or gradient is not finite.
     """
-    around = Surroundings(verbose=verbose, **surroundings)
-    start = around.start
-    _check_start(start, around.engine)
+    fit_context = FitContext(verbose=verbose, **context)
+    start = fit_context.start
+    _check_start(start, fit_context.engine)
     train = train.to_train()
     prepared = prepare(train, verbose) if start is None else start.prepare(train, verbose)
-    return fit_prepared(config, prepared, validation, around)
+    return fit_prepared(config, prepared, validation, fit_context)
 
 
 def fit_prepared(
     config: RunConfig,
     prepared: Prepared,
     validation: Rows | None = None,
-    around: Surroundings | None = None,
+    context: FitContext | None = None,
 ) -> Fitted:
-    """As `fit_ranker`, on rows that `prepare` prepared, or `start.prepare`."""
-    around = around or Surroundings()
-    engine, start = around.engine, around.start
-    _check_choice(config, validation)
+    """As `fit_ranker`, on rows from `prepare` or `start.prepare`."""
+    context = context or FitContext()
+    engine, start = context.engine, context.start
+    _check_selection(config, validation)
     engine.check(config)
-    plan = _plan(config, prepared.rows, around)
+    plan = _plan(config, prepared.rows, context)
     ranker, model = new_model(config, prepared, plan.steps, engine, 0 if start is None else start.first_step)
     if start is not None:
         start.apply(prepared, model)
     watched = None
     if validation is not None:
-        held_out = prepare_for(prepared.schema, prepared.tasks, validation, around.verbose)
-        ranked = validation if _chooses(config) else None
+        held_out = prepare_for(prepared.schema, prepared.tasks, validation, context.verbose)
+        ranked = validation if _selects(config) else None
         watched = Validation(ranker, model, held_out.rows, ranked, engine)
+    monitored = prepared.rows if watched is None else watched.packed
     trainer = Trainer(
         model,
         plan,
         config.training,
         watched,
-        session=around.session,
-        curves=None if around.outputs.tensorboard is None else Events(around.outputs.tensorboard),
-        monitor=_measure_routing(
-            config, ranker, model, prepared.rows if watched is None else watched.packed, around
-        ),
-        verbose=around.verbose,
+        session=context.session,
+        curves=None if context.outputs.tensorboard is None else Events(context.outputs.tensorboard),
+        monitor=_measure_routing(config, ranker, model, monitored, context),
+        verbose=context.verbose,
         engine=engine,
     )
-    if around.session is not None:
+    if context.session is not None:
         packed = [prepared.rows, *([] if watched is None else [watched.packed])]
-        found = around.session.resume(_fingerprint(prepared.schema, packed))
+        found = context.session.resume(_fingerprint(prepared.schema, packed))
         if found is not None:
             trainer.resume(found.meta["progress"], found.arrays)
     progress = trainer.train()
@@ -188,27 +184,27 @@ def fit_prepared(
     return Fitted(ranker, progress, model, prepared.schema)
 
 
-def _plan(config: RunConfig, rows: PackedRows, around: Surroundings) -> StepPlan:
+def _plan(config: RunConfig, rows: PackedRows, context: FitContext) -> StepPlan:
     batch_size = config.training.batch_size
-    if around.data_service is None:
+    if context.data_service is None:
         return StepPlan(rows, batch_size, config.seed)
-    if not isinstance(around.engine, LoopEngine):
+    if not isinstance(context.engine, LoopEngine):
         raise ValueError(
-            "`data_service` needs an engine with a loop of ours: take 'mirrored', which may have one device, "
-            f"'multi_worker' or 'parameter_server'. Received: engine={around.engine.name!r}"
+            "`data_service` requires engine 'mirrored' (one device is enough), 'multi_worker' or "
+            f"'parameter_server'. Received: engine={context.engine.name!r}"
         )
-    return ServedPlan(rows, batch_size, config.seed, config.training.epochs, around.data_service)
+    return ServedPlan(rows, batch_size, config.seed, config.training.epochs, context.data_service)
 
 
 def _measure_routing(
-    config: RunConfig, ranker: keras.Model, model: MultiTaskModel, packed: PackedRows, around: Surroundings
+    config: RunConfig, ranker: keras.Model, model: MultiTaskModel, packed: PackedRows, context: FitContext
 ) -> Callable[[int], dict[str, float]]:
-    """What is done after each epoch: the core gets the weights so far, and its routing is measured."""
+    """The function that copies the weights to the core after an epoch and measures its routing."""
     core = ranker.get_layer("core")
-    monitor = _monitor(config.training.monitor_rows, ranker, packed, around.outputs)
+    monitor = _monitor(config.training.monitor_rows, ranker, packed, context.outputs)
 
     def measure(epoch: int) -> dict[str, float]:
-        around.engine.hand_over(model.core, core)
+        context.engine.hand_over(model.core, core)
         return {} if monitor is None else monitor.measure(epoch)
 
     return measure
@@ -221,7 +217,7 @@ def _monitor(rows: int, ranker: keras.Model, packed: PackedRows, outputs: Output
     features = sample_counted(packed, rows)
     if not len(next(iter(features.values()))):
         return None
-    # A folder of its own: TensorBoard reads one file of a folder while it is written.
+    # TensorBoard reads only one open file per folder.
     folder = None if outputs.tensorboard is None else outputs.tensorboard / "routing"
     names = [task.name for task in tasks]
     return RoutingMonitor(features, names, rows, outputs.routing, folder, core)
@@ -230,14 +226,14 @@ def _monitor(rows: int, ranker: keras.Model, packed: PackedRows, outputs: Output
 def new_model(
     config: RunConfig, prepared: Prepared, steps: int, engine: Engine | None = None, first_step: int = 0
 ) -> tuple[keras.Model, MultiTaskModel]:
-    """Builds the ranker that `config` names, and the model that trains it.
+    """Builds the ranker of `config`, and the model that trains it.
 
     Args:
         config: The `RunConfig`.
         prepared: The rows.
-        steps: Steps an epoch.
+        steps: Steps per epoch.
         engine: The `Engine`. Defaults to `None`, one device.
-        first_step: Steps that the optimizer has behind it. Defaults to `0`.
+        first_step: Steps that the optimizer has already done. Defaults to `0`.
     """
     engine = engine or Engine()
     keras.utils.set_random_seed(config.seed)
@@ -262,17 +258,17 @@ def _build(config: RunConfig, schema: FeatureSchema, tasks: Sequence[Task]) -> k
 
 
 def start_at_base_rates(ranker: keras.Model, base_rates: Mapping[str, float]) -> None:
-    """Sets the bias of binary tasks' logits to the log-odds of their base rate.
+    """Sets the logit bias of binary tasks to the log-odds of their base rate.
 
     ```
     bias[t] = log(rate[t] / (1 - rate[t]))
     ```
 
-    A rare label's first steps go into its features then, instead of into the bias.
+    The first steps on a rare label then learn from features, instead of moving the bias.
 
     Args:
-        ranker: What `build_ranker` built.
-        base_rates: Mean label of each binary task in the training rows, by the task's name.
+        ranker: A model of `build_ranker`.
+        base_rates: Mean label of each binary task in the training rows, by task name.
     """
     core = ranker.get_layer("core")
     for task, rate in base_rates.items():
@@ -283,7 +279,7 @@ def start_at_base_rates(ranker: keras.Model, base_rates: Mapping[str, float]) ->
 def _compiled(
     config: RunConfig, ranker: keras.Model, steps: int, engine: Engine, first_step: int
 ) -> MultiTaskModel:
-    """The ranker's core with losses and an optimizer that has its state, which a resume overwrites."""
+    """The ranker's core with losses and a built optimizer."""
     training = config.training
     core, tasks = engine.to_train(ranker.get_layer("core")), ranker.get_layer("scores").tasks
     joint = joint_loss(training.loss_balance, tasks, core, config.seed, training.loss_balance_options)
@@ -298,7 +294,7 @@ def _compiled(
     )
     model.compile(
         optimizer,
-        jit_compile=training.jit_compile or on_jax,  # where each operation by itself would take its time
+        jit_compile=training.jit_compile or on_jax,  # uncompiled, JAX dispatches each operation by itself
         steps_per_execution=training.steps_per_execution,
         auto_scale_loss=False,
     )
@@ -307,7 +303,7 @@ def _compiled(
 
 @contextlib.contextmanager
 def _dtype_policy(name: str) -> Iterator[None]:
-    """Layers made within have the policy; Keras knows one policy for all that is made at a time."""
+    """Sets Keras' global policy for layers that are created within."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -321,20 +317,20 @@ def _fingerprint(schema: FeatureSchema, packed: Sequence[PackedRows]) -> str:
     return hashlib.blake2b("\n".join(values).encode(), digest_size=16).hexdigest()
 
 
-def _chooses(config: RunConfig) -> bool:
+def _selects(config: RunConfig) -> bool:
     return config.training.select is not None or config.training.early_stopping is not None
 
 
-def _check_start(start: Start | None, engine: Engine) -> None:
+def _check_start(start: StartState | None, engine: Engine) -> None:
     if start is not None and not engine.keeps_shapes:
         raise ValueError(
-            f"A run can't go on with engine {engine.name!r}, which cuts tables into shards: take another, "
+            f"A run can't continue with engine {engine.name!r}, which shards tables: use another one, "
             f"such as 'multi_worker'. Received: engine={engine.name!r}"
         )
 
 
-def _check_choice(config: RunConfig, validation: Rows | None) -> None:
-    if _chooses(config) and validation is None:
+def _check_selection(config: RunConfig, validation: Rows | None) -> None:
+    if _selects(config) and validation is None:
         raise ValueError(
             "`select` and `early_stopping` need validation rows. Received: validation=None, "
             f"select={config.training.select}, early_stopping={config.training.early_stopping}"

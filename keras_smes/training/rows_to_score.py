@@ -1,4 +1,4 @@
-"""The rows that a run scores, with statistics as of their day and without labels."""
+"""Reads rows for scoring, without labels and with statistics as of their day."""
 
 import dataclasses
 import datetime
@@ -20,20 +20,19 @@ from keras_smes.training.config import RunConfig
 from keras_smes.training.loop.resume import fingerprint
 from keras_smes.training.run_folder import load_config, load_schema
 
-PLACE = "row"  # the key of rows that have no other
-_KEY = "__key_"  # before the name of a key among columns that are named as in the past
+PLACE = "row"  # key column of rows without other keys
+_KEY = "__key_"  # prefix of key columns beside the columns of the past
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoreSource:
-    """Which rows are scored, and the key columns that identify them.
+    """Rows to score, and the key columns that identify them.
 
     Args:
         data: The YAML of a log, or the name of a data set. Defaults to `None`, the run's own.
-        data_dir: Folder of the files of a data set that is no declared log. Defaults to `None`.
+        data_dir: Folder of the files of a built-in data set. Defaults to `None`.
         keys: Columns that are written beside the scores. Defaults to `None`: the user, the request, the time
-            and the columns that are `unique`, as far as the log has them, or else `row`, the place among the
-            rows.
+            and the `unique` columns of the log, or else `row`, the row number.
         first: First date. Defaults to `None`, all.
         last: Last date. Defaults to `None`, all.
     """
@@ -50,9 +49,8 @@ class RowsToScore(NamedTuple):
 
     Attributes:
         rows: The rows, with the run's features, in memory or on disk.
-        keys: The columns by which they are known again, each with its name among the rows; none for their
-            place.
-        sources: What is known of each file that was read, by name; of rows without files, of the rows.
+        keys: The key columns, each with its name among the rows; empty for row numbers.
+        sources: Fingerprint of each file by name, or of the rows of a data set without files.
     """
 
     rows: Rows
@@ -60,7 +58,7 @@ class RowsToScore(NamedTuple):
     sources: dict[str, Any]
 
     def keys_of(self, rows: Interactions, first: int) -> pl.DataFrame:
-        """Returns the keys of some rows, the first of which has a place among all."""
+        """Returns the keys of consecutive rows, of which the first has number `first`."""
         if not self.keys:
             return pl.DataFrame({PLACE: pl.int_range(first, first + len(rows), eager=True)})
         return rows.frame.select(pl.col(column).alias(name) for name, column in self.keys.items())
@@ -69,13 +67,13 @@ class RowsToScore(NamedTuple):
 def read_rows_to_score(run: str | Path, source: ScoreSource) -> RowsToScore:
     """Reads the rows of a source, with the statistics and histories that the run's features need.
 
-    A row knows what was known before its day: the run's own data before the first of the rows' days, and
-    earlier rows that have labels. Rows without labels, such as candidates, know what was known on the first
-    of their days. Rows of the run's own data from its first test day on, and those from `source.first` on,
-    know what `evaluate_run` has them know.
+    A row with labels sees what was known before its day: the run's own data before the first of the rows'
+    days, and earlier labelled rows. Rows without labels, such as candidates, see what was known on their
+    first day. Test rows of the run's own data, and rows from `source.first` on, see the same as in
+    `evaluate_run`.
 
-    Rows of a log that take more than its `memory`, or that of the run's configuration, stay on disk, and so
-    does the run's own data: what is in memory is then a part, and what DuckDB takes within that bound.
+    Rows above the `memory` of their log, or of the run's configuration, stay on disk, and so does the run's
+    own data.
 
     Args:
         run: Folder of the run.
@@ -83,7 +81,7 @@ def read_rows_to_score(run: str | Path, source: ScoreSource) -> RowsToScore:
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A column is missing or has another type, or no row is dated so; names it.
+        ValueError: A column is missing or has another type, or no row has such a date; names it.
     """
     config, schema = load_config(run), load_schema(run)
     own, sources = _read(config, source, schema)
@@ -106,14 +104,14 @@ def _columns(rows: Rows) -> list[str]:
 
 
 def _read(config: RunConfig, source: ScoreSource, schema: FeatureSchema) -> tuple[Rows, dict[str, Any]]:
-    """The rows with what the files hold, and what is known of the files."""
+    """The rows as in the files, and the fingerprints of the files."""
     data = source.data or config.data
     if not is_log(data):
         rows = load(data, source.data_dir, **config.data_options)
         return rows, {data: fingerprint([rows.columns()])}
     sources = _files_of(data)
     if _is_own(source, config) and not set(source.keys or ()) & set(Log.read(data).ignore):
-        return config.load(), sources  # on disk they are those of the training
+        return config.load(), sources  # reuses the training's rows on disk
     options = {name: config.data_options.get(name) for name in ("half_life", "rates")}
     return load_rows_to_score(data, schema, memory=config.memory, **options), sources
 
@@ -138,7 +136,7 @@ def _keys(rows: Rows, source: ScoreSource, config: RunConfig) -> list[str]:
             f"Received: {absent}"
         )
     if taken := sorted(set(names or [PLACE]) & set(rows.task_names)):
-        raise ValueError(f"`keys` must not be named as a task, whose scores are. Received: {taken}")
+        raise ValueError(f"`keys` must not have the name of a task. Received: {taken}")
     return list(dict.fromkeys(names))
 
 
@@ -163,7 +161,7 @@ def _between(rows: RowsT, source: ScoreSource) -> RowsT:
 def _with_past_of_run(
     found: RowsToScore, config: RunConfig, source: ScoreSource, schema: FeatureSchema
 ) -> RowsToScore:
-    """The rows with statistics and histories of the run's own data too."""
+    """Adds statistics and histories from the run's own data."""
     past = config.load(None if is_log(config.data) else source.data_dir)
     rows, roles = found.rows, past.roles
     names = {group.name for group in roles.statistics} | {history.name for history in roles.histories}
@@ -171,7 +169,7 @@ def _with_past_of_run(
         return found
     if rows.date is None:
         raise ValueError(
-            f"Rows with {sorted(names)} as of their day must have `time` or `date`. Received: {rows.name}"
+            f"Rows with statistics {sorted(names)} must have `time` or `date`. Received: {rows.name}"
         )
     earlier = _files_of(config.data) if is_log(config.data) else {config.data: fingerprint([roles.columns()])}
     is_labelled = has_outcomes(rows, past)

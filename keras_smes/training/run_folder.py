@@ -1,12 +1,11 @@
 """A run's folder: model, configuration and metrics.
 
-`model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer's state, from which the next
-run may continue: that of the selected epoch, as the weights; `config.json`; `rows.jsonl`, some test rows; of
-a model that routes `routing.csv`, the routing by epoch; `metrics.json`, which says that all of these are
-there and of one training.
+`model.keras`; `schema.json`, the fitted features; `training.npz`, the optimizer state of the selected epoch,
+from which the next run may continue; `config.json`; `rows.jsonl`, some test rows; `routing.csv`, the routing
+by epoch of a model that has routing; `metrics.json`, written last.
 
-While it runs there is `checkpoints/`, with the routing so far; `tensorboard/` if that is asked for. One
-process at a time writes there (`.lock`).
+During training there are also `checkpoints/` and, if enabled, `tensorboard/`. Only one process at a time
+writes (`.lock`).
 """
 
 import json
@@ -24,7 +23,7 @@ from keras_smes.training.config import RunConfig
 MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
 SCHEMA, TRAINING = "schema.json", "training.npz"
 CHECKPOINTS, TENSORBOARD, ROUTING = "checkpoints", "tensorboard", "routing.csv"
-# What is written at the end of a training; the last one says that all are there.
+# Written at the end of a training; the last one marks it as complete.
 FILES = (CONFIG, MODEL, TRAINING, SCHEMA, ROWS, ROUTING, METRICS)
 SAMPLE = 8
 
@@ -33,49 +32,47 @@ def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
     """Reads the ranker and the configuration of a run.
 
     Raises:
-        FileNotFoundError: The folder is not that of a finished run, or a process was killed while it replaced
-            the run.
+        FileNotFoundError: The run is not finished, or a process was killed while it replaced the run.
     """
     config = load_config(run)
     return keras.models.load_model(Path(run) / MODEL, compile=False), config
 
 
 def load_config(run: str | Path) -> RunConfig:
-    """Reads the configuration of a run, as `load_run` does."""
+    """Reads the configuration of a finished run."""
     check_finished(run)
     return RunConfig.from_dict(json.loads((Path(run) / CONFIG).read_text(encoding="utf-8")))
 
 
 def load_metrics(run: str | Path) -> dict[str, Any]:
-    """Reads what `metrics.json` holds of a run, as `load_run` does."""
+    """Reads `metrics.json` of a finished run."""
     check_finished(run)
     metrics: dict[str, Any] = json.loads((Path(run) / METRICS).read_text(encoding="utf-8"))
     return metrics
 
 
 def check_finished(run: str | Path) -> None:
-    """Rejects a folder that isn't that of a finished run."""
+    """Rejects the folder of an unfinished run."""
     for name in (CONFIG, MODEL, METRICS):
         if not (Path(run) / name).is_file():
             raise FileNotFoundError(
-                "`run` must be the folder of a finished run: train it, again if that was stopped. "
-                f"Received: {run} without {name}"
+                f"`run` must be the folder of a finished run: train it first. Received: {run} without {name}"
             )
 
 
 def load_schema(run: str | Path) -> FeatureSchema:
-    """Reads the fitted features of a run, as `load_run` does."""
+    """Reads the fitted features of a finished run."""
     check_finished(run)
     return FeatureSchema.from_config(json.loads((Path(run) / SCHEMA).read_text(encoding="utf-8")))
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Writes JSON values, readable by people and kept in order."""
+    """Writes indented JSON."""
     write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def write_rows(path: Path, columns: Mapping[str, np.ndarray], count: int) -> None:
-    """Writes the first rows as `keras-smes predict` reads them: one JSON object of features a line."""
+    """Writes the first rows as `keras-smes predict` reads them: one JSON object of features per line."""
     lists = {name: values[:count].tolist() for name, values in columns.items()}
     rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

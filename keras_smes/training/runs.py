@@ -1,4 +1,4 @@
-"""Trains a run, and evaluates one: from a configuration to the files of `run_folder`."""
+"""Trains and evaluates a run: from a configuration to the files of `run_folder`."""
 
 import contextlib
 import dataclasses
@@ -23,7 +23,7 @@ from keras_smes.locks import locked
 from keras_smes.training.config import RunConfig
 from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate
-from keras_smes.training.fit import Fitted, Outputs, Start, fit_ranker
+from keras_smes.training.fit import Fitted, Outputs, StartState, fit_ranker
 from keras_smes.training.loop.resume import Session
 from keras_smes.training.loop.transfer_state import learned
 from keras_smes.training.run_folder import (
@@ -48,15 +48,16 @@ from keras_smes.validation import check_weight
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """What doesn't change the outcome of a run.
+    """Options that don't change the result of a run.
 
     Args:
-        fresh: Whether to start over where the folder holds an unfinished run. Defaults to `False`.
-        checkpoint_minutes: Between two checkpoints within an epoch. Defaults to `5.0`.
-        keep_checkpoints: Whether checkpoints stay once the run is finished. Defaults to `False`.
-        tensorboard: Whether to write curves for TensorBoard into the run's folder. Defaults to `False`.
-        data_service: `grpc://HOST:PORT`, the dispatcher of a `tf.data` service that makes the batches; needs
-            an engine other than `"single"`, on TensorFlow. Defaults to `None`, each process makes its own.
+        fresh: Whether to start over if the folder holds an unfinished run. Defaults to `False`.
+        checkpoint_minutes: Minutes between two checkpoints within an epoch. Defaults to `5.0`.
+        keep_checkpoints: Whether checkpoints stay after the run. Defaults to `False`.
+        tensorboard: Whether to write TensorBoard events into the run's folder. Defaults to `False`.
+        data_service: `grpc://HOST:PORT`, the dispatcher of a `tf.data` service that makes the batches.
+            Requires an engine other than `"single"`, on TensorFlow. Defaults to `None`, each process makes
+            its own.
         verbose: Keras' verbosity. Defaults to `"auto"`.
     """
 
@@ -83,25 +84,24 @@ def train_run(
 ) -> dict[str, Any]:
     """Trains on the earlier rows of a data set, evaluates on the later ones, and writes a run.
 
-    Where the folder holds an unfinished run of the same configuration and rows, that is taken up where its
-    last checkpoint left it: what comes out is, to the bit, what an undisturbed run gives.
+    An unfinished run of the same configuration and rows in the folder resumes bit-identically from its last
+    checkpoint.
 
     Args:
         config: The `RunConfig`.
-        out: Folder of the run; made if there is none. An earlier, finished run in it is replaced.
+        out: Folder of the run, created if missing. A finished run in it is replaced.
         data_dir: Folder of the data set's files. Defaults to `None`.
         options: `RunOptions`. Defaults to `None`, their defaults.
 
     Returns:
-        What is in `metrics.json`: `split`, `unusual` (of the `train` and the `test` rows, see
-        `unusual_values`), `tasks`, `routing`, `instance`, `history` (the figures by epoch), `parameters` (of
-        `all` layers, and of the `experts` with their routers or gates), `multiplications` of those an
-        instance, `training` (the epochs run, the one selected, the seconds and the rows a second that
-        training took) and `environment`.
+        The content of `metrics.json`: `split`, `unusual` (of the `train` and the `test` rows, see
+        `unusual_values`), `tasks`, `routing`, `instance`, `history` (metrics by epoch), `parameters` (of
+        `all` layers, and of the `experts` with routers or gates), `multiplications` (multiply-adds of the
+        experts per row), `training` (epochs, selected epoch, seconds and rows per second) and `environment`.
 
     Raises:
-        ValueError: The folder holds an unfinished run of another configuration, whose differing keys are
-            named, or of other rows.
+        ValueError: The folder holds an unfinished run of other rows, or of another configuration, whose
+            differing keys are named.
         NonFiniteError: A loss or gradient is not finite. The checkpoints stay.
     """
     interactions = config.load(data_dir)
@@ -114,10 +114,10 @@ class RunRows(NamedTuple):
     """The rows of a run.
 
     Attributes:
-        train: To train on.
-        validation: To look at after each epoch; `None` for no look.
-        test: To measure the trained model on.
-        description: How they were cut, as JSON values.
+        train: Training rows.
+        validation: Rows to evaluate after each epoch; `None` for none.
+        test: Rows to evaluate the trained model on.
+        description: The split, as JSON values.
     """
 
     train: Rows
@@ -131,34 +131,30 @@ def train_rows(
     rows: RunRows,
     out: str | Path,
     options: RunOptions | None = None,
-    start: Start | None = None,
+    start: StartState | None = None,
     engine: Engine | None = None,
 ) -> dict[str, Any]:
-    """As `train_run`, on rows that are read and cut already.
+    """As `train_run`, on rows that are already loaded and split.
 
     Args:
         config: The `RunConfig`.
         rows: The `RunRows`.
         out: Folder of the run.
         options: `RunOptions`. Defaults to `None`, their defaults.
-        start: What to go on from; it is described in `metrics.json` as `start`. Defaults to `None`, fresh
-            weights.
+        start: A `StartState`, described in `metrics.json` as `start`. Defaults to `None`, fresh weights.
         engine: The `Engine` that runs the steps. Defaults to `None`, that of the configuration.
-
-    Returns:
-        What is in `metrics.json`.
 
     Raises:
         LockedError: Another process trains into that folder.
     """
     out, engine = Path(out), engine or build_engine(config.distribution)
-    # The processes of one training share the folder, in which the chief alone writes.
+    # The processes of a training share the folder, in which only the chief writes.
     with locked(out) if engine.is_chief else contextlib.nullcontext():
         return _train_rows(config, rows, out, options or RunOptions(), start, engine)
 
 
 def _train_rows(
-    config: RunConfig, rows: RunRows, out: Path, options: RunOptions, start: Start | None, engine: Engine
+    config: RunConfig, rows: RunRows, out: Path, options: RunOptions, start: StartState | None, engine: Engine
 ) -> dict[str, Any]:
     rows = rows._replace(train=rows.train.to_train())
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
@@ -196,8 +192,7 @@ def _clear(session: Session, routing: Path) -> None:
     session.checkpoints.clear()
 
 
-def _measure(fitted: Fitted, rows: RunRows, engine: Engine, start: Start | None) -> dict[str, Any]:
-    """What `metrics.json` holds."""
+def _measure(fitted: Fitted, rows: RunRows, engine: Engine, start: StartState | None) -> dict[str, Any]:
     evaluated = evaluate(fitted.ranker, rows.test, engine)
     parts = {"train": rows.train, "test": rows.test}
     return {
@@ -214,10 +209,10 @@ def _measure(fitted: Fitted, rows: RunRows, engine: Engine, start: Start | None)
 
 
 def hold_out(config: RunConfig, rows: RowsT, parts: Split[RowsT]) -> tuple[RowsT, RowsT]:
-    """Returns the rows to train on and those to look at after each epoch: the test rows if none are held out.
+    """Returns the training rows, and the validation rows: the test rows if none are held out.
 
-    Held-out rows are the last before the test rows, and know what was known before the first of them, as
-    test rows do. The test rows decide nothing: epochs are chosen by held-out rows only.
+    Held-out rows are the last before the test rows, and see the past that was known before the first of
+    them, as test rows do. Only held-out rows select epochs, never the test rows.
     """
     choice = config.training.validation
     if choice is None:
@@ -234,7 +229,7 @@ def hold_out(config: RunConfig, rows: RowsT, parts: Split[RowsT]) -> tuple[RowsT
     else:
         assert choice.days is not None
         first = earlier.dates()[1] - datetime.timedelta(days=choice.days - 1)
-    # On disk the past of a row is taken from all rows, and later rows are in no row's past.
+    # On disk the past comes from all rows; no row sees later ones.
     whole = earlier if isinstance(earlier, Interactions) else rows
     held_out = cut(whole, SplitConfig(test_from=first, test_until=earlier.dates()[1]))
     return held_out.train, held_out.test
@@ -244,21 +239,20 @@ def _check_unchosen(config: RunConfig) -> None:
     training = config.training
     if training.select is not None or training.early_stopping is not None:
         raise ValueError(
-            "`training.select` and `training.early_stopping` need `training.validation`: rows held out of "
-            "training, since the test rows must decide nothing. Received: validation=None"
+            "`training.select` and `training.early_stopping` need `training.validation`: test rows must not "
+            "select epochs. Received: validation=None"
         )
 
 
 def unusual_values(schema: FeatureSchema, rows: Rows) -> dict[str, Counts]:
-    """Counts the values of rows that a ranker answers by a rule, and not as they are.
+    """Counts the values that a ranker handles by a special rule, by feature.
 
     Args:
         schema: The fitted schema.
         rows: The rows.
 
     Returns:
-        What `schema.prepare_columns` counts, such as `missing`, `unknown` and `infinite`, but for zeros and
-        features that have none.
+        The counts of `schema.check_columns` that are not zero, such as `missing`, `unknown` and `infinite`.
     """
     odd: dict[str, Counts] = {}
     for _, piece in rows.pieces():
@@ -325,21 +319,21 @@ def evaluate_run(
     first: datetime.date | None = None,
     last: datetime.date | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a run on rows dated `first` to `last`, statistics frozen at the first.
+    """Evaluates a run on rows dated `first` to `last`, with statistics frozen at `first`.
 
     Args:
         run: Folder of the run.
-        data_dir: Folder of the data set's files, the rows before `first` among them. Defaults to `None`.
-        first: First date. `None`, the default, takes the test rows of the run's `split`.
+        data_dir: Folder of the data set's files, which include rows before `first`. Defaults to `None`.
+        first: First date. Defaults to `None`, the test rows of the run's `split`.
         last: Last date. Defaults to `None`, the last one present.
 
     Returns:
-        What `metrics.json` holds: `split`, `unusual` (of the test rows), `tasks`, `routing`, `instance`.
+        As in `metrics.json`: `split`, `unusual` (of the test rows), `tasks`, `routing`, `instance`.
     """
     ranker, config = load_run(run)
     dates = config.split if (first, last) == (None, None) else SplitConfig(None, first, last)
     parts = cut(config.load(data_dir), dates)
-    schema = load_schema(run)  # `features: auto` may choose others by rows that came later
+    schema = load_schema(run)  # `features: auto` may choose other features from later rows
     test = parts.test.with_schema(schema)
     unusual = {"test": unusual_values(schema, test)}
     return {"split": dict(parts.description), "unusual": unusual, **evaluate(ranker, test)}

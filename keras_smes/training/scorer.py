@@ -1,4 +1,4 @@
-"""A ranker's core and its routers, run over rows in one graph."""
+"""Runs a ranker's core and its routers over rows in one graph."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ from keras_smes.training.input.packing import Arrays
 BATCH = 8192
 
 
-class Some(NamedTuple):
-    """Some rows of many.
+class Chunk(NamedTuple):
+    """A chunk of rows.
 
     Attributes:
-        which: Which of them.
-        features: What a core takes, arrays of as many rows.
-        counted_n: Which count in the measures of routing, bool.
+        which: Their row numbers.
+        features: Inputs of the core, arrays of as many rows.
+        counted_n: Which rows count in routing statistics, bool.
     """
 
     which: slice
@@ -29,11 +29,11 @@ class Some(NamedTuple):
 
 
 class Scorer:
-    """Scores rows, and measures their routing on the way.
+    """Scores rows and measures their routing.
 
     Args:
         core: A ranker's core.
-        probe: The `RoutingProbe` of it. Defaults to `None`, routing isn't measured.
+        probe: Its `RoutingProbe`. Defaults to `None`, routing isn't measured.
     """
 
     def __init__(self, core: keras.Model, probe: RoutingProbe | None = None) -> None:
@@ -48,14 +48,12 @@ class Scorer:
         if self._probe is not None:
             self._probe.update(features, counted["counted"] > 0)
 
-    def score(self, pieces: Iterable[Some], num_rows: int, engine: Engine) -> dict[str, np.ndarray]:
-        """Returns the logits of all rows by task, of which each process scores its share.
-
-        They are put together before anything is measured: figures within a user need all of the user's rows.
+    def score(self, pieces: Iterable[Chunk], num_rows: int, engine: Engine) -> dict[str, np.ndarray]:
+        """Returns the logits of all rows by task, collected from all processes.
 
         Args:
             pieces: The share of this process.
-            num_rows: How many rows there are.
+            num_rows: Total number of rows.
             engine: The `Engine`.
         """
         outputs: Mapping[str, Any] = self._core.output
@@ -68,7 +66,7 @@ class Scorer:
                 whole[name][piece.which] = logits
         return engine.add_up(whole)
 
-    def _of(self, piece: Some) -> dict[str, np.ndarray]:
+    def _of(self, piece: Chunk) -> dict[str, np.ndarray]:
         counted = {"counted": piece.counted_n.astype(np.float32)}
         parts = []
         for start in range(0, len(piece.counted_n), BATCH):
@@ -78,17 +76,17 @@ class Scorer:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _batch(self, features: dict[str, np.ndarray], counted: dict[str, np.ndarray]) -> Mapping[str, Any]:
-        if keras.backend.backend() != "tensorflow":  # where Keras compiles what `predict` runs
+        if keras.backend.backend() != "tensorflow":  # Keras compiles `predict` itself
             self._look(features, counted)
             logits: Mapping[str, Any] = self._core.predict_on_batch(features)
             return logits
-        if self._step is None:  # one graph: what the core and the routers have in common runs once
+        if self._step is None:  # one graph: common parts of the core and the routers run once
             self._step = as_graph(self._run, _signature((features, counted)))
         return self._step(features, counted)
 
 
 def _signature(batch: Any) -> Any:
-    """Returns what arrays are, in any number of rows."""
+    """Returns the specs of arrays with any number of rows."""
     import tensorflow as tf
 
     return keras.tree.map_structure(lambda rows: tf.TensorSpec((None, *rows.shape[1:]), rows.dtype), batch)

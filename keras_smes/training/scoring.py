@@ -1,7 +1,7 @@
-"""Scores of many rows, as Parquet in parts: resumed where a call was killed, of one run and the same files.
+"""Scores of many rows as Parquet parts; a killed call resumes for the same run and files.
 
-In the folder: `part-00000.parquet` and on, each whole or not there, with the keys of its rows and a score per
-task; `manifest.json`, which says of what run, files and rows.
+The folder holds `part-00000.parquet` and so on, each written atomically with the keys of its rows and a score
+per task, and `manifest.json`, which identifies run, files and rows.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from keras_smes.training.config import differing_keys
 from keras_smes.training.input.preprocessing import preprocess
 from keras_smes.training.rows_to_score import PLACE, RowsToScore, ScoreSource, read_rows_to_score
 from keras_smes.training.run_folder import MODEL, SCHEMA, load_run, write_json
-from keras_smes.training.scorer import Scorer, Some
+from keras_smes.training.scorer import Chunk, Scorer
 from keras_smes.validation import check_count
 
 MANIFEST = "manifest.json"
@@ -37,21 +37,21 @@ def score_run(
     part_rows: int = PART_ROWS,
     verbose: int = 0,
 ) -> dict[str, int]:
-    """Scores rows and writes Parquet of their keys and a score per task, in parts.
+    """Scores rows and writes Parquet parts with their keys and a score per task.
 
     The rows need no labels. A row's statistics and histories are as of its day, see `read_rows_to_score`. A
-    call that was killed is repeated: parts that are there stay, the first that is missing comes next. Rows of
-    a log that take more than its `memory` are kept on disk; in memory are the rows of one part.
+    repeated call keeps existing parts and writes the missing ones. Rows of a log above its `memory` stay on
+    disk; memory holds the rows of one part.
 
     Args:
         run: Folder of the run.
-        out: Folder of the parts; made if there is none.
+        out: Folder of the parts, created if missing.
         source: The `ScoreSource` of the rows. Defaults to `None`, the run's own data.
-        part_rows: Rows of each part but the last. Defaults to `262144`.
+        part_rows: Rows per part. Defaults to `262144`.
         verbose: `1` shows a progress bar. Defaults to `0`.
 
     Returns:
-        `rows`, `parts`, and of these how many were `written` now.
+        `rows`, `parts`, and the number of parts `written` by this call.
 
     Raises:
         FileNotFoundError: `run` is not the folder of a finished run, or a file of rows is missing.
@@ -85,7 +85,7 @@ def score_run(
 def scores_of(ranker: keras.Model, rows: Interactions) -> dict[str, np.ndarray]:
     """Returns the ranker's scores of rows, float32 `[N]` by task."""
     features = preprocess(ranker, rows.columns())
-    every_row = Some(slice(None), features, np.ones(len(rows), bool))
+    every_row = Chunk(slice(None), features, np.ones(len(rows), bool))
     logits = Scorer(ranker.get_layer("core")).score([every_row], len(rows), Engine())
     scores = ranker.get_layer("scores")(logits)
     return {name: np.asarray(keras.ops.convert_to_numpy(own), np.float32) for name, own in scores.items()}
@@ -95,12 +95,12 @@ def _write_part(path: Path, ranker: keras.Model, chosen: RowsToScore, own: slice
     rows = chosen.rows.take(own)
     columns = [pl.Series(name, values) for name, values in scores_of(ranker, rows).items()]
     with whole(path) as partial:
-        # How Parquet cuts a column into pages depends on the chunks that it comes in.
+        # The pages of a Parquet column depend on its chunks.
         chosen.keys_of(rows, own.start).with_columns(columns).rechunk().write_parquet(partial)
 
 
 def _recipe(run: str | Path, source: ScoreSource, chosen: RowsToScore, part_rows: int) -> dict[str, Any]:
-    """What scores are of, as JSON values."""
+    """Identifies run, files and rows, as JSON values."""
     digests = {name: hashlib.sha256((Path(run) / name).read_bytes()).hexdigest() for name in (MODEL, SCHEMA)}
     recipe = {
         "run": digests,
@@ -116,7 +116,7 @@ def _recipe(run: str | Path, source: ScoreSource, chosen: RowsToScore, part_rows
 
 
 def _begin(out: Path, ours: Mapping[str, Any]) -> None:
-    """Writes what the scores are of, or rejects a folder of other scores."""
+    """Writes the manifest, or rejects a folder with another one."""
     if (out / MANIFEST).is_file():
         _check_same(out, _read(out / MANIFEST), ours)
     elif found := sorted(path.name for path in out.glob("part-*.parquet")):
@@ -127,7 +127,7 @@ def _begin(out: Path, ours: Mapping[str, Any]) -> None:
 def _check_same(out: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     if differing := differing_keys(theirs, ours):
         raise ValueError(
-            f"{out} has scores of another run, or of other files or rows: take another folder, or delete it. "
+            f"{out} has scores of another run, or of other files or rows: use another folder, or delete it. "
             f"Received: differing {differing}"
         )
 

@@ -1,4 +1,4 @@
-"""Losses of a batch: one per task, and how they are combined for a step."""
+"""Losses of a batch: one per task, and their combination for a step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -18,13 +18,10 @@ Losses = Mapping[str, Tensor]
 
 
 class TaskLosses:
-    """The mean loss of each task over the rows of a batch that count for it.
+    """Mean loss of each task over the rows of a batch that count for it.
 
-    Under replicas the rows are those of all: each replica returns the same losses, and what differs is their
-    gradient, of which the mean over replicas is that of the whole batch.
-
-    Args:
-        tasks: The tasks.
+    Under replicas the mean is over the global batch: each replica returns the same losses, and the mean of
+    their gradients over replicas is that of the global batch.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -35,7 +32,7 @@ class TaskLosses:
 
         Args:
             targets: `task.targets` of each task, `[B]`.
-            logits: Of each task, `[B]` or `[B, width]`.
+            logits: Logits of each task, `[B]` or `[B, width]`.
             counted: `task.counted` of each task, `[B]`.
         """
         names = [task.name for task in self.tasks]
@@ -55,9 +52,9 @@ class StepLosses(NamedTuple):
     """The losses of a step.
 
     Attributes:
-        tasks: Each task's, times its weight.
-        layers: The sum of the layers' own, such as the balance loss.
-        total: What is minimised, the layers' own counted once.
+        tasks: Loss of each task times its weight.
+        layers: Sum of the layers' own losses, such as the balance loss.
+        total: The minimised loss: the joint loss plus `layers`.
     """
 
     tasks: Losses
@@ -65,19 +62,19 @@ class StepLosses(NamedTuple):
     total: Tensor
 
     def scaled(self, scale: Tensor) -> "StepLosses":
-        """Returns the losses times a number."""
+        """Returns the losses times `scale`."""
         tasks = {name: loss * scale for name, loss in self.tasks.items()}
         return StepLosses(tasks, self.layers * scale, self.total * scale)
 
 
-# Returns the gradients of a loss by variables: the function picks the loss out of those of the step.
+# Returns gradients by variables; the function selects a loss of the step.
 Differentiate = Callable[[Callable[[StepLosses], Tensor], Sequence[Any]], list[Any]]
 
 
 class JointLoss(Protocol):
-    """Combines the losses of tasks, and returns the gradients."""
+    """Combines the losses of tasks and returns gradients."""
 
-    state: Any  # a layer or seed generator whose variables belong to the state of training
+    state: Any  # a layer or seed generator whose variables are part of the training state
 
     def total(self, losses: Losses, training: bool) -> Tensor:
         """Returns one scalar."""
@@ -89,20 +86,20 @@ class JointLoss(Protocol):
 
         Args:
             differentiate: Returns gradients of a loss, times `scale`.
-            losses: The losses, as they are.
+            losses: The losses, unscaled.
             variables: The variables.
-            scale: By what gradients are scaled.
+            scale: Factor of the gradients.
         """
 
     def end_epoch(self) -> None:
         """Is called after each epoch."""
 
 
-class WeighedLosses:
-    """A weighted sum, by weights that are fixed, learned, or updated after each epoch.
+class WeightedLosses:
+    """A weighted sum, with weights that are fixed, learned, or updated after each epoch.
 
     Args:
-        weights: A layer of `keras_smes.losses`, from losses to one.
+        weights: A layer of `keras_smes.losses`, from task losses to one loss.
     """
 
     def __init__(self, weights: Any) -> None:
@@ -121,12 +118,12 @@ class WeighedLosses:
             self.state.end_epoch()
 
 
-class NormedLosses(WeighedLosses):
-    """A sum by `GradNorm`, which moves its weights with each step.
+class GradNormLosses(WeightedLosses):
+    """A weighted sum by `GradNorm`, which updates its weights at each step.
 
     Args:
         weights: A `GradNorm`.
-        shared: The last weights that all tasks share, by which norms are taken.
+        shared: The last weights that all tasks share, whose gradients are compared.
     """
 
     def __init__(self, weights: GradNorm, shared: Sequence[Any]) -> None:
@@ -137,18 +134,18 @@ class NormedLosses(WeighedLosses):
         self, differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any], scale: Tensor
     ) -> list[Any]:
         of_tasks = _by_task(differentiate, losses, self.shared)
-        # Norms as they are without the scale: a step of the weights is as long as a norm.
+        # Unscaled, since the step of the weights depends on the norms.
         of_tasks = {task: [gradient / scale for gradient in own] for task, own in of_tasks.items()}
         self.state.update(losses.tasks, of_tasks)
         return super().gradients(differentiate, losses, variables, scale)
 
 
-class ProjectedLosses:
-    """The plain sum, with `PCGrad` between the tasks' gradients of the dense weights that they share.
+class PCGradLosses:
+    """The plain sum, with `PCGrad` between the tasks' gradients of shared dense weights.
 
     Args:
         surgery: A `PCGrad`.
-        shared: Those weights: each used by two tasks at least.
+        shared: Dense weights that at least two tasks use.
     """
 
     def __init__(self, surgery: PCGrad, shared: Sequence[Any]) -> None:
@@ -176,28 +173,28 @@ class ProjectedLosses:
 def joint_loss(
     name: str, tasks: Sequence[Task], core: keras.Model, seed: int, options: Mapping[str, Any]
 ) -> JointLoss:
-    """Builds the way to join losses that a configuration names.
+    """Builds the configured combination of task losses.
 
     Args:
         name: `"fixed"`, `"uncertainty"`, `"dwa"`, `"gradnorm"` or `"pcgrad"`.
         tasks: The tasks.
-        core: The ranker's core, of which gradients of shared weights are taken.
+        core: The ranker's core.
         seed: Seed of PCGrad's orders.
-        options: Options of the class in `keras_smes.losses`, but for the tasks and the seed.
+        options: Further options of the class in `keras_smes.losses`.
 
     Raises:
-        ValueError: An option that it doesn't have, or no dense weights that all tasks share.
+        ValueError: An option is unknown, or there are no dense weights that all tasks share.
     """
     names = [task.name for task in tasks]
     try:
         if name == "gradnorm":
-            return NormedLosses(GradNorm(names, **options), _encoder(core))
+            return GradNormLosses(GradNorm(names, **options), _encoder(core))
         if name == "pcgrad":
-            return ProjectedLosses(PCGrad(seed=seed, **options), _shared(core))
+            return PCGradLosses(PCGrad(seed=seed, **options), _shared(core))
         if name == "fixed":
-            return WeighedLosses(FixedWeights(dict.fromkeys(names, 1.0), **options))
+            return WeightedLosses(FixedWeights(dict.fromkeys(names, 1.0), **options))
         kind = {"uncertainty": UncertaintyWeights, "dwa": DynamicWeightAverage}[name]
-        return WeighedLosses(kind(names, **options))
+        return WeightedLosses(kind(names, **options))
     except TypeError as error:
         raise ValueError(
             f"`loss_balance_options` don't fit {name!r} ({error}). Received: {dict(options)}"
@@ -218,16 +215,16 @@ def _by_task(
 
 
 def _dense(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Tensor]:
-    """Zeros where a loss doesn't depend on a variable, and no gradient by rows."""
+    """Densifies gradients; zeros where a loss doesn't depend on a variable."""
     pairs = zip(gradients, variables, strict=True)
     return [ops.zeros(variable.shape, "float32") if g is None else dense(g) for g, variable in pairs]
 
 
 def any_task(counted: Losses) -> Tensor:
-    """Returns whether each row counts for any task, bool `[B]`, from `task.counted` of each."""
+    """Returns whether each row counts for any task, bool `[B]`."""
     return ops.any(ops.stack([ops.cast(rows_b, "float32") > 0 for rows_b in counted.values()]), axis=0)
 
 
 def sum_of(losses: Sequence[Tensor]) -> Tensor:
-    """Returns the sum of scalars, float32; 0 of none."""
+    """Returns the float32 sum of scalars; 0 for none."""
     return sum((ops.cast(loss, "float32") for loss in losses), ops.zeros((), "float32"))

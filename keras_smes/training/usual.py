@@ -1,4 +1,4 @@
-"""The configuration that `keras-smes train` starts from for the data sets of this package."""
+"""Default configurations of `keras-smes train` for the data sets of this package."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from keras_smes.training.config import merged
 
 # Chosen on the last two training days, see experiments/README.md.
 _KUAIRAND_PURE: Mapping[str, Any] = {
-    # Too few rows for embeddings of them; their statistics stay.
+    # Too few rows for embeddings of these ids; their statistics stay.
     "data_options": {"left_out": ["video_id", "author_id"]},
     "optimizer": {"learning_rate": 0.003},
     "training": {"batch_size": 256},
@@ -15,19 +15,16 @@ _KUAIRAND_PURE: Mapping[str, Any] = {
 _COMMON: Mapping[str, Mapping[str, Any]] = {"kuairand-pure": _KUAIRAND_PURE}
 _EXPERTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("kuairand-pure", "smes"): {"num_experts": 8, "num_shared": 1, "num_private": 1, "num_always": 3},
-    ("kuairand-pure", "mmoe"): {"num_experts": 11},  # as many parameters
+    ("kuairand-pure", "mmoe"): {"num_experts": 11},  # as many parameters as SMES
     ("kuairand-pure", "naive_sparse"): {"num_experts": 11},
 }
 
 
 def with_usual(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values of a `RunConfig` over those that are usual for their data set and model.
+    """Returns values of a `RunConfig` over the defaults of their data set and model.
 
     Args:
-        values: Values as `RunConfig.from_dict` takes them; `data` may be missing.
-
-    Returns:
-        `values`, and what they leave out where the data set has a configuration of its own.
+        values: As for `RunConfig.from_dict`; `data` may be missing.
 
     Example:
 

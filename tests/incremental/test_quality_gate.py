@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from keras_smes.cli import main
 from keras_smes.export import export_run
 from keras_smes.incremental import QualityGate, export_if_good
-from keras_smes.incremental.quality_gate import figures_of_newest
+from keras_smes.incremental.quality_gate import metrics_of_newest
 from keras_smes.training import MetricOfTask
 
 AUC, LOSS = MetricOfTask("click", "auc"), MetricOfTask("click", "logloss")
@@ -68,7 +68,7 @@ def test_a_gate_without_a_bound_is_refused():
 @pytest.mark.tensorflow
 def test_the_version_before_is_asked_for_the_same_rows(run, log, day, tmp_path):
     rows, models = log.between(day(4), day(4)), tmp_path / "models"
-    assert figures_of_newest(models, rows) is None
+    assert metrics_of_newest(models, rows) is None
     first = export_if_good(run, models, QualityGate(AUC, at_least=0.0), rows)
     assert first.folder == models / "1"
     # An older version, of another process and another format, gives what scikit-learn says of its scores.
@@ -77,7 +77,7 @@ def test_the_version_before_is_asked_for_the_same_rows(run, log, day, tmp_path):
     answer = tf.saved_model.load(str(models / "1")).signatures["serving_default"]
     columns = {name: tf.constant(values) for name, values in rows.columns().items()}
     expected = roc_auc_score(rows.labels()["click"], answer(**columns)["click"])
-    assert figures_of_newest(models, rows)["click"]["auc"] == pytest.approx(expected, abs=1e-6)
+    assert metrics_of_newest(models, rows)["click"]["auc"] == pytest.approx(expected, abs=1e-6)
     # Whoever repeats a call that was killed exports nothing twice.
     assert export_if_good(run, models, QualityGate(AUC, at_least=1.0), rows).folder == models / "1"
     worse = tmp_path / "worse"

@@ -10,7 +10,7 @@ import pytest
 from keras_smes import SMES, BinaryTask, OrdinalTask, RegressionTask, WeightedLogisticTask, build_ranker
 from keras_smes.data import simulate, split
 from keras_smes.training import evaluate
-from keras_smes.training.evaluate import score_figures
+from keras_smes.training.evaluate import score_metrics
 from keras_smes.training.input.preprocessing import preprocess
 from keras_smes.training.scoring import scores_of
 
@@ -134,7 +134,7 @@ def test_each_threshold_has_a_figure_of_its_own():
     task = OrdinalTask("plays", thresholds=(1, 1_000_000, 1_000_001, 1_000_001.5))
     plays = np.array([0.0, 5, 1_000_000, 1_000_001, 1_000_002], np.float32)
     scores = np.array([0.1, 0.5, 0.2, 0.4, 0.3])
-    figures = score_figures([task], {"plays": scores}, {"plays": plays}, np.zeros(5, int))["plays"]
+    figures = score_metrics([task], {"plays": scores}, {"plays": plays}, np.zeros(5, int))["plays"]
     by_hand = {"1": 4 / 4, "1e+06": 3 / 6, "1000001": 4 / 6, "1000001.5": 2 / 4}
     assert {name: figures[f"auc_at_{name}"] for name in by_hand} == pytest.approx(by_hand)
 
@@ -187,7 +187,7 @@ def test_the_order_within_requests_is_measured_as_scikit_learn_does():
     watched = clicks * random.integers(1, 30, len(requests))
     tasks, users = [BinaryTask("click"), RegressionTask("seconds")], np.zeros(len(requests), int)
     labels, given = {"click": clicks, "seconds": watched}, {"click": scores, "seconds": scores}
-    figures = score_figures(tasks, given, labels, users, requests)
+    figures = score_metrics(tasks, given, labels, users, requests)
     metrics = pytest.importorskip("sklearn.metrics")
     lists = [requests == name for name in "abc"]
     areas = [metrics.roc_auc_score(clicks[own], scores[own]) for own in lists]
@@ -196,7 +196,7 @@ def test_the_order_within_requests_is_measured_as_scikit_learn_does():
     assert figures["click"]["request_auc"] == pytest.approx(np.mean(areas))
     assert figures["click"]["request_ndcg"] == pytest.approx(np.mean(ndcgs), abs=1e-6)
     assert figures["seconds"]["requests"] == 3
-    assert "requests" not in score_figures(tasks, given, labels, users)["click"]
+    assert "requests" not in score_metrics(tasks, given, labels, users)["click"]
 
 
 def test_where_no_row_counts_there_is_no_figure(ranker, parts):

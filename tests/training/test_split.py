@@ -254,7 +254,7 @@ def test_a_gate_is_of_the_run_s_own_test_rows(run, monkeypatch, tmp_path):
     from keras_smes.training import MetricOfTask
 
     asked = []
-    monkeypatch.setattr(export, "figures_of_newest", lambda folder, rows: asked.append(rows))
+    monkeypatch.setattr(export, "metrics_of_newest", lambda folder, rows: asked.append(rows))
     assert judge_run(run, tmp_path, QualityGate(MetricOfTask("click", "auc"), within=0.1)).passed
     assert days_of(asked[0]) == [DAYS[2]]
 

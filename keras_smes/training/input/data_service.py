@@ -12,26 +12,24 @@ from keras_smes.training.input.order import epoch_order
 from keras_smes.training.input.plan import StepPlan
 
 Batch = tuple[dict[str, Any], ...]
-MOST_WAITING = 256  # batches that may be there while an earlier one is not
+MOST_WAITING = 256  # early batches to keep before the missing one counts as lost
 
 
 @dataclasses.dataclass(frozen=True)
 class ServedPlan(StepPlan):
     """A `StepPlan` whose batches are made by the workers of a `tf.data` service.
 
-    What is handed out is numbers of batches, to whichever worker asks (`ShardingPolicy.DYNAMIC`). A number
-    says all rows of its batch, so it doesn't matter who makes it, and batches that come early wait for their
-    turn: each row comes once an epoch, in the order of `StepPlan`. A batch that a lost worker had taken never
-    comes, and that is an error. Rows in memory travel once a training and piece, within the data set's graph;
-    rows on disk are read by the workers, from the same path.
+    The service distributes batch numbers dynamically (`ShardingPolicy.DYNAMIC`). A number determines all rows
+    of its batch, and early batches wait for their turn, so each row comes once per epoch in the order of
+    `StepPlan`. A batch of a lost worker never comes, which raises an error. Rows in memory are part of the
+    data set's graph, which must be below 2 GiB; rows on disk are read by the workers from the same path.
 
     Args:
-        rows: As of `StepPlan`. What is in the graph is less than 2 GiB: the orders of all epochs, and rows in
-            memory.
+        rows: As of `StepPlan`.
         batch_size: As of `StepPlan`.
         seed: As of `StepPlan`.
         epochs: Epochs of the training.
-        address: Of the service's dispatcher, `grpc://HOST:PORT`.
+        address: Address of the service's dispatcher, `grpc://HOST:PORT`.
     """
 
     epochs: int
@@ -39,7 +37,7 @@ class ServedPlan(StepPlan):
     _begun: dict[tuple[int, int], Iterator[Batch]] = dataclasses.field(default_factory=dict, repr=False)
 
     def epoch(self, epoch: int, first_step: int = 0, piece: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
-        """Yields the batches of an epoch from a step on, or a piece of each; calls follow epochs."""
+        """Yields the batches of an epoch from a step on, or a piece of each; epochs are consecutive."""
         if piece not in self._begun:
             self._begun[piece] = self._serve(epoch * self.steps + first_step, piece)
         return itertools.islice(self._begun[piece], self.steps - first_step)
@@ -55,7 +53,7 @@ class ServedPlan(StepPlan):
         return epoch_order(self.rows.num_rows, self.seed, epoch)
 
     def numbered(self, first: int, piece: tuple[int, int]) -> Any:
-        """Returns a `tf.data.Dataset` of `(number, batch)` from a number on, counted through all epochs."""
+        """Returns a `tf.data.Dataset` of `(number, batch)` from `first` on, numbered through all epochs."""
         import tensorflow as tf
 
         with tf.device("CPU:0"):
@@ -70,12 +68,7 @@ class ServedPlan(StepPlan):
 
 
 def in_order(numbered: Any, first: int, end: int) -> Iterator[Batch]:
-    """Yields batches by their numbers, from `first` to before `end`.
-
-    Args:
-        numbered: Pairs `(number, batch)`, in any order.
-        first: The first number.
-        end: The number after the last.
+    """Yields batches in order of their numbers, `first` to `end - 1`, from pairs `(number, batch)`.
 
     Raises:
         LostProcessError: One of them never comes.

@@ -1,9 +1,9 @@
-"""Order of the rows in an epoch, from the seed and the epoch alone: the same in memory and on disk.
+"""Order of the rows in an epoch, from the seed and the epoch alone; the same in memory and on disk.
 
-Up to `GROUP_BLOCKS * BLOCK_ROWS` rows are shuffled as a whole. More are cut into blocks of neighbours. Blocks
-are shuffled, and a group of them at a time is shuffled within: that is what has to be in memory. Each block
-of a group belongs to a lane, and the rows of a group come from one lane after the other in turn. So a worker
-that takes every n-th row of a batch reads every n-th lane, and nothing else.
+Up to `GROUP_BLOCKS * BLOCK_ROWS` rows are shuffled as a whole. More rows are cut into blocks of consecutive
+rows. Blocks are shuffled, and then the rows within each group of blocks, so only a group must fit in memory.
+Each block of a group belongs to a lane, and the rows of a group come from its lanes in turn. A worker that
+takes every n-th row of a batch therefore reads every n-th lane only.
 """
 
 import dataclasses
@@ -13,16 +13,16 @@ import numpy as np
 
 BLOCK_ROWS = 2**13
 GROUP_BLOCKS = 2**8
-LANES = 2**4  # workers whose number divides it read equal shares
+LANES = 2**4  # divisible by the number of workers: equal shares
 
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """Some blocks of a group, shuffled together.
+    """Blocks of a group that are shuffled together.
 
     Args:
-        blocks: The rows of each block, neighbours.
-        seed: Of the order of their rows.
+        blocks: The row numbers of each block.
+        seed: Seed of their order.
     """
 
     blocks: tuple[range, ...]
@@ -32,21 +32,21 @@ class Lane:
         return sum(map(len, self.blocks))
 
     def order(self) -> np.ndarray:
-        """Returns which of the lane's rows is at each place, int64, counted through its blocks."""
+        """Returns the permutation of the lane's rows, int64."""
         return np.random.default_rng(self.seed).permutation(len(self))
 
     def rows(self) -> np.ndarray:
-        """Returns the number of the row at each place, int64."""
+        """Returns the shuffled row numbers, int64."""
         return np.concatenate([np.arange(block.start, block.stop) for block in self.blocks])[self.order()]
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Rows that follow each other in an epoch: place p is that of place p // L of lane p % L, of L.
+    """Consecutive rows of an epoch: of L lanes, position p is row p // L of lane p % L.
 
     Args:
-        first: Place of its first row in the epoch.
-        lanes: The lanes, of one length.
+        first: Position of its first row in the epoch.
+        lanes: The lanes, of equal length.
     """
 
     first: int
@@ -54,19 +54,19 @@ class Group:
 
     @property
     def end(self) -> int:
-        """Place after its last row."""
+        """Position after its last row."""
         return self.first + sum(map(len, self.lanes))
 
     def rows(self) -> np.ndarray:
-        """Returns the numbers of its rows in their order, int64."""
+        """Returns its row numbers in order, int64."""
         return np.stack([lane.rows() for lane in self.lanes], axis=1).reshape(-1)
 
 
 def groups(num_rows: int, seed: int, epoch: int) -> Iterator[Group]:
-    """Yields the groups of an epoch, in their order.
+    """Yields the groups of an epoch in order.
 
     Args:
-        num_rows: How many rows there are.
+        num_rows: Total number of rows.
         seed: Seed of the orders.
         epoch: Number of the epoch; no state is carried from one to the next.
     """
@@ -86,7 +86,7 @@ def groups(num_rows: int, seed: int, epoch: int) -> Iterator[Group]:
 
 
 def epoch_order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the numbers of all rows in the order of an epoch, int64 `[num_rows]`."""
+    """Returns all row numbers in the order of an epoch, int64 `[num_rows]`."""
     return np.concatenate([group.rows() for group in groups(num_rows, seed, epoch)])
 
 

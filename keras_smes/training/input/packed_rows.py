@@ -1,4 +1,4 @@
-"""Packed rows: in memory, or in a file of which a group is in memory at a time."""
+"""Packed rows: in memory, or in a file of which one group at a time is in memory."""
 
 import abc
 import hashlib
@@ -22,7 +22,7 @@ ALL: Piece = (0, 1)
 
 
 class PackedRows(abc.ABC):
-    """N rows, each of as many words, with the packing that says what they are.
+    """N rows of equal width, with the packing that describes their words.
 
     Args:
         packing: The `Packing`.
@@ -34,7 +34,7 @@ class PackedRows(abc.ABC):
 
     @abc.abstractmethod
     def take(self, rows_b: Tensor, piece: Piece = ALL) -> tuple[dict[str, Tensor], ...]:
-        """Returns the rows of these numbers as TensorFlow tensors, or rows i, i + n, ... of them."""
+        """Returns rows by number as TensorFlow tensors; of a piece `(i, n)` only rows i, i + n, ..."""
 
     @abc.abstractmethod
     def epoch(self, seed: int, epoch: int, batch_size: int, first_step: int = 0, piece: Piece = ALL) -> Any:
@@ -43,21 +43,21 @@ class PackedRows(abc.ABC):
         Args:
             seed: Seed of the orders.
             epoch: Number of the epoch.
-            batch_size: Rows a batch; the last one may have fewer.
-            first_step: The batch to begin with. Defaults to `0`.
+            batch_size: Rows per batch; the last one may have fewer.
+            first_step: First batch. Defaults to `0`.
             piece: `(i, n)`: rows i, i + n, i + 2n, ... of each batch. Defaults to `(0, 1)`, all of them.
         """
 
     @abc.abstractmethod
     def words(self, rows: range) -> np.ndarray:
-        """Returns the words of neighbours, int32 `[n, width]`."""
+        """Returns the words of consecutive rows, int32 `[n, width]`."""
 
     def head(self, rows: int) -> tuple[dict[str, np.ndarray], ...]:
         """Returns the first rows."""
         return self.packing.unpack(self.words(range(min(rows, self.num_rows))))
 
     def chunks(self, share: Piece = ALL) -> Iterator[tuple[slice, tuple[dict[str, np.ndarray], ...]]]:
-        """Yields rows in order, some at a time, and which they are; of n shares the chunks i, i + n, ..."""
+        """Yields chunks of rows in order, with their row numbers; of n shares the chunks i, i + n, ..."""
         for start in range(share[0] * CHUNK_ROWS, self.num_rows, share[1] * CHUNK_ROWS):
             rows = range(start, min(start + CHUNK_ROWS, self.num_rows))
             yield slice(rows.start, rows.stop), self.packing.unpack(self.words(rows))
@@ -83,7 +83,7 @@ class RowsInMemory(PackedRows):
         packing = Packing.of(parts)
         words = packing.pack(parts)
         super().__init__(packing, len(words))
-        # On the host, wherever the model is: what crosses over is a batch, not the data.
+        # On the host, so that only batches are copied to an accelerator.
         with tf.device("CPU:0"):
             self._words = tf.constant(words)
 
@@ -100,9 +100,8 @@ class RowsInMemory(PackedRows):
         """Makes a `tf.data.Dataset` of batches.
 
         Args:
-            batch_size: Rows a batch; the last one may have fewer.
-            order: Row numbers `[n]`, those to go through in their order. Defaults to `None`, all rows in
-                the order they have.
+            batch_size: Rows per batch; the last one may have fewer.
+            order: Row numbers `[n]` in order. Defaults to `None`, all rows in file order.
             piece: As for `epoch`.
         """
         import tensorflow as tf
@@ -118,13 +117,13 @@ class RowsInMemory(PackedRows):
 
 
 class RowsOnDisk(PackedRows):
-    """Packed rows in a file, as words one after the other; a group of an epoch is in memory at a time.
+    """Packed rows in a file of words; one group of an epoch at a time is in memory.
 
     Args:
         path: The file.
         packing: The `Packing`.
         num_rows: N.
-        known: What `digest` returns. Defaults to `None`: it is computed.
+        known: Precomputed `digest`. Defaults to `None`.
     """
 
     def __init__(self, path: Path, packing: Packing, num_rows: int, known: str | None = None) -> None:
@@ -140,7 +139,7 @@ class RowsOnDisk(PackedRows):
     def take(self, rows_b: Tensor, piece: Piece = ALL) -> tuple[dict[str, Tensor], ...]:
         import tensorflow as tf
 
-        # The graph holds the name of the file: workers of a data service read it themselves.
+        # The graph holds the file name: workers of a data service read the file themselves.
         shape = (self.num_rows, self.packing.width)
         words = tf.raw_ops.ImmutableConst(dtype=tf.int32, shape=shape, memory_region_name=str(self.path))
         return self.packing.tensors(tf.gather(words, rows_b[piece[0] :: piece[1]]))
@@ -170,7 +169,7 @@ class RowsOnDisk(PackedRows):
         return super().digest() if self._known is None else self._known
 
     def read(self, file: Any, rows: range, out: np.ndarray) -> None:
-        """Reads the words of neighbours into an array of their size."""
+        """Reads the words of consecutive rows into an array of their size."""
         if not out.size:
             return
         file.seek(rows.start * self.row_bytes)
@@ -247,7 +246,7 @@ def _size(batch_size: int, piece: Piece) -> int:
 
 
 def _share(group: Group, batch_size: int, piece: Piece) -> Piece:
-    """Which lanes have the rows of a piece: every n-th, or all where lanes or batches don't divide so."""
+    """The lanes of a piece: every n-th, or all where n doesn't divide lanes and batches."""
     return ALL if len(group.lanes) % piece[1] or batch_size % piece[1] else piece
 
 
@@ -268,5 +267,5 @@ def _empty(shape: tuple[int, int]) -> np.ndarray:
 
 
 def begun_digest(packing: Packing) -> Any:
-    """Returns the hash of a packing, to which the words of all rows are added in order."""
+    """Returns the hash of a packing, to be updated with the words of all rows in order."""
     return hashlib.blake2b(str(packing.to_config()).encode(), digest_size=16)

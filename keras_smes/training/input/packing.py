@@ -1,6 +1,6 @@
-"""Arrays of the same rows side by side, in one matrix of 32-bit words.
+"""Packs arrays of the same rows into one matrix of 32-bit words.
 
-A batch is one gather, not one an array, and a row on disk is one stretch of bytes.
+A batch then is one gather, and a row on disk one range of bytes.
 """
 
 import math
@@ -16,7 +16,7 @@ WORD = np.dtype(np.int32)
 
 
 class Place(NamedTuple):
-    """Where an array belongs: in which dict of the tuple, its name, and the type and shape of its rows."""
+    """Position of an array in the tuple of dicts, and the type and shape of its rows."""
 
     part: int
     name: str
@@ -30,7 +30,7 @@ class Place(NamedTuple):
 
 
 class Packing:
-    """Which words of a row are which array.
+    """Layout of arrays in the words of a row.
 
     Args:
         places: The places, in the order of their words.
@@ -41,12 +41,12 @@ class Packing:
         for place in self.places:
             if np.dtype(place.dtype).hasobject or np.dtype(place.dtype).itemsize % WORD.itemsize:
                 raise ValueError(
-                    f"Arrays must be of types of 4 or 8 bytes. Received: {place.name!r} of {place.dtype}"
+                    f"Arrays must have types of 4 or 8 bytes. Received: {place.name!r} of {place.dtype}"
                 )
 
     @classmethod
     def of(cls, parts: tuple[Arrays, ...]) -> "Packing":
-        """Returns the packing of a tuple of dicts of arrays of N rows, such as `(features, labels)`."""
+        """Returns the packing of a tuple of dicts of arrays, such as `(features, labels)`."""
         return cls(
             [
                 Place(part, name, values.dtype.name, values.shape[1:])
@@ -57,7 +57,7 @@ class Packing:
 
     @classmethod
     def from_config(cls, config: Sequence[Sequence[Any]]) -> "Packing":
-        """Returns the packing that `to_config` wrote."""
+        """Returns the packing from `to_config`."""
         return cls([Place(part, name, dtype, tuple(shape)) for part, name, dtype, shape in config])
 
     def to_config(self) -> list[list[Any]]:
@@ -81,7 +81,7 @@ class Packing:
         return words
 
     def unpack(self, words: np.ndarray) -> tuple[dict[str, np.ndarray], ...]:
-        """Returns the arrays of words `[N, width]`, as they were packed."""
+        """Returns the arrays of words `[N, width]`."""
         parts: tuple[dict[str, np.ndarray], ...] = self._empty()
         start = 0
         for place in self.places:
@@ -91,7 +91,7 @@ class Packing:
         return parts
 
     def tensors(self, words: Tensor) -> tuple[dict[str, Tensor], ...]:
-        """As `unpack`, of TensorFlow tensors."""
+        """As `unpack`, for TensorFlow tensors."""
         import tensorflow as tf
 
         parts: tuple[dict[str, Tensor], ...] = self._empty()

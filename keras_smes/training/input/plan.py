@@ -1,4 +1,4 @@
-"""Which rows are in which batch."""
+"""Assignment of rows to batches."""
 
 import dataclasses
 import math
@@ -9,11 +9,11 @@ from keras_smes.training.input.packed_rows import ALL, PackedRows, Piece
 
 @dataclasses.dataclass(frozen=True)
 class StepPlan:
-    """Which rows are in which batch: of the seed and the place alone.
+    """Assigns rows to batches from the seed and the position in training alone.
 
     Args:
         rows: The `PackedRows`, of features, targets and counts.
-        batch_size: Rows a batch; the last of an epoch may have fewer.
+        batch_size: Rows per batch; the last of an epoch may have fewer.
         seed: Seed of the orders.
     """
 
@@ -23,7 +23,7 @@ class StepPlan:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return math.ceil(self.rows.num_rows / self.batch_size)
 
     def epoch(self, epoch: int, first_step: int = 0, piece: Piece = ALL) -> Any:

@@ -1,4 +1,4 @@
-"""Rows as a core takes them: preprocessed and labelled once, whatever is trained on them and how often."""
+"""Rows as a core takes them: preprocessed and labelled once for all epochs."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -21,20 +21,19 @@ from keras_smes.training.input.packed_rows import PackedRows, RowsInMemory, Rows
 from keras_smes.training.input.packing import Arrays, Packing
 from keras_smes.training.input.preprocessing import run_preprocessor
 
-FORMAT = 1  # of the files; another number makes them anew
+FORMAT = 1  # version of the files; another number rewrites them
 WORDS = "rows.words"
 
 
 class Prepared(NamedTuple):
-    """Rows as a core takes them: the same for every model that is trained on them.
+    """Prepared rows, the same for every model that is trained on them.
 
     Attributes:
         schema: The fitted schema.
         tasks: The fitted tasks.
-        rows: What the preprocessor puts out, targets, and weights of the rows that count, by task: a tuple of
-            three dicts.
-        base_rates: Mean label of each binary task over the training rows that count, by their weights, by the
-            task's name.
+        rows: Tuple of three dicts: outputs of the preprocessor, and by task targets and weights of the rows
+            that count.
+        base_rates: Weighted mean label of each binary task over the training rows that count, by task name.
     """
 
     schema: FeatureSchema
@@ -44,14 +43,14 @@ class Prepared(NamedTuple):
 
 
 def prepare(train: Rows, verbose: int | str = 0) -> Prepared:
-    """Fits schema and tasks to training rows, and prepares these.
+    """Fits schema and tasks to training rows, and prepares the rows.
 
     Args:
         train: The rows.
         verbose: `0` shows no progress bar. Defaults to `0`.
 
     Raises:
-        ValueError: A task has but one label in the rows that count.
+        ValueError: A task has only one label in the rows that count.
     """
     labels = train.labels()
     check_labels(train.tasks, labels)
@@ -61,9 +60,9 @@ def prepare(train: Rows, verbose: int | str = 0) -> Prepared:
 
 
 def prepare_for(schema: FeatureSchema, tasks: Sequence[Task], rows: Rows, verbose: int | str = 0) -> Prepared:
-    """As `prepare`, with a schema and tasks that are fitted already.
+    """As `prepare`, with a fitted schema and fitted tasks.
 
-    Rows on disk are prepared a part at a time, into a file beside theirs which later calls find again.
+    Rows on disk are prepared in parts, into a cached file beside them.
     """
     model = preprocessor(schema)
 
@@ -81,7 +80,7 @@ def prepare_for(schema: FeatureSchema, tasks: Sequence[Task], rows: Rows, verbos
 def labelled(
     tasks: Sequence[Task], rows: Interactions
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns what the losses take, by task: targets without NaN, and the weights of the rows that count."""
+    """Returns inputs of the losses by task: targets without NaN, and weights of the rows that count."""
     labels, weights_n = rows.labels(), rows.weights()
     targets = {task.name: task.targets(labels) for task in tasks}
     return targets, {task.name: task.counted(labels) * weights_n for task in tasks}
@@ -90,7 +89,7 @@ def labelled(
 def base_rates(
     tasks: Sequence[Task], labels: Mapping[str, np.ndarray], weights_n: np.ndarray
 ) -> dict[str, float]:
-    """Returns the weighted mean label of each binary task over the rows that count, by the task's name."""
+    """Returns the weighted mean label of each binary task over the rows that count."""
     binary = [task for task in tasks if isinstance(task, BinaryTask)]
     counted = {task.name: (task.counted(labels) * weights_n).astype(np.float64) for task in binary}
     return {
@@ -101,18 +100,14 @@ def base_rates(
 
 
 def check_labels(tasks: Sequence[Task], labels: Mapping[str, np.ndarray]) -> None:
-    """Stops where a task has nothing to learn.
-
-    Raises:
-        ValueError: A task has but one label in the rows that count.
-    """
+    """Rejects tasks that have only one label in the rows that count."""
     for task in tasks:
         counted_n = task.counted(labels) > 0
         counted = task.observed(labels)[counted_n]
         if not len(counted) or counted.min() == counted.max():
             raise ValueError(
                 f"Task {task.name!r} needs different labels among the {len(counted_n)} training rows. "
-                f"Received: {len(counted)} rows that count, of labels {np.unique(counted)}"
+                f"Received: {len(counted)} rows that count, with labels {np.unique(counted)}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Runs a ranker's preprocessor over rows once, so that an epoch doesn't look ids up again."""
+"""Runs a ranker's preprocessor over rows once, so that epochs don't repeat lookups."""
 
 import keras
 import numpy as np
@@ -12,21 +12,21 @@ PREPROCESSING_BATCH = 8192
 
 
 def preprocess(ranker: keras.Model, columns: Arrays, verbose: int = 0) -> dict[str, np.ndarray]:
-    """Runs the ranker's preprocessor over all rows, so that an epoch doesn't look ids up again.
+    """Runs the ranker's preprocessor over all rows.
 
     Args:
-        ranker: What `build_ranker` built.
+        ranker: A model of `build_ranker`.
         columns: Raw columns of N rows.
         verbose: `1` shows a progress bar. Defaults to `0`.
 
     Returns:
-        What the ranker's layer `"core"` takes, arrays of N rows.
+        Inputs of the ranker's layer `"core"`, arrays of N rows.
     """
     return run_preprocessor(ranker.get_layer("preprocessor"), columns, verbose)
 
 
 def run_preprocessor(preprocessor: keras.Model, columns: Arrays, verbose: int = 0) -> dict[str, np.ndarray]:
-    """As `preprocess`, for a preprocessor without its ranker."""
+    """As `preprocess`, for a preprocessor alone."""
     import tensorflow as tf
 
     starts = range(0, len(next(iter(columns.values()))), PREPROCESSING_BATCH)
@@ -38,16 +38,16 @@ def run_preprocessor(preprocessor: keras.Model, columns: Arrays, verbose: int = 
 
 
 def count_for_any(counted: Arrays) -> np.ndarray:
-    """Returns whether each row counts for any task, bool `[N]`, from `task.counted` of each."""
+    """Returns whether each row counts for any task, bool `[N]`."""
     return np.any([rows_n > 0 for rows_n in counted.values()], axis=0)
 
 
 def sample_counted(packed: PackedRows, rows: int) -> dict[str, np.ndarray]:
-    """Returns the features of at most so many rows that count for any task, evenly spread over those.
+    """Returns the features of at most `rows` rows that count for any task, evenly spread.
 
     Args:
         packed: Rows of `(features, targets, counted)`.
-        rows: How many at most.
+        rows: Maximum number of rows.
     """
     counted_n = np.concatenate([count_for_any(counted) for _, (_, _, counted) in packed.chunks()])
     taken = evenly_spread(np.flatnonzero(counted_n), rows)

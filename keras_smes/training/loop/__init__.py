@@ -1,1 +1,1 @@
-"""The loop over epochs: steps, validation, selection, and what a killed training resumes from."""
+"""The loop over epochs: steps, validation, selection and checkpoints."""

@@ -7,18 +7,14 @@ import keras
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar, bounded by the number of steps where the last execution has fewer of them."""
+    """Keras' progress bar, which never exceeds the number of steps in the last execution."""
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         super().on_train_batch_end(batch if self.target is None else min(batch, self.target - 1), logs)
 
 
 class BetweenSteps(keras.callbacks.Callback):
-    """Calls a function after each execution of steps.
-
-    Args:
-        act: The function.
-    """
+    """Calls a function after each execution of steps."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         super().__init__()
@@ -29,11 +25,7 @@ class BetweenSteps(keras.callbacks.Callback):
 
 
 class RestoredMeans(keras.callbacks.Callback):
-    """Restores the running means of a resumed epoch, which Keras resets.
-
-    Args:
-        restore: Sets the metrics' variables.
-    """
+    """Restores the running means of a resumed epoch, which Keras resets."""
 
     def __init__(self, restore: Callable[[], None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Diagnosis of the batch at which training stopped: which losses, inputs and weights were not finite."""
+"""Diagnosis of the batch at which training stopped: which losses, inputs and weights are not finite."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ EMBED = "embed_"
 
 
 class NonFiniteError(FloatingPointError):
-    """A loss or a gradient of a training step was infinite or not a number.
+    """A loss or a gradient of a training step was infinite or NaN.
 
     Attributes:
         epoch: The epoch, from 1.
@@ -21,7 +21,7 @@ class NonFiniteError(FloatingPointError):
         tasks: Names of the tasks whose loss is not finite.
         features: Names of the features whose input or embedding is not finite.
         weights: Paths of the other weights that are not finite.
-        gradients: Paths of the weights whose gradient is not finite, if the losses are; on TensorFlow.
+        gradients: Paths of the weights whose gradient is not finite though the losses are; TensorFlow only.
     """
 
     def __init__(self, epoch: int, batch: int, found: Mapping[str, Sequence[str]]) -> None:
@@ -34,7 +34,7 @@ class NonFiniteError(FloatingPointError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception is unpickled from `args`, and those are not what `__init__` takes here.
+        # The default unpickles with `args`, which differ from the parameters of `__init__`.
         return type(self), (self.epoch, self.batch, self._found), self.__dict__
 
 
@@ -42,7 +42,7 @@ def diagnose(model: MultiTaskModel, data: tuple[Any, ...], epoch: int, batch: in
     """Returns the error that names what is not finite in a batch.
 
     Args:
-        model: The model, with the weights that it had before the batch.
+        model: The model, with the weights before the batch.
         data: The batch, `(features, targets, counted)`.
         epoch: Its epoch, from 0.
         batch: Its number in the epoch, from 0.

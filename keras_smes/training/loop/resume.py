@@ -1,4 +1,4 @@
-"""Checkpointing of a training: when its state is written, and which state it may resume from."""
+"""When a training writes checkpoints, and from which it may resume."""
 
 import hashlib
 import time
@@ -17,17 +17,14 @@ class Session:
 
     Args:
         folder: Folder of the checkpoints.
-        config: The run's configuration as plain values: only a state of the same configuration is resumed.
-        minutes: Between two checkpoints within an epoch; one more is written after each epoch. 0 writes
-            one after each execution of steps. Defaults to `5.0`.
-
-    Raises:
-        ValueError: From `resume`, the configuration or the data differ.
+        config: The run's configuration as plain values; it must match to resume.
+        minutes: Minutes between two checkpoints within an epoch; 0 writes one after each execution of steps.
+            Each epoch ends with one as well. Defaults to `5.0`.
     """
 
     def __init__(self, folder: str | Path, config: Mapping[str, Any], minutes: float = 5.0) -> None:
         self.checkpoints = Checkpoints(folder)
-        # Under another memory bound a training resumes bit-identically.
+        # A training resumes bit-identically under another memory bound.
         self.config = {name: value for name, value in config.items() if name != "memory"}
         self.minutes = minutes
         self._data = ""
@@ -38,6 +35,9 @@ class Session:
 
         Args:
             data: Fingerprint of the rows.
+
+        Raises:
+            ValueError: The configuration or the data differ.
         """
         self._data = data
         found = self.checkpoints.latest()
@@ -45,8 +45,8 @@ class Session:
             _check_same(self.checkpoints.folder, found.meta["config"], self.config)
             if found.meta["data"] != data:
                 raise ValueError(
-                    f"The run in {self.checkpoints.folder} must be taken up with the same rows: start over "
-                    f"(--fresh) or train elsewhere. Received: data {data}, not {found.meta['data']}"
+                    f"The run in {self.checkpoints.folder} must resume with the same rows: start over "
+                    f"(--fresh) or use another folder. Received: data {data}, not {found.meta['data']}"
                 )
         return found
 
@@ -56,7 +56,7 @@ class Session:
         return time.monotonic() - self._written >= 60 * self.minutes
 
     def write(self, steps: int, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes the state after so many steps."""
+        """Writes the state after `steps` steps."""
         meta = {"config": self.config, "data": self._data, "progress": progress}
         self.checkpoints.write(steps, meta, arrays)
         self._written = time.monotonic()
@@ -74,7 +74,7 @@ def fingerprint(parts: Sequence[Mapping[str, np.ndarray]]) -> str:
 
 
 def _plain(values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Returns an array without pointers: of strings, their lengths and their bytes."""
+    """Returns arrays without pointers; strings become lengths and bytes."""
     if not values.dtype.hasobject:
         return (values,)
     texts = [str(value).encode("utf-8", "surrogatepass") for value in values.flat]
@@ -84,6 +84,6 @@ def _plain(values: np.ndarray) -> tuple[np.ndarray, ...]:
 def _check_same(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     if differing := differing_keys(theirs, ours):
         raise ValueError(
-            f"The unfinished run in {folder.parent} has another configuration: start over (--fresh) or train "
-            f"elsewhere. Received: differing keys {differing}"
+            f"The unfinished run in {folder.parent} has another configuration: start over (--fresh) or use "
+            f"another folder. Received: differing keys {differing}"
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_smes.validation import check_count, check_weight
 
-Figures = Mapping[str, Mapping[str, Any]]
+TaskMetrics = Mapping[str, Mapping[str, Any]]
 OF_REQUESTS = ("request_auc", "request_xauc", "request_ndcg")
 MORE, LESS, NEAR_ONE = "more", "less", "near 1"
 ORDERS: Mapping[str, str] = {
@@ -23,12 +23,11 @@ _GAINS: Mapping[str, Callable[[float], float]] = {
 
 
 def gain_of(metric: str) -> Callable[[float], float] | None:
-    """Returns the function of a metric's value that is higher for a better value; `None` without an order.
+    """Returns a function of the metric's value that is higher for better values; `None` for counts.
 
     Args:
-        metric: Name of the metric. Of AUCs more is better, of losses and errors less, and of
-            `"predicted_over_observed"` the value nearer to 1; counts have no order.
-
+        metric: Name of the metric. AUCs are better when higher, losses and errors when lower, and
+            `"predicted_over_observed"` when closer to 1.
     Example:
 
     >>> gain = gain_of("predicted_over_observed")
@@ -45,11 +44,8 @@ class MetricOfTask:
 
     Args:
         task: Name of the task.
-        metric: Name of the metric, as `evaluate` gives it: `"auc"`, `"gauc"`, `"logloss"`,
-            `"predicted_over_observed"` (1 is best), ... Defaults to `"auc"`.
-
-    Raises:
-        ValueError: The metric has no order, as a count of rows has none.
+        metric: Name of a metric of `evaluate`: `"auc"`, `"gauc"`, `"logloss"`, `"predicted_over_observed"`
+            (1 is best), ... Counts are rejected. Defaults to `"auc"`.
     """
 
     task: str
@@ -58,24 +54,24 @@ class MetricOfTask:
     def __post_init__(self) -> None:
         if gain_of(self.metric) is None:
             raise ValueError(
-                f"`metric` must be one that says which value is better: {list(ORDERS)}, or auc_at_ with a "
-                f"threshold. Received: metric={self.metric!r}"
+                f"`metric` must have a better direction: {list(ORDERS)}, or auc_at_ with a threshold. "
+                f"Received: metric={self.metric!r}"
             )
 
-    def of(self, figures: Figures) -> float:
+    def of(self, metrics: TaskMetrics) -> float:
         """Returns the value, out of `{task: {metric: value}}`.
 
         Raises:
-            ValueError: There is no such task or metric, or the rows don't define it.
+            ValueError: The task or metric is missing, or the rows don't define it.
         """
-        if self.task not in figures:
-            raise ValueError(f"`task` must be one of {sorted(figures)}. Received: task={self.task!r}")
-        known = figures[self.task]
+        if self.task not in metrics:
+            raise ValueError(f"`task` must be one of {sorted(metrics)}. Received: task={self.task!r}")
+        known = metrics[self.task]
         if self.metric not in known:
             raise ValueError(f"`metric` must be one of {sorted(known)}. Received: metric={self.metric!r}")
         if known[self.metric] is None:
             raise ValueError(
-                f"The validation rows must define what epochs are chosen by. "
+                f"The validation rows must define the metric that selects epochs. "
                 f"Received: no {self.metric} of task {self.task!r}"
             )
         return float(known[self.metric])
@@ -85,7 +81,7 @@ class MetricOfTask:
         if old is None:
             return True
         gain = gain_of(self.metric)
-        assert gain is not None  # __post_init__ rejects the others
+        assert gain is not None  # validated in __post_init__
         return gain(new) - gain(old) > by
 
 
@@ -97,7 +93,7 @@ class EarlyStopping(MetricOfTask):
         task: Name of the task.
         metric: Name of the metric. Defaults to `"auc"`.
         patience: Epochs without improvement after which training stops. Defaults to `1`.
-        min_delta: An improvement must be larger than this to count. Defaults to `0.0`.
+        min_delta: Minimum change that counts as an improvement. Defaults to `0.0`.
     """
 
     patience: int = 1
@@ -111,12 +107,12 @@ class EarlyStopping(MetricOfTask):
 
 @dataclasses.dataclass(frozen=True)
 class Best:
-    """The best epoch so far, and the number of epochs since.
+    """The best epoch so far.
 
     Args:
         epoch: Its number from 0. Defaults to `None`, none yet.
         value: Its value of the metric. Defaults to `None`.
-        waited: Epochs since. Defaults to `0`.
+        waited: Number of epochs since. Defaults to `0`.
     """
 
     epoch: int | None = None

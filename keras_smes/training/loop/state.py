@@ -1,4 +1,4 @@
-"""State of a training as arrays and plain values: restoring it resumes bit-identically."""
+"""State of a training as arrays and plain values, from which it resumes bit-identically."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Progress:
         history: The metrics of each finished epoch. Defaults to none.
         selected: The best epoch by the metric that selects weights. Defaults to none yet.
         stopping: The best epoch by the metric of early stopping. Defaults to none yet.
-        seconds: Spent training, in all processes together. Defaults to `0.0`.
+        seconds: Training time, summed over restarts. Defaults to `0.0`.
     """
 
     epoch: int = 0
@@ -34,7 +34,7 @@ class Progress:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Progress":
-        """Returns what `to_dict` wrote."""
+        """Returns the progress from `to_dict`."""
         bests = {name: Best(**values[name]) for name in ("selected", "stopping")}
         return cls(**{**values, **bests, "history": tuple(values["history"])})
 
@@ -42,9 +42,9 @@ class Progress:
 def state_variables(model: keras.Model) -> dict[str, Any]:
     """Returns all variables that a step reads and writes, by stable names.
 
-    The weights; the states of seed generators (of dropout, of noise in gates) and of the way losses are
-    joined, which are variables of the model too; the optimizer's slots, counters and loss scale; the means
-    of the running epoch. Names count: Keras' own differ from one process to the next.
+    These are the weights, the states of seed generators and of the joint loss, the optimizer's slots,
+    counters and loss scale, and the means of the epoch. Numbers replace Keras' names, which differ by
+    process.
     """
     groups = {
         "model": model.variables,
@@ -55,7 +55,7 @@ def state_variables(model: keras.Model) -> dict[str, Any]:
 
 
 def read_variables(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Returns the variables' values: copies, that later steps don't change."""
+    """Returns copies of the variables' values."""
     return {name: np.array(variable, copy=True) for name, variable in variables.items()}
 
 
@@ -63,7 +63,7 @@ def write_variables(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarra
     """Sets the variables.
 
     Raises:
-        ValueError: A name or a shape differs: the arrays are those of another model.
+        ValueError: A name or a shape differs.
     """
     shapes, given = ({name: tuple(value.shape) for name, value in own.items()} for own in (variables, arrays))
     if differing := sorted(name for name in shapes.keys() | given if shapes.get(name) != given.get(name)):
@@ -77,5 +77,5 @@ def write_variables(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarra
 
 
 def with_prefix(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns those arrays, or variables, whose names begin with the prefix."""
+    """Returns the arrays or variables whose names begin with the prefix."""
     return {name: values for name, values in arrays.items() if name.startswith(f"{prefix}/")}

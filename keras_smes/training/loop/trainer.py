@@ -15,7 +15,7 @@ from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.loop.callbacks import BetweenSteps, ProgressBar, RestoredMeans
 from keras_smes.training.loop.non_finite import diagnose
 from keras_smes.training.loop.resume import Session
-from keras_smes.training.loop.selection import Best, Figures, MetricOfTask
+from keras_smes.training.loop.selection import Best, MetricOfTask, TaskMetrics
 from keras_smes.training.loop.state import (
     Progress,
     read_variables,
@@ -27,24 +27,24 @@ from keras_smes.training.model.multi_task import MultiTaskModel
 
 _SELECTED = "selected"
 Monitor = Callable[[int], Mapping[str, float]]
-Validate = Callable[[], tuple[Mapping[str, float], Figures]]
+Validate = Callable[[], tuple[Mapping[str, float], TaskMetrics]]
 
 
 class Trainer:
     """Trains a compiled model for its epochs.
 
     Args:
-        model: The `MultiTaskModel`, compiled, its optimizer built.
+        model: The compiled `MultiTaskModel` with a built optimizer.
         plan: The `StepPlan`.
         config: The `TrainingConfig`.
-        validate: Returns metrics for the history, such as `{"val_loss": 0.5}`, and those of each task, by
+        validate: Returns metrics for the history, such as `{"val_loss": 0.5}`, and metrics of each task by
             which epochs are compared. Defaults to `None`, no validation rows.
-        session: A `Session`, which writes checkpoints. Defaults to `None`, nothing is written.
+        session: A `Session`, which writes checkpoints. Defaults to `None`.
         curves: `Events` for TensorBoard. Defaults to `None`.
-        monitor: Returns further metrics for the history from the number of the epoch, such as those of a
-            `RoutingMonitor`. Defaults to `None`.
+        monitor: Returns further metrics for the history by epoch, such as those of a `RoutingMonitor`.
+            Defaults to `None`.
         verbose: Keras' verbosity. Defaults to `0`.
-        engine: The `Engine` that runs the steps. Defaults to `None`, on one device.
+        engine: The `Engine` that runs the steps. Defaults to `None`, one device.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Trainer:
         self._since = time.monotonic()
 
     def resume(self, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Restores a state that a `Session` read."""
+        """Restores a state from a `Session`."""
         best = with_prefix(_SELECTED, arrays)
         state = {name: values for name, values in arrays.items() if name not in best}
         write_variables(self._variables, state)
@@ -80,14 +80,13 @@ class Trainer:
         """Trains to the last epoch, or until early stopping.
 
         Returns:
-            The `Progress`; the model has the weights that the configuration selects, and its optimizer the
-            slots and the step of the same epoch.
+            The `Progress`. The model and its optimizer have the state of the selected epoch.
 
         Raises:
-            NonFiniteError: A loss or gradient is not finite. The last checkpoint is from before.
+            NonFiniteError: A loss or gradient is not finite. Checkpoints are from before.
         """
         self._since = time.monotonic()
-        while self.progress.epoch < self.config.epochs and not self._has_waited_enough():
+        while self.progress.epoch < self.config.epochs and not self._is_out_of_patience():
             epoch = self.progress.epoch
             logs = self._run_epoch(epoch)
             self.model.joint.end_epoch()
@@ -106,7 +105,7 @@ class Trainer:
         if means:
             metrics = with_prefix("metrics", self._variables)
             callbacks.append(RestoredMeans(lambda: write_variables(metrics, means)))
-        if first == self.plan.steps:  # killed between the last step of an epoch and what closes it
+        if first == self.plan.steps:  # killed after the last step, before the epoch was closed
             return _floats(self.model.get_metrics_result())
         listed = keras.callbacks.CallbackList(
             callbacks,
@@ -122,10 +121,10 @@ class Trainer:
         progress = self.progress
         selected, stopping = progress.selected, progress.stopping
         if self.validate is not None:
-            losses, figures = self.validate()
+            losses, metrics = self.validate()
             logs = {**logs, **losses}
-            selected = _after(selected, epoch, figures, self.config.select)
-            stopping = _after(stopping, epoch, figures, self.config.early_stopping)
+            selected = _after(selected, epoch, metrics, self.config.select)
+            stopping = _after(stopping, epoch, metrics, self.config.early_stopping)
         if selected.epoch == epoch:
             self._best = read_variables(self._learned())
         if self.curves is not None:
@@ -137,7 +136,7 @@ class Trainer:
             progress, epoch=epoch + 1, history=history, selected=selected, stopping=stopping
         )
 
-    def _has_waited_enough(self) -> bool:
+    def _is_out_of_patience(self) -> bool:
         stopping = self.config.early_stopping
         return stopping is not None and self.progress.stopping.waited >= stopping.patience
 
@@ -153,16 +152,16 @@ class Trainer:
     def _write(self) -> None:
         if self.session is None:
             return
-        # All processes read at the same time, one writes.
+        # All processes read, since reading sums over replicas; only the chief writes.
         best = {f"{_SELECTED}/{name}": values for name, values in self._best.items()}
         arrays = {**read_variables(self._variables), **best}
-        # Means are sums over replicas: they go on from the sum that was read, as after a resume.
+        # Means are sums over replicas: continue from the sum that was read, as after a resume.
         write_variables(with_prefix("metrics", self._variables), with_prefix("metrics", arrays))
         if self.engine.is_chief:
             self.session.write(self._steps_done(), self._timed().to_dict(), arrays)
 
     def _learned(self) -> dict[str, Any]:
-        """Weights and optimizer state of the selected epoch, from which a next run continues."""
+        """Weights and optimizer state of the selected epoch."""
         return with_prefix("model", self._variables) | with_prefix("optimizer", self._variables)
 
     def _timed(self) -> Progress:
@@ -175,8 +174,8 @@ class Trainer:
         return int(self.model.steps_done.numpy())
 
 
-def _after(best: Best, epoch: int, figures: Figures, metric: MetricOfTask | None) -> Best:
-    return best if metric is None else best.after(epoch, metric.of(figures), metric)
+def _after(best: Best, epoch: int, metrics: TaskMetrics, metric: MetricOfTask | None) -> Best:
+    return best if metric is None else best.after(epoch, metric.of(metrics), metric)
 
 
 def _floats(values: Mapping[str, Any]) -> dict[str, float]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from keras_smes.data.rows import Rows
 from keras_smes.distribution import Engine
-from keras_smes.training.evaluate import pieces_of, task_figures
+from keras_smes.training.evaluate import pieces_of, task_metrics
 from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.packing import Arrays
-from keras_smes.training.loop.selection import Figures
+from keras_smes.training.loop.selection import TaskMetrics
 from keras_smes.training.model.multi_task import MultiTaskModel
 from keras_smes.training.scorer import Scorer
 
@@ -22,8 +22,8 @@ class Validation:
     Args:
         ranker: The ranker whose core is trained.
         model: The `MultiTaskModel` that trains it.
-        packed: The rows, as `prepare_for` prepares them.
-        rows: The same, where they are to be ranked too, as `evaluate` does. `None` takes their losses only.
+        packed: The rows, from `prepare_for`.
+        rows: The same rows, for ranking metrics. `None` computes losses only.
         engine: The `Engine` that trains the model. Defaults to `None`, one device.
     """
 
@@ -39,10 +39,10 @@ class Validation:
         self.ranker, self.model, self.packed, self.rows = ranker, model, packed, rows
         self._scorer = Scorer(ranker.get_layer("core"))
 
-    def __call__(self) -> tuple[dict[str, float], Figures]:
-        """Returns the losses for the history, each over all rows at once, and the metrics of each task.
+    def __call__(self) -> tuple[dict[str, float], TaskMetrics]:
+        """Returns the losses over all rows for the history, and the metrics of each task.
 
-        `val_loss` is the joint loss of the tasks; the layers' own, such as the balance loss, are not in it.
+        `val_loss` is the joint loss of the tasks, without the layers' own, such as the balance loss.
         """
         self.engine.hand_over(self.model.core, self.ranker.get_layer("core"))
         pieces = pieces_of(self.packed, self.engine.share)
@@ -51,12 +51,12 @@ class Validation:
         weighted = {task.name: task.weight * losses[task.name] for task in self.model.task_losses.tasks}
         total = self.model.joint.total(weighted, training=False)
         named: Mapping[str, Any] = {"val_loss": total, **{f"val_{t}_loss": x for t, x in losses.items()}}
-        figures: Figures = {}
+        metrics: TaskMetrics = {}
         if self.rows is not None:
             rows = self.rows
             known = rows.labels(), rows.user_ids(), rows.request_ids()
-            figures = task_figures(self.ranker, logits, *known)
-        return {name: float(value) for name, value in named.items()}, figures
+            metrics = task_metrics(self.ranker, logits, *known)
+        return {name: float(value) for name, value in named.items()}, metrics
 
     def _with_targets(self, logits: Arrays) -> tuple[Arrays, Arrays, Arrays]:
         targets, counted = (self._whole(part) for part in (1, 2))

@@ -35,9 +35,8 @@ class JaxMultiTaskModel(MultiTaskModel):
         places = {id(variable): n for n, variable in enumerate(self.trainable_variables)}
 
         def differentiate(pick: Callable[[StepLosses], Tensor], variables: Sequence[Any]) -> list[Any]:
-            (gradients,) = pull_back(
-                jax.grad(pick)(scaled)
-            )  # 1 for the loss that is picked, 0 for the others
+            # The cotangent is 1 for the picked loss and 0 for the others.
+            (gradients,) = pull_back(jax.grad(pick)(scaled))
             return [gradients[places[id(variable)]] for variable in variables]
 
         with self._scope(trainable, others) as scope:

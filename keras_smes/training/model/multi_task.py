@@ -16,14 +16,14 @@ from keras_smes.types import Tensor
 class MultiTaskModel(keras.Model):
     """A ranker's core as Keras' `fit` trains it, on batches `(features, targets, counted)`.
 
-    Rows that count for no task enter nothing: neither the tasks' losses, nor what layers take from a batch as
-    a whole, such as the balance loss.
+    Rows that count for no task affect neither the tasks' losses nor batch statistics of layers, such as the
+    balance loss.
 
-    A step whose loss or gradient isn't finite changes no weight, and neither does any after it:
-    `is_broken` then stands, and `steps_done` counts the good ones.
+    After a step whose loss or gradient isn't finite, neither it nor any later step changes a weight:
+    `is_broken` stays set, and `steps_done` counts the good steps.
 
-    Under replicas of a `tf.distribute` strategy a step is that of the whole batch: losses are global, and
-    gradients are averaged as the optimizer sums them.
+    Under replicas of a `tf.distribute` strategy, losses are those of the global batch, and gradients are
+    averaged as the optimizer sums them.
 
     Args:
         core: From preprocessed features to each task's logits.
@@ -36,13 +36,13 @@ class MultiTaskModel(keras.Model):
     """
 
     def __init__(self, core: keras.Model, task_losses: TaskLosses, joint: JointLoss) -> None:
-        # Inputs are cast by the core's own policy, not by one of this wrapper.
+        # Inputs are cast by the core's own policy.
         super().__init__(name="training", dtype="float32", autocast=False)
         self.core = core
         self.task_losses = task_losses
         self.joint = joint
-        self.joint_state = joint.state  # known to Keras as an attribute: trained and saved with the rest
-        # Replicas write the same.
+        self.joint_state = joint.state  # an attribute, so that Keras trains and saves it
+        # Replicas write equal values.
         kept = {"shape": (), "initializer": "zeros", "trainable": False, "aggregation": "only_first_replica"}
         self.steps_done = self.add_weight(dtype="int64", name="steps_done", **kept)
         self.is_broken = self.add_weight(dtype="bool", name="is_broken", **kept)
@@ -54,16 +54,11 @@ class MultiTaskModel(keras.Model):
         return logits
 
     def step_losses(self, data: tuple[Any, ...], training: bool) -> tuple[dict[str, Tensor], StepLosses]:
-        """Returns the tasks' losses as they are, and the losses of the step.
-
-        Args:
-            data: A batch, `(features, targets, counted)`.
-            training: Whether it is trained on.
-        """
+        """Returns the tasks' losses and the step's, of a batch `(features, targets, counted)`."""
         features, targets, counted = data
         with counting(any_task(counted)):
             logits = self(features, training=training)
-        layers = with_global_value(sum_of(self.losses))  # at once, before another replica's are added
+        layers = with_global_value(sum_of(self.losses))  # before another replica adds losses
         losses = self.task_losses(targets, logits, counted)
         weighted = {task.name: task.weight * losses[task.name] for task in self.task_losses.tasks}
         return losses, StepLosses(weighted, layers, self.joint.total(weighted, training) + layers)
@@ -85,7 +80,7 @@ class MultiTaskModel(keras.Model):
         return self._means(losses, step.total, data[2])
 
     def _scale(self) -> Tensor:
-        """What losses are multiplied with before they are differentiated."""
+        """Factor of the losses before differentiation."""
         return self.optimizer.scale_loss(ops.ones((), "float32")) / num_replicas()
 
     def _apply(self, gradients: list[Any], variables: list[Any], loss: Tensor) -> None:
@@ -99,16 +94,16 @@ class MultiTaskModel(keras.Model):
         self.is_broken.assign(~run_if(self._is_good(gradients, loss), apply, gradients))
 
     def _is_good(self, gradients: list[Any], loss: Tensor) -> Tensor:
-        """Whether weights may be changed: bool, the same in all replicas."""
+        """Whether weights may be updated: bool, the same in all replicas."""
         is_good = ops.logical_and(ops.isfinite(loss), ops.logical_not(self.is_broken))
-        # Under loss scaling, gradients that overflow are usual: that optimizer skips them by itself.
+        # Loss scaling expects gradients to overflow, and its optimizer skips such steps.
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             return is_good
         is_bad = ops.cast(ops.logical_not(all_finite(gradients)), "int32")
         return ops.logical_and(is_good, ops.equal(sum_over_replicas(is_bad), 0))
 
     def _means(self, losses: Mapping[str, Tensor], total: Tensor, counted: Any) -> dict[str, Tensor]:
-        """Updates the epoch's means: of a task over the rows that counted, of the total over all."""
+        """Updates the epoch's means: of a task over the rows that count, of the total over all."""
         for task, mean in zip(self.task_losses.tasks, self.task_means, strict=True):
             _add_to_mean(mean, losses[task.name], ops.sum(counted[task.name]))
         rows = ops.shape(counted[self.task_losses.tasks[0].name])[0]
@@ -120,7 +115,7 @@ class MultiTaskModel(keras.Model):
 
 
 def _add_to_mean(mean: keras.metrics.Mean, value: Tensor, weight: Tensor) -> None:
-    """`mean.update_state`, of which workers that don't wait for each other lose nothing."""
+    """`mean.update_state` without lost updates under asynchronous workers."""
     weight = ops.cast(weight, mean.dtype)
     add_to(mean.total, ops.cast(value, mean.dtype) * weight)
     add_to(mean.count, weight)

@@ -1,4 +1,4 @@
-"""The optimizer that a configuration names."""
+"""The configured optimizer."""
 
 import functools
 from collections.abc import Sequence
@@ -27,18 +27,18 @@ def build_optimizer(
     scale_loss: bool = False,
     first_step: int = 0,
 ) -> keras.optimizers.Optimizer:
-    """Builds the optimizer of a model's variables, state and all.
+    """Builds the optimizer of a model's variables, with its state.
 
     Args:
         config: The `OptimizerConfig`.
-        steps: Steps of the whole training: where a cosine ends.
+        steps: Steps of the whole training.
         variables: The model's trainable variables.
-        scale_loss: Whether to scale the loss, as `"mixed_float16"` needs. Defaults to `False`.
+        scale_loss: Whether to scale the loss, as `"mixed_float16"` requires. Defaults to `False`.
         first_step: Steps that the optimizer has already done, before the schedule begins. Defaults to
             `0`.
 
     Returns:
-        A `SplitOptimizer`, or that of the rest alone if the model has no embeddings.
+        A `SplitOptimizer`, or the dense optimizer alone if the model has no embeddings.
     """
     embedding_rate = config.embedding_learning_rate or config.learning_rate
     rates = (learning_rate(peak, config, steps) for peak in (config.learning_rate, embedding_rate))
@@ -53,14 +53,14 @@ def build_optimizer(
 
 
 class ScaledLoss(keras.optimizers.LossScaleOptimizer):
-    """Loss scaling that looks at the rows a batch has touched: Keras' makes whole tables of them first."""
+    """Loss scaling that checks sparse gradients without making them dense, as Keras does."""
 
     def check_finite(self, grads: Sequence[Any]) -> Any:
         return all_finite(grads)
 
 
 def all_finite(gradients: Sequence[Any]) -> Any:
-    """Whether all gradients are finite, by their sums: one pass and no masks in memory."""
+    """Whether all gradients are finite, by their sums: one pass without masks in memory."""
     sums = [ops.sum(ops.cast(values_of(g), "float32")) for g in gradients if g is not None]
     return ops.isfinite(ops.sum(ops.stack(sums)))
 
@@ -75,8 +75,8 @@ def learning_rate(peak: float, config: OptimizerConfig, steps: int) -> Any:
     ```
 
     Args:
-        peak: The highest one.
-        config: The `OptimizerConfig`, of which `schedule` and `warmup_steps` count.
+        peak: The highest rate.
+        config: The `OptimizerConfig` with `schedule` and `warmup_steps`.
         steps: Steps of the whole training.
 
     Returns:
@@ -92,7 +92,7 @@ def learning_rate(peak: float, config: OptimizerConfig, steps: int) -> Any:
         )
     schedules = keras.optimizers.schedules
     if config.schedule == "constant":
-        # A line from zero, that stays where it ends.
+        # Linear from zero, then constant.
         return schedules.PolynomialDecay(0.0, warmup, peak, power=1.0) if warmup else peak
     if warmup:
         return schedules.CosineDecay(0.0, steps - warmup, warmup_target=peak, warmup_steps=warmup)
@@ -100,6 +100,6 @@ def learning_rate(peak: float, config: OptimizerConfig, steps: int) -> Any:
 
 
 def later(rate: Any, first_step: int) -> Any:
-    """Returns a learning rate that begins at another step than 0."""
+    """Returns a learning rate whose schedule begins at `first_step`."""
     is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
     return Later(rate, first_step) if is_schedule and first_step else rate

@@ -1,4 +1,4 @@
-"""Finds the weights that tasks share, by the reach of their gradients and not by names."""
+"""Finds the weights that tasks share, by their gradients instead of by names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,28 +15,24 @@ DRAWS, ROWS = 3, 16
 
 
 def last_encoder_weights(core: keras.Model) -> list[Any]:
-    """Returns the weights of the last layer before the experts, which all tasks share.
-
-    Raises:
-        ValueError: There is no such layer.
-    """
+    """Returns the weights of the last layer before the experts, which all tasks share."""
     layers = [layer for layer in core.layers if layer.name.startswith("encoder_")]
     if not layers:
         raise ValueError(
-            "`loss_balance` 'gradnorm' needs an encoder with `units`: it looks at the last weights that all "
-            "tasks share. Received: units=()"
+            "`loss_balance` 'gradnorm' needs an encoder with `units`: it compares gradients of the last "
+            "shared weights. Received: units=()"
         )
     variables: list[Any] = layers[-1].trainable_variables
     return variables
 
 
 def shared_weights(core: keras.Model) -> list[Any]:
-    """Returns the dense weights that more than one task uses: all but embeddings and what is one task's own.
+    """Returns the dense weights, embeddings excluded, that more than one task uses.
 
-    A task uses an element of a weight if its logits have a gradient by it, at any of a few random values of
-    all dense weights: the values at hand may hide it, as a layer that starts at zero does. A weight is shared
-    if one element of it is used by two tasks. So the experts that PLE gives one task are not, and neither is
-    a stack of gates of one slice per task.
+    A task uses an element of a weight if its logits have a gradient with respect to it, at any of a few
+    random values of all dense weights. The current values may hide it, such as a layer that starts at zero. A
+    weight is shared if two tasks use one of its elements. Task-specific experts of PLE are therefore not
+    shared, nor is a stack of gates with one slice per task.
 
     Args:
         core: From features to a dict of each task's logits.
@@ -47,7 +43,7 @@ def shared_weights(core: keras.Model) -> list[Any]:
 
 
 def _users(core: keras.Model, dense: Sequence[Any]) -> list[np.ndarray]:
-    """For each weight, how many tasks use its elements: integers in the weight's shape."""
+    """For each weight, how many tasks use each element."""
     generator = np.random.default_rng(0)
     places = {id(variable): n for n, variable in enumerate(core.trainable_variables)}
     own = [places[id(variable)] for variable in dense]
@@ -66,14 +62,14 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     import jax
 
-    compiled: Callable[..., Any] = jax.jit(function)  # one by one, operations would compile for seconds
+    compiled: Callable[..., Any] = jax.jit(function)  # compiling operations one by one takes seconds
     return compiled
 
 
 def _gradients(
     core: keras.Model, own: Sequence[int], values: Sequence[Tensor], features: Mapping[str, Tensor]
 ) -> list[Sequence[Tensor]]:
-    """The gradients of each task's logits by the weights at `own`, at given values of them."""
+    """The gradients of each task's logits by the weights at `own`, at the given values."""
     others = [ops.convert_to_tensor(variable) for variable in core.non_trainable_variables]
 
     def logits(*values: Tensor) -> dict[str, Tensor]:
@@ -97,7 +93,7 @@ def _draw(shape: Sequence[int], generator: np.random.Generator) -> Tensor:
 
 
 def _features(core: keras.Model, generator: np.random.Generator) -> dict[str, Tensor]:
-    """Rows on which every part of a core depends: random numbers, a table's first row, lengths of one."""
+    """Inputs on which every part of a core depends: random numbers, ids of a table's first row, lengths 1."""
     calls = (node for layer in core.layers if _is_lookup(layer) for node in nodes_of_layer(layer))
     looked_up = {id(tensor) for node in calls for tensor in node.input_tensors}
     features = {}

@@ -12,7 +12,7 @@ from keras_smes.data.split_config import cut
 from keras_smes.experiments import Experiment
 from keras_smes.experiments.measure import Contender, read_rows
 from keras_smes.incremental import Days, continue_run, validate_progressively
-from keras_smes.incremental.quality_gate import figures_of_newest
+from keras_smes.incremental.quality_gate import metrics_of_newest
 from keras_smes.training import (
     OptimizerConfig,
     RunConfig,
@@ -119,7 +119,7 @@ def write_version(folder):
 def test_the_version_before_is_measured_as_in_memory(logs, tmp_path):
     write_version(tmp_path)
     parts = {where: cut(load_rows(str(log)), SplitConfig()) for where, log in logs.items()}
-    found = {where: json.dumps(figures_of_newest(tmp_path, own.test)) for where, own in parts.items()}
+    found = {where: json.dumps(metrics_of_newest(tmp_path, own.test)) for where, own in parts.items()}
     assert found["disk"] == found["memory"]
     assert json.loads(found["disk"])["click"]["rows"] == len(parts["memory"].test)
 

@@ -41,13 +41,13 @@ def test_a_metric_without_an_order_is_rejected_by_name(kind, metric):
 
 def test_every_number_that_is_measured_has_an_order_or_is_a_count():
     from keras_smes.tasks import BinaryTask, OrdinalTask
-    from keras_smes.training.evaluate import score_figures
+    from keras_smes.training.evaluate import score_metrics
     from keras_smes.training.loop.selection import gain_of
 
     tasks = [BinaryTask("click"), OrdinalTask("watch", thresholds=(1.0, 2.0))]
     labels = {"click": np.array([0.0, 1.0]), "watch": np.array([0.5, 2.5])}
     scores = {"click": np.array([0.2, 0.7]), "watch": np.array([0.0, 2.0])}
-    measured = score_figures(tasks, scores, labels, np.zeros(2))
+    measured = score_metrics(tasks, scores, labels, np.zeros(2))
     without = {name for own in measured.values() for name in own if gain_of(name) is None}
     of_users = {"gauc_users", "gauc_users_left_out", "gauc_rows_without_user"}
     assert without == {"rows", "positives", "calibration", *of_users}
