@@ -26,13 +26,13 @@ def add(commands: Commands) -> None:
         help="allowed_batch_sizes of a server that batches, whose warm-up leaves `rank` out",
     )
     parser.add_argument(
-        "--signatures", nargs="+", metavar="NAME", help="default: all; a batching server can't answer `rank`"
+        "--signatures", nargs="+", metavar="NAME", help="default: all; a batching server can't serve `rank`"
     )
     parser.add_argument(
         "--xla", action="store_true", help="also MODELS/NAME-xla, for servers started with XLA enabled"
     )
     parser.add_argument(
-        "--with-features", metavar="DIR", help="put the tables that `features` wrote there into the graph"
+        "--with-features", metavar="DIR", help="put the tables in this folder of `features` into the graph"
     )
     parser.add_argument("--runtime", metavar="DIR", help="verify on the tensorflow installed there")
     add_gate_options(parser)
@@ -69,7 +69,7 @@ def _export_to_onnx(arguments: argparse.Namespace) -> None:
     made = export_run_to_onnx(arguments.run_folder, arguments.to, **given)
     show(f"Exported to {made.folder}, with {made.config.name} beside it.")
     show(
-        f"Verified in {made.proof.runtime}: {made.proof.requests} requests answered as Keras does, within "
+        f"Verified in {made.proof.runtime}: {made.proof.requests} requests agree with Keras within "
         f"{made.proof.difference:.1e}."
     )
 
@@ -84,8 +84,8 @@ def _export_saved_model(arguments: argparse.Namespace) -> None:
     for made in export_folders(arguments.run_folder, folders, **options):
         show(f"Exported to {made.folder}: {', '.join(made.signatures)}.")
         show(
-            f"Proved on TensorFlow {made.proof.runtime}: {made.proof.requests} requests answered as Keras "
-            f"does, within {made.proof.difference:.1e}; warm-up of {made.warmup_records} requests."
+            f"Verified on TensorFlow {made.proof.runtime}: {made.proof.requests} requests agree with Keras "
+            f"within {made.proof.difference:.1e}; warm-up of {made.warmup_records} requests."
         )
 
 

@@ -1,6 +1,6 @@
-"""The command line: one file per command, which holds its options and what it runs.
+"""The command line: one file per command, with its options and its function.
 
-What a command needs beyond the base install is imported inside it.
+Commands import their optional dependencies themselves.
 """
 
 import argparse
@@ -32,17 +32,16 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code.
+    """Runs one command and returns its exit code.
 
-    A user's mistake, or a disk that is full, is one line on stderr and code 2; a model held back by a gate is
-    code 3.
+    User errors and a full disk print one line on stderr and return 2; a failed quality gate returns 3.
 
     Args:
         argv: The command and its options. Defaults to `None`, those of the process.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice hides our output
-    if argv[:1] == ["serve"]:  # its flags are those of tensorflow_model_server, not ours
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    if argv[:1] == ["serve"]:  # takes the flags of tensorflow_model_server
         from keras_smes_serving.server.main import serve
 
         return serve(argv[1:])
@@ -58,13 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_of_the_disk(error: Exception) -> bool:
-    """Whether TensorFlow could not write a file: no OSError, but it has the text of one."""
+    """Returns whether TensorFlow failed to write a file, by the text of the operating system."""
     is_theirs = type(error).__module__.startswith("tensorflow.")
     return is_theirs and any(os.strerror(number) in str(error) for number in OF_THE_DISK)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Returns the parser of every command but `serve`, whose flags are those of tensorflow_model_server."""
+    """Returns the parser of all commands except `serve`, which takes the flags of tensorflow_model_server."""
     parser = argparse.ArgumentParser(
         "keras-smes", description="Sparse mixture-of-experts for multi-task ranking."
     )

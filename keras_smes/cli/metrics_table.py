@@ -6,14 +6,14 @@ from typing import Any
 from keras_smes.console import show
 from keras_smes.formatting import metric, title
 
-# The metrics of binary tasks, of regression and ordinal tasks, and of lists.
+# The metrics of binary tasks, of regression and ordinal tasks, and within requests.
 OF_LABELS = ("auc", "gauc", "logloss", "positives", "rows")
 OF_NUMBERS = ("mae", "rmse", "xauc", "rows")
 OF_REQUESTS = ("request_auc", "request_ndcg", "requests")
 
 
 def show_metrics(metrics: Mapping[str, Any]) -> None:
-    """Prints the metrics of each task, and how the experts are used."""
+    """Prints the metrics of each task, and the expert utilisation."""
     for names in (OF_LABELS, OF_NUMBERS, OF_REQUESTS):
         tasks = {task: own for task, own in metrics["tasks"].items() if set(names) <= own.keys()}
         if tasks:

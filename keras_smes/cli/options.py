@@ -11,7 +11,7 @@ HELD_BACK = 3  # the exit code where a quality gate failed
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say what is trained, and where it goes."""
+    """Adds the options of data, model and run folder."""
     parser.add_argument(
         "--data",
         required=True,
@@ -44,12 +44,12 @@ def read_document(arguments: argparse.Namespace) -> Any:
 
 
 def run_values(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:
-    """Returns the values of `RunConfig` that the file and the options state."""
+    """Returns the values of `RunConfig` from the file and the options."""
     values = dict(document.values)
     chosen = {name: getattr(arguments, name) for name in ("data", "model", "seed")}
     values |= {name: value for name, value in chosen.items() if value is not None}
     training = values.get("training", {})
-    if arguments.epochs is not None and isinstance(training, Mapping):  # else it is rejected as it is
+    if arguments.epochs is not None and isinstance(training, Mapping):  # otherwise rejected later
         values["training"] = {**training, "epochs": arguments.epochs}
     return values
 
@@ -72,7 +72,7 @@ def add_gate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_gate(arguments: argparse.Namespace) -> Any:
-    """Returns the `QualityGate` that the options state; `None` without one."""
+    """Returns the `QualityGate` of the options; `None` without one."""
     from keras_smes.incremental import QualityGate
     from keras_smes.training import MetricOfTask
 

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     values = run_values(arguments, document)
     dates = {name: getattr(arguments, name) for name in SPLIT}
     if stated := {name: value for name, value in dates.items() if value is not None}:
-        values["split"] = stated  # as a whole: part of another way to cut would contradict it
+        values["split"] = stated  # replaces the whole split, whose parts could contradict
     names = ("fresh", "checkpoint_minutes", "keep_checkpoints", "tensorboard", "data_service")
     options = RunOptions(**{name: getattr(arguments, name) for name in names})
     out, data_dir = arguments.out, arguments.data_dir

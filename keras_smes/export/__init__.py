@@ -1,4 +1,4 @@
-"""Export: from a ranker to a version that TF Serving, or ONNX Runtime, runs without this package."""
+"""Export: publishes a ranker as a version for TF Serving or ONNX Runtime, which run without this package."""
 
 try:
     import keras_smes_serving  # noqa: F401

@@ -1,10 +1,10 @@
-"""The audit of a graph: only what stock TensorFlow Serving can run.
+"""Audit of a graph: all its operations must run in stock TensorFlow Serving.
 
-`serving_ops.txt` lists the operations with a CPU kernel in TensorFlow 2.20.0's C++ library, which TF
-Serving 2.20 is built from, without those of XLA; these are in `serving_ops_xla.txt`, and run where the server
-is started with `--xla_cpu_compilation_enabled`. A test compares both with that library. An operation in
-Python, of an add-on library or of a newer TensorFlow is not among them; nor is `XlaCallModule`, whose program
-has a version of its own that a server may be too old for.
+`serving_ops.txt` lists the operations with a CPU kernel in the C++ library of TensorFlow 2.20.0, from which
+TF Serving 2.20 is built. `serving_ops_xla.txt` lists those of XLA, for servers started with
+`--xla_cpu_compilation_enabled`. A test compares both with that library. Operations in Python, of add-on
+libraries or of a newer TensorFlow are missing, and so is `XlaCallModule`: a server may be too old for the
+version of its program.
 """
 
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from typing import Any
 
 from keras_smes.export.graph.signature_defs import read_saved_model
 
-MUST_COMPILE = "_XlaMustCompile"  # such a call fails where XLA is disabled
+MUST_COMPILE = "_XlaMustCompile"  # marks calls that fail where XLA is disabled
 
 
 def audit(folder: str | Path, xla: bool = False) -> None:
-    """Refuses a SavedModel that stock TensorFlow Serving 2.20 would load and then fail to run.
+    """Rejects a SavedModel that stock TensorFlow Serving 2.20 would load but fail to run.
 
     Args:
-        folder: Of the SavedModel.
-        xla: Whether functions may be marked for XLA, and hold its operations. Defaults to `False`.
+        folder: Folder of the SavedModel.
+        xla: Whether operations of XLA are allowed. Defaults to `False`.
 
     Raises:
-        ValueError: The graph holds such operations; the text names each with a node.
+        ValueError: The graph holds other operations; the message names each with a node.
     """
     foreign: dict[str, str] = {}
     for node in _nodes(Path(folder)):
@@ -36,7 +36,7 @@ def audit(folder: str | Path, xla: bool = False) -> None:
             foreign.setdefault(f"{node.op} compiled by XLA", node.name)
     if foreign:
         found = ", ".join(f"{op} (node {name})" for op, name in sorted(foreign.items()))
-        raise ValueError(f"The graph must hold operations of TensorFlow Serving 2.20 only. Received: {found}")
+        raise ValueError(f"The graph must only hold operations of TensorFlow Serving 2.20. Received: {found}")
 
 
 @cache
@@ -44,7 +44,7 @@ def serving_ops(xla: bool = False) -> frozenset[str]:
     """Returns the names of the operations that TensorFlow Serving 2.20 runs.
 
     Args:
-        xla: Whether it is started with XLA enabled. Defaults to `False`, as it is unless told otherwise.
+        xla: Whether it is started with XLA enabled. Defaults to `False`, as in stock servers.
     """
     names = ["serving_ops.txt", *(["serving_ops_xla.txt"] if xla else [])]
     lists = (files("keras_smes.export").joinpath(name).read_text().split() for name in names)

@@ -16,13 +16,13 @@ from keras_smes.export.graph.signature_defs import read_signatures
 from keras_smes_serving.client.inputs import signature_spec
 
 FILE = "assets.extra/model_card.json"
-# What stands in the place of a value that the model can't use. No such value fails a request.
+# The treatment of unusual values. None of them fails a request.
 UNUSUAL = {
-    "length": "below 0 counts as 0, above the row's own length as that",
-    "vocabulary": "not in the vocabulary: shares one row of the table with all others that are not",
+    "length": "below 0 counts as 0, above the row's length as that length",
+    "vocabulary": "out-of-vocabulary values share one row of the table",
     "hashed": "every value is hashed to a row of the table",
     "number": "NaN and infinities count as missing",
-    "model": "whatever the model makes of it: it isn't one of build_ranker",
+    "model": "up to the model, which isn't from build_ranker",
 }
 
 
@@ -30,10 +30,10 @@ def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], fact
     """Writes `assets.extra/model_card.json`.
 
     Args:
-        folder: Of the version.
+        folder: Folder of the version.
         inputs: The `ServedInput`s by name.
-        signatures: What `describe_signatures` gives.
-        facts: Further entries, such as the tasks, the proof, or the metrics of the run.
+        signatures: Result of `describe_signatures`.
+        facts: Further entries, such as the tasks, the verification, or the metrics of the run.
     """
     card = {
         "features": {name: _feature(item) for name, item in inputs.items()},
@@ -49,13 +49,13 @@ def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], fact
 
 
 def ranker_facts(ranker: keras.Model, fusion: Fusion | None) -> dict[str, Any]:
-    """Returns what a model card says of a ranker and its fusion."""
+    """Returns the model card's entries about a ranker and its fusion."""
     described = fusion.get_config() if isinstance(fusion, keras.layers.Layer) else fusion and repr(fusion)
     return {"tasks": tasks_of(ranker, fusion), "fusion": described, "parameters": ranker.count_params()}
 
 
 def source_commit() -> dict[str, Any] | None:
-    """Returns the commit of the checkout that this package runs from, or `None` if it is no checkout."""
+    """Returns the commit of this package's checkout, or `None` if it is no checkout."""
     package = Path(__file__).parents[1]
     try:
         commit = _git(package, "rev-parse", "HEAD")
@@ -63,7 +63,7 @@ def source_commit() -> dict[str, Any] | None:
         changed = _git(package, "status", "--porcelain", "--", ".")
     except (OSError, subprocess.CalledProcessError):
         return None
-    # A package that lies somewhere inside another project's checkout is not that project's code.
+    # Inside another project's checkout, the package is not tracked.
     return {"commit": commit, "changed": bool(changed)} if tracked else None
 
 
@@ -97,7 +97,7 @@ def _treatment(item: ServedInput) -> str:
 
 def _plain(value: Any) -> Any:
     if value != value:
-        return "NaN"  # which JSON has no number for
+        return "NaN"  # not a JSON number
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -1,4 +1,4 @@
-"""The export pipeline: write, audit, verify, warm up, describe, and only then publish."""
+"""Export to a SavedModel: writes, audits, verifies, warms up, describes, and only then publishes."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,8 @@ from keras_smes.export.graph.signatures import write_saved_model
 from keras_smes.export.graph.table_lookups import Arrays, with_tables
 from keras_smes.export.model_card import describe_signatures, ranker_facts, write_card
 from keras_smes.export.publish import publish
-from keras_smes.export.verification.parity_cases import make_questions, make_questions_without_optional
-from keras_smes.export.verification.verify import Proof, prove
+from keras_smes.export.verification.parity_cases import make_parity_cases, make_parity_cases_without_optional
+from keras_smes.export.verification.verify import Proof, verify
 from keras_smes.export.warmup import Filters, write_warmup
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.validation import check_counts
@@ -34,8 +34,8 @@ class Exported:
     Args:
         folder: The version's directory.
         signatures: Names of its signatures.
-        proof: What the proof saw.
-        warmup_records: Length of its warm-up file.
+        proof: Result of the verification.
+        warmup_records: Number of records in its warm-up file.
     """
 
     folder: Path
@@ -61,36 +61,32 @@ def export_version(
     before: Callable[[], object] | None = None,
     tables: "FeatureTables | None" = None,
 ) -> Exported:
-    """Publishes a ranker as a version that TF Serving loads, once it is proved to answer as Keras does.
+    """Publishes a ranker as a version for TF Serving, after verifying that it scores as Keras does.
 
     Args:
-        ranker: A functional or sequential model, such as `build_ranker` makes; see `write_saved_model`.
-        model_folder: Folder of the model, which holds one directory a version.
+        ranker: A functional or sequential model, such as one of `build_ranker`; see `write_saved_model`.
+        model_folder: Folder of the model, which holds one directory per version.
         schema: The ranker's `FeatureSchema`; see `write_saved_model`. Defaults to `None`.
         fusion: From the scores by task to one score `[B]`. Defaults to `None`.
         version: Number of the version. Defaults to `None`, one more than the highest.
         signatures: Names of the signatures to write. Defaults to `None`, all of them.
-        batch_sizes: The server's allowed batch sizes: what is proved and warmed up. Defaults to
+        batch_sizes: The server's allowed batch sizes, which are verified and warmed up. Defaults to
             `(1, 8, 64)`.
-        output_filters: Outputs that clients ask for, by signature; see `write_warmup`. Defaults to each
-            output by itself.
+        output_filters: Output filters of clients, by signature; see `write_warmup`. Defaults to each output
+            by itself.
         xla: Whether XLA compiles the ranker's core, for servers with XLA enabled. Defaults to `False`.
-        runtime: Folder of another installed `tensorflow` to prove it on. Defaults to `None`.
+        runtime: Folder of another installed `tensorflow` to verify on. Defaults to `None`.
         facts: Further entries of the model card. Defaults to none.
-        batching: Whether the server batches requests. It can't answer `rank`, whose inputs have different
-            numbers of rows, nor load a version whose warm-up holds it: the warm-up then leaves `rank` out.
-            Defaults to `False`.
-        before: Called once the version is proved, before it is published; if it raises, nothing is. Defaults
-            to `None`.
-        tables: `FeatureTables` to put into the graph, for a ranker of `build_ranker` with its schema:
-            requests then hold the keys and none of the tables' features. Defaults to `None`.
-
-    Returns:
-        An `Exported`.
+        batching: Whether the server batches requests. Such a server rejects `rank`, whose inputs have
+            different numbers of rows, also in a warm-up file, which then leaves it out. Defaults to `False`.
+        before: Called after verification and before publication, which an exception prevents. Defaults to
+            `None`.
+        tables: `FeatureTables` to put into the graph of a ranker of `build_ranker`: requests then hold their
+            keys instead of their features. Defaults to `None`.
 
     Raises:
-        ValueError: The model, a name or the graph can't be served, or an answer differs from Keras'.
-        FileExistsError: There is such a version already.
+        ValueError: The model, a name or the graph can't be served, or an output differs from Keras.
+        FileExistsError: The version exists already.
     """
     sizes = check_counts("batch_sizes", list(batch_sizes))
     ranker = named_model(ranker)
@@ -107,10 +103,10 @@ def export_version(
         write_saved_model(ranker, folder, schema, fusion, signatures, xla)
         audit(folder, xla)
         written = list(read_signatures(folder))
-        questions = make_questions(ranker, inputs, written, sizes, fusion, keys)
-        without = make_questions_without_optional(ranker, inputs, written, sizes[-1], fusion, keys)
-        proof = prove(folder, [*questions, *without], xla, runtime)
-        warmed = [q for q in questions if not (batching and q.signature == "rank")]
+        cases = make_parity_cases(ranker, inputs, written, sizes, fusion, keys)
+        without = make_parity_cases_without_optional(ranker, inputs, written, sizes[-1], fusion, keys)
+        proof = verify(folder, [*cases, *without], xla, runtime)
+        warmed = [q for q in cases if not (batching and q.signature == "rank")]
         records = write_warmup(folder, warmed, output_filters)
         seen.update(signatures=written, proof=proof, warmup_records=records)
         known = {"xla": xla, "batch_sizes": sizes, "proof": dataclasses.asdict(proof)}

@@ -16,14 +16,14 @@ STAGING = ".staging-"
 def publish(write: Callable[[Path], None], model_folder: str | Path, version: int | None = None) -> Path:
     """Lets `write` fill a new version directory, then renames it into place.
 
-    TF Serving polls the folder and loads whatever number appears: it must never see half a version. A
-    crash at any moment leaves the folder with the new version or without it; what was half written is
-    removed by the next call. Calls for one folder wait for each other.
+    TF Serving polls the folder and loads new versions, so it must never see an incomplete one. A crash leaves
+    the folder with or without the new version; the next call removes temporary files. Concurrent calls for
+    one folder wait for each other.
 
     Args:
-        write: Writes a SavedModel, or whatever has versions, to the path it is given, whose name is the
-            version's number; raises if it is not fit to be served.
-        model_folder: Folder of the model, which holds one directory a version; made if there is none.
+        write: Writes a version to the given path, whose name is the version's number. An exception prevents
+            the publication.
+        model_folder: Folder of the model, which holds one directory per version; created if missing.
         version: Number of the version, at least 1. Defaults to `None`, one more than the highest.
 
     Returns:
@@ -31,7 +31,7 @@ def publish(write: Callable[[Path], None], model_folder: str | Path, version: in
 
     Raises:
         ValueError: `version` is not positive.
-        FileExistsError: There is such a version already; versions are never written over.
+        FileExistsError: The version exists already; versions are never overwritten.
     """
     if version is not None and version < 1:
         raise ValueError(f"`version` must be at least 1. Received: version={version}")
@@ -39,16 +39,16 @@ def publish(write: Callable[[Path], None], model_folder: str | Path, version: in
     is_new = not model_folder.exists()
     model_folder.mkdir(parents=True, exist_ok=True)
     with _locked(model_folder):
-        for left in model_folder.glob(f"{STAGING}*"):  # by a call that was killed: none else is under way
+        for left in model_folder.glob(f"{STAGING}*"):  # by a killed call, as this one holds the lock
             shutil.rmtree(left, ignore_errors=True)
         number = 1 + max(versions(model_folder), default=0) if version is None else version
         _check_new(number, model_folder)
-        # In the same folder: a rename is atomic within one file system only. No number, so not served.
+        # In the same folder, as a rename is atomic only within a file system. TF Serving ignores the name.
         staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=model_folder))
         try:
             write(staging / str(number))
             _flush(staging)
-            _check_new(number, model_folder)  # others than this function may put versions there
+            _check_new(number, model_folder)  # other programs may write versions too
             os.rename(staging / str(number), model_folder / str(number))
             sync(model_folder)
         finally:
@@ -74,7 +74,7 @@ def _check_new(version: int, model_folder: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder against other calls; the system lets go of it when a process dies, however."""
+    """Locks the folder; the operating system releases the lock when the process ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -84,7 +84,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _flush(folder: Path) -> None:
-    """Writes files and directories through to the disk, so that a power cut can't empty what is renamed."""
+    """Flushes files and directories to disk, so that a power failure can't truncate published files."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
             sync(Path(parent) / name)

@@ -1,4 +1,4 @@
-"""From the folder of a run to a published version, whatever backend the run was trained on."""
+"""Publishes a finished run, whatever backend it was trained on."""
 
 import json
 import os
@@ -21,7 +21,7 @@ MODEL, SCHEMA, FACTS = "model.keras", "schema.json", ("config", "metrics")
 IN_TENSORFLOW = """
 import os, pickle, sys
 answers = os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)  # what is printed must not fall among the answer
+os.dup2(2, 1)  # keeps printed text out of the answer
 from keras_smes.export import run
 function, arguments = pickle.load(sys.stdin.buffer)
 try:
@@ -36,19 +36,16 @@ with answers:
 def export_run(run: str | Path, model_folder: str | Path, xla: bool = False, **options: Any) -> Exported:
     """Exports the model of a run.
 
-    A TensorFlow graph can't be made on another backend. There, the `.keras` file is rebuilt and exported in
-    a process that has the TensorFlow backend.
+    On another backend than TensorFlow, a new process with the TensorFlow backend loads the `.keras` file and
+    exports it.
 
     Args:
-        run: Folder with `model.keras`, and with `schema.json`, what `schema.to_config()` gives. Without
-            a schema, all features are taken as the candidates', and needed. `config.json` and
-            `metrics.json` go into the model card.
+        run: Folder with `model.keras`, and optionally `schema.json` from `schema.to_config()`. Without a
+            schema, all features belong to the candidates and are required. `config.json` and `metrics.json`
+            go into the model card.
         model_folder: Folder of the model's versions.
         xla: Whether XLA compiles the ranker's core, for servers with XLA enabled. Defaults to `False`.
         **options: `with_features`, as for `export_folders`, and further arguments of `export_version`.
-
-    Returns:
-        An `Exported`.
 
     Raises:
         FileNotFoundError: The folder is not that of a run.
@@ -63,17 +60,14 @@ def export_folders(
     with_features: str | Path | None = None,
     **options: Any,
 ) -> list[Exported]:
-    """Exports the model of a run to several folders, such as with XLA and without: to all of them or none.
+    """Exports the model of a run to several folders, such as with and without XLA: to all of them or none.
 
     Args:
         run: As for `export_run`.
-        folders: Folders of versions, and whether XLA compiles what goes there.
-        with_features: Folder that `keras-smes features` wrote, whose newest version goes into the graph, or
-            the folder of one version. Defaults to `None`: requests hold statistics and histories.
+        folders: Folders of versions, and for each whether XLA compiles the core.
+        with_features: A folder from `keras-smes features`, whose newest version goes into the graph, or the
+            folder of one version. Defaults to `None`: requests hold statistics and histories.
         **options: Further arguments of `export_version`.
-
-    Returns:
-        An `Exported` for each folder.
     """
     run = Path(run)
     _check_finished(run)
@@ -87,7 +81,7 @@ def export_folders(
     made: list[Exported] = []
 
     def export_from(place: int) -> None:
-        """Exports to a folder; those behind it come once it is proved, and before it is published."""
+        """Exports to a folder; the next ones follow after its verification, before its publication."""
         folder, xla = list(folders.items())[place]
         rest = (lambda: export_from(place + 1)) if place + 1 < len(folders) else None
         made.append(
@@ -111,9 +105,6 @@ def export_run_to_onnx(run: str | Path, model_folder: str | Path, **options: Any
         model_folder: Folder of the model in a repository of Triton.
         **options: Further arguments of `export_onnx_version`.
 
-    Returns:
-        An `ExportedOnnx`.
-
     Raises:
         FileNotFoundError: The folder is not that of a run.
         ImportError, ValueError, FileExistsError: As `export_onnx_version`.
@@ -127,9 +118,9 @@ def export_run_to_onnx(run: str | Path, model_folder: str | Path, **options: Any
 
 
 def _load(run: Path) -> tuple[keras.Model, dict[str, Any]]:
-    """The ranker of a run, and what its files say of it."""
+    """The ranker of a run, and the entries of its files for the model card."""
     import keras_smes.baselines
-    import keras_smes.ranker  # noqa: F401  their layers are looked up by name
+    import keras_smes.ranker  # noqa: F401  registers their layers
 
     ranker = keras.models.load_model(run / MODEL, compile=False)
     files = {name: run / f"{name}.json" for name in FACTS}
@@ -144,7 +135,7 @@ def _read_tables(folder: Path) -> Any:
 
 
 def _check_finished(run: Path) -> None:
-    """A model by itself will do; of a run, `metrics.json` says that all files are there, of one training."""
+    """Accepts a model alone; a run needs `metrics.json`, which is written last."""
     config, metrics = (f"{name}.json" for name in FACTS)
     needed = (MODEL, metrics) if (run / config).is_file() else (MODEL,)
     for name in needed:
@@ -160,7 +151,7 @@ def _schema(run: Path) -> FeatureSchema | None:
 
 
 def _in_tensorflow(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Calls a function of this module in a process that has the TensorFlow backend."""
+    """Calls a function of this module in a process with the TensorFlow backend."""
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
     command = [sys.executable, "-c", IN_TENSORFLOW]
     asked = pickle.dumps((function.__name__, arguments))

@@ -1,7 +1,7 @@
 """The warm-up file: one request for each signature, output filter and batch size.
 
-TensorFlow Serving replays it before a version takes its first request. A session prepares itself for each
-set of outputs anew (some 30 ms), and XLA for each batch size.
+TensorFlow Serving replays it before a version serves its first request. A session has to prepare each set of
+outputs (some 30 ms), and XLA each batch size.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_smes.export.graph.signature_defs import read_signatures
-from keras_smes.export.verification.parity_cases import Question
+from keras_smes.export.verification.parity_cases import ParityCase
 from keras_smes_serving.protocol.tensors import encode_content
 from keras_smes_serving.server.messages import PredictionLog
 from keras_smes_serving.server.models.warmup import MAX_RECORDS, WARMUP_FILE, warm_up
@@ -23,28 +23,28 @@ RANKING = ("serving_default", "rank")
 EXAMPLES = {"tensorflow/serving/classify": "classify_log", "tensorflow/serving/regress": "regress_log"}
 
 
-def write_warmup(folder: Path, questions: Sequence[Question], output_filters: Filters | None = None) -> int:
+def write_warmup(folder: Path, cases: Sequence[ParityCase], output_filters: Filters | None = None) -> int:
     """Writes `assets.extra/tf_serving_warmup_requests`, and replays it once.
 
     Args:
-        folder: Of the SavedModel.
-        questions: The requests.
-        output_filters: Lists of outputs by signature that clients ask for. Defaults to each output by
-            itself for `serving_default` and `rank`. All outputs together are always warmed up.
+        folder: Folder of the SavedModel.
+        cases: The `ParityCase`s to send.
+        output_filters: Lists of outputs by signature that clients request. Defaults to each output by itself
+            for `serving_default` and `rank`. All outputs together are always warmed up.
 
     Returns:
         Number of records.
 
     Raises:
-        ValueError: A filter names an unknown signature or output, or there would be over 1000 records.
-        ServingError: A record can't be answered.
+        ValueError: A filter names an unknown signature or output, or there are more than 1000 records.
+        ServingError: A record fails.
     """
     signatures = read_signatures(folder)
     filters = _filters(signatures, output_filters)
     records = [
         record.SerializeToString(deterministic=True)
-        for question in questions
-        for record in _records(signatures[question.signature], question, filters[question.signature])
+        for case in cases
+        for record in _records(signatures[case.signature], case, filters[case.signature])
     ]
     if len(records) > MAX_RECORDS:
         raise ValueError(
@@ -77,25 +77,25 @@ def _alone(signature: Any) -> list[list[str]]:
     return [[output] for output in outputs] if len(outputs) > 1 else []
 
 
-def _records(signature: Any, question: Question, filters: Iterable[Sequence[str]]) -> Iterable[PredictionLog]:
+def _records(signature: Any, case: ParityCase, filters: Iterable[Sequence[str]]) -> Iterable[PredictionLog]:
     if (kind := EXAMPLES.get(signature.method_name)) is not None:
-        yield _of_examples(kind, question)
+        yield _of_examples(kind, case)
         return
     for outputs in filters:
         log = PredictionLog()
         request = log.predict_log.request
-        request.model_spec.signature_name = question.signature
+        request.model_spec.signature_name = case.signature
         request.output_filter.extend(outputs)
-        for alias, value in question.inputs.items():
+        for alias, value in case.inputs.items():
             encode_content(value, request.inputs[alias])
         yield log
 
 
-def _of_examples(kind: str, question: Question) -> PredictionLog:
+def _of_examples(kind: str, case: ParityCase) -> PredictionLog:
     log = PredictionLog()
     request = getattr(log, kind).request
-    request.model_spec.signature_name = question.signature
-    for example in question.inputs["inputs"]:
+    request.model_spec.signature_name = case.signature
+    for example in case.inputs["inputs"]:
         request.input.example_list.examples.add().MergeFromString(example)
     return log
 

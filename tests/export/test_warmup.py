@@ -8,7 +8,7 @@ pytest.importorskip("tensorflow_serving", reason='needs the extra "serving"')
 
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from keras_smes.export.verification.parity_cases import Question
+from keras_smes.export.verification.parity_cases import ParityCase
 from keras_smes.export.warmup import write_warmup
 
 pytestmark = pytest.mark.tensorflow
@@ -50,21 +50,21 @@ def doubling(tmp_path):
     return tmp_path / "1"
 
 
-def question(rows):
-    return Question("serving_default", rows, {"x": np.ones(rows, np.float32)}, {})
+def case(rows):
+    return ParityCase("serving_default", rows, {"x": np.ones(rows, np.float32)}, {})
 
 
 def test_filters_may_be_named(doubling):
-    assert write_warmup(doubling, [question(2)], {"serving_default": [["z", "y"]]}) == 2
+    assert write_warmup(doubling, [case(2)], {"serving_default": [["z", "y"]]}) == 2
     assert [rows_of(log)[1] for log in logs(doubling)] == [(), ("z", "y")]
 
 
 def test_more_records_than_a_server_takes_are_refused(doubling):
     with pytest.raises(ValueError, match="1001"):
-        write_warmup(doubling, [question(1)] * 1001, {})
+        write_warmup(doubling, [case(1)] * 1001, {})
 
 
 @pytest.mark.parametrize("filters", [{"serving_default": [["w"]]}, {"other": [["y"]]}])
 def test_filters_of_something_else_are_refused(doubling, filters):
     with pytest.raises(ValueError, match="output_filters"):
-        write_warmup(doubling, [question(1)], filters)
+        write_warmup(doubling, [case(1)], filters)

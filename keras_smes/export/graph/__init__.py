@@ -1,1 +1,1 @@
-"""What the exported graph holds: inputs, signatures, lookups."""
+"""The exported graph: inputs, signatures, lookups."""

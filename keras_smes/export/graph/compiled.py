@@ -1,4 +1,4 @@
-"""The ranker with a core that XLA compiles, for servers that are started with XLA enabled."""
+"""A ranker whose core is compiled by XLA, for servers that are started with XLA enabled."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_smes.types import Tensor
 
 
 class CompiledCore(keras.layers.Layer):
-    """Runs the core as one XLA program. Only made for an export, and never saved by Keras."""
+    """Runs the core as one XLA program. Used in exports only, and never saved by Keras."""
 
     def __init__(self, core: keras.Model, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -21,7 +21,7 @@ class CompiledCore(keras.layers.Layer):
         )
 
     def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
-        del mask  # a functional model's node passes one on; features carry lengths instead
+        del mask  # from the node of a functional model; features carry lengths instead
         return self._compiled(inputs)
 
     def compute_output_spec(self, inputs: Tensor, mask: Any = None) -> Any:
@@ -33,14 +33,14 @@ class CompiledCore(keras.layers.Layer):
 
 
 def with_compiled_core(ranker: keras.Model) -> keras.Model:
-    """Returns the ranker with its layer `core` compiled; lookups of strings stay out, XLA has none.
+    """Returns the ranker with a compiled `core`. Lookups of strings stay outside, as XLA has none.
 
     Raises:
-        ValueError: The ranker has no `preprocessor` and `core`, as `build_ranker` gives it.
+        ValueError: The ranker has no `preprocessor` and `core`, as models of `build_ranker` have.
     """
     if not is_built_ranker(ranker):
         names = sorted(layer.name for layer in ranker.layers)
-        raise ValueError(f"`ranker` must be one of `build_ranker`. Received: layers={names}")
+        raise ValueError(f"`ranker` must be a model of `build_ranker`. Received: layers={names}")
     compiled = CompiledCore(ranker.get_layer("core"), name="compiled_core")
     replaced = {ranker.get_layer("core"): compiled}
     raw = {

@@ -1,15 +1,15 @@
 """The signatures of a ranker, each a function of named columns with typed inputs.
 
-| signature | takes | gives |
+| signature | inputs | outputs |
 | --- | --- | --- |
-| `serving_default` | raw features `[B, ...]` | a score a task, `[B]`; `fused` |
+| `serving_default` | raw features `[B, ...]` | a score per task, `[B]`; `fused` |
 | `rank` | one user `[1, ...]`, candidates `[N, ...]` | the same, `[N]`; `order`, best first |
 | `classify` | tf.Examples `[B]` | the tasks as classes, `[B, T]` |
 | `regress_TASK`, `regress` | tf.Examples `[B]` | that task's score; the fused one |
 | `routing` | raw features `[B, ...]` | executed experts and the tasks' gates |
 
-`fused`, `order` and `regress` are there if a fusion is. `classify` and `regress` take the tasks of one score
-per row, and need inputs that a tf.Example can hold. `routing` needs one layer that routes.
+`fused`, `order` and `regress` need a fusion. `classify` and `regress` cover tasks with one score per row, and
+need inputs that a tf.Example can hold. `routing` needs exactly one layer with routing.
 """
 
 import dataclasses
@@ -33,12 +33,12 @@ FUSED, ORDER = "fused", "order"
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """A signature to be written.
+    """A signature to write.
 
     Args:
         run: From a dict of columns to a dict of outputs.
         specs: Its inputs.
-        method: What TF Serving calls such a signature: `"predict"`, `"classify"` or `"regress"`.
+        method: Its method in TF Serving: `"predict"`, `"classify"` or `"regress"`.
     """
 
     run: Callable[[Columns], Scores]
@@ -49,13 +49,13 @@ class Endpoint:
 def make_endpoints(
     ranker: keras.Model, inputs: Inputs, fusion: Fusion | None = None, xla: bool = False
 ) -> dict[str, Endpoint]:
-    """Returns all signatures that the ranker can have, by name.
+    """Returns all signatures that the ranker supports, by name.
 
     Args:
         ranker: A functional model from a dict of raw columns to a dict of scores.
         inputs: Its `ServedInput`s.
         fusion: From the scores to the fused score `[B]`, such as `ScoreFusion`. Defaults to `None`.
-        xla: Whether XLA compiles what computes scores. Defaults to `False`.
+        xla: Whether XLA compiles the core. Defaults to `False`.
 
     Raises:
         ValueError: A task's name can't be served, or is that of another output.
@@ -67,7 +67,7 @@ def make_endpoints(
     def score(columns: Columns) -> Scores:
         return _named(scorer(filled(columns, inputs, _rows(columns, inputs)), training=False), fusion)
 
-    @tf.function(autograph=False)  # one function in the graph, however many signatures call it
+    @tf.function(autograph=False)  # one function in the graph for all signatures
     def score_examples(examples: Columns) -> Scores:
         return score(parse_examples(examples["inputs"], inputs))
 
@@ -81,9 +81,9 @@ def make_endpoints(
 
 
 def tasks_of(ranker: keras.Model, fusion: Fusion | None = None) -> list[str]:
-    """Returns the names of the scores, the fused one aside."""
+    """Returns the names of the scores without the fused one."""
     if not isinstance(ranker.output, dict):
-        raise ValueError(f"`ranker` must put out a dict of named scores. Received: ranker={ranker!r}")
+        raise ValueError(f"`ranker` must return a dict of named scores. Received: ranker={ranker!r}")
     taken = {ORDER, FUSED} if fusion is not None else {ORDER}
     for task in ranker.output:
         if check_name("task", task) in taken:
@@ -99,14 +99,14 @@ def _named(scores: Scores, fusion: Fusion | None) -> Scores:
 
 
 def flat(score: Tensor) -> Tensor:
-    """Returns a score per row, `[B]` or `[B, 1]`, as `[B]`."""
+    """Reshapes scores `[B]` or `[B, 1]` to `[B]`."""
     return tf.reshape(score, [-1]) if score.shape.rank == 2 and score.shape[1] == 1 else score
 
 
 def _rows(columns: Columns, inputs: Inputs) -> Tensor:
-    """How many rows a request has: those of an input without default, which can't be left out.
+    """The number of rows of a request, from an input without default.
 
-    Where all have defaults: those of any that isn't left out, and so has not one row.
+    If all inputs have defaults, the default of an omitted one has a single row, unlike the others.
     """
     needed = [name for name in columns if inputs[name].default is None]
     if needed:
@@ -155,7 +155,7 @@ def _of_examples(
 
 
 def routing_of(ranker: keras.Model) -> Callable[[Columns], dict[str, Tensor]] | None:
-    """Returns what says where instances go, from raw columns, if one layer of the ranker routes."""
+    """Returns the function from raw columns to routing, if exactly one layer of the ranker has routing."""
     model = ranker.get_layer("core") if is_built_ranker(ranker) else ranker
     routers = [layer for layer in model.layers if hasattr(layer, "route")]
     if len(routers) != 1:

@@ -1,4 +1,4 @@
-"""The raw inputs of a served ranker, with what the schema says about each."""
+"""The raw inputs of a served ranker, with their features."""
 
 import dataclasses
 import warnings
@@ -22,10 +22,10 @@ class ServedInput:
 
     Args:
         spec: `tf.TensorSpec`, rows first, named as the input.
-        feature: The feature that it belongs to, or `None` if no schema says.
-        default: Array `[1, ...]` that stands where a request leaves the input out, or `None`.
-        takes_any: Whether every value of the type is an input, unknown ids and NaN too, as for each input
-            of `build_ranker`'s models. Others say nothing of it.
+        feature: Its feature, or `None` without a schema.
+        default: Array `[1, ...]` for requests without the input, or `None`.
+        takes_any: Whether every value of the type is valid, such as unknown ids and NaN. True for models of
+            `build_ranker`, unknown for others.
     """
 
     spec: tf.TensorSpec
@@ -40,34 +40,34 @@ class ServedInput:
 
     @property
     def owner(self) -> str:
-        """Name of the feature that the input belongs to."""
+        """Name of the feature to which the input belongs."""
         return str(self.spec.name if self.feature is None else self.feature.name)
 
     @property
     def is_length(self) -> bool:
-        """Whether it counts the values of a row of another input."""
+        """Whether it is the length of another input's rows."""
         return self.owner != self.spec.name
 
 
 def is_built_ranker(model: keras.Model) -> bool:
-    """Whether a model has the parts that `build_ranker` gives it."""
+    """Whether a model has the parts of `build_ranker`."""
     return {"preprocessor", "core"} <= {layer.name for layer in model.layers}
 
 
 def named_model(model: keras.Model) -> keras.Model:
     """Returns a functional or sequential model as one from a dict of inputs to a dict of outputs.
 
-    Those of a dict keep their names; others are named after the layers that they come from.
+    Dicts keep their names; other inputs and outputs are named after their layers.
 
     Raises:
-        ValueError: The inputs of the model aren't known, or two of them, or two outputs, have one name.
+        ValueError: The inputs of the model aren't known, or two inputs or outputs have the same name.
     """
     if isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs, model.outputs)
     if not hasattr(model, "output_names"):
         raise ValueError(
-            "`ranker` must be a functional model, or a sequential one that is built: of others the inputs "
-            f"aren't known. `keras.Model(inputs, ranker(inputs))` makes one. Received: ranker={model!r}"
+            "`ranker` must be a functional or a built sequential model, whose inputs are known. "
+            f"`keras.Model(inputs, ranker(inputs))` makes one. Received: ranker={model!r}"
         )
     if isinstance(model.input, dict) and isinstance(model.output, dict):
         return model
@@ -75,7 +75,7 @@ def named_model(model: keras.Model) -> keras.Model:
     names = {id(layer.output): layer.name for layer in layers}
     inputs = _named("inputs", model.input, model.inputs, [names[id(tensor)] for tensor in model.inputs])
     outputs = _named("outputs", model.output, model.outputs, model.output_names)
-    with warnings.catch_warnings():  # Keras would have the tensors of unnamed inputs named as their layers
+    with warnings.catch_warnings():  # Keras warns about tensors that aren't named as their input
         warnings.simplefilter("ignore", UserWarning)
         return keras.Model(inputs, outputs)
 
@@ -84,7 +84,7 @@ def _named(kind: str, structure: Any, tensors: list[Tensor], names: list[str]) -
     if isinstance(structure, dict):
         return structure
     if len(set(names)) < len(names):
-        raise ValueError(f"`ranker` must have {kind} of different names: make it a dict. Received: {names}")
+        raise ValueError(f"`ranker` must have {kind} of different names: use a dict. Received: {names}")
     return dict(zip(names, tensors, strict=True))
 
 
@@ -93,11 +93,11 @@ def served_inputs(ranker: keras.Model, schema: FeatureSchema | None) -> dict[str
 
     Args:
         ranker: A functional model from a dict of raw columns.
-        schema: The `FeatureSchema` that it was built from. `None`: no input has a side or a default.
+        schema: Its `FeatureSchema`. `None`: no input has a side or a default.
 
     Raises:
-        ValueError: The model takes no dict of named features, a name can't be served, or the schema
-            is that of another model.
+        ValueError: The model's input is no dict of named features, a name can't be served, or the schema
+            belongs to another model.
     """
     if not isinstance(getattr(ranker, "input", None), dict):
         raise ValueError(f"`ranker` must take a dict of named features. Received: ranker={ranker!r}")
@@ -121,8 +121,8 @@ def _default(feature: Feature, spec: tf.TensorSpec) -> np.ndarray | None:
     if feature.default is None:
         return None
     if isinstance(feature, MultiValued) and spec.name == feature.length_name:
-        # A length above that of the row counts as that of the row: right for the default row, and for
-        # one that a request sends without its length.
+        # Lengths are clipped to that of the row: correct for the default row, and for a request that holds
+        # the values without their length.
         return np.array([feature.max_length], spec.dtype.as_numpy_dtype)
     if spec.dtype == tf.string:
         return np.vectorize(str.encode, otypes=[object])(np.array([feature.default], object))
@@ -130,7 +130,7 @@ def _default(feature: Feature, spec: tf.TensorSpec) -> np.ndarray | None:
 
 
 def filled(columns: Mapping[str, Tensor], inputs: Inputs, rows: Tensor) -> dict[str, Tensor]:
-    """Spreads the single row of a default over all `rows`; a request's own rows stay as they are."""
+    """Broadcasts defaults of a single row to all `rows`; other columns stay as they are."""
     return {
         name: column if inputs[name].default is None else spread(column, rows)
         for name, column in columns.items()

@@ -1,4 +1,4 @@
-"""The SignatureDefs in a SavedModel: read, and given what `tf.function` can't express."""
+"""SignatureDefs of a SavedModel: reads them, and completes them with what `tf.function` can't express."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 FILE = "saved_model.pb"
-HIDDEN = "__saved_model_init_op"  # TensorFlow's own, and no signature to ask
+HIDDEN = "__saved_model_init_op"  # internal to TensorFlow
 
 
 def read_saved_model(folder: Path) -> SavedModel:
@@ -18,7 +18,7 @@ def read_saved_model(folder: Path) -> SavedModel:
 
 
 def read_signatures(folder: Path) -> dict[str, Any]:
-    """Returns the SignatureDefs that can be asked, by name."""
+    """Returns the public SignatureDefs by name."""
     found = read_saved_model(folder).meta_graphs[0].signature_def
     return {name: found[name] for name in sorted(found) if name != HIDDEN}
 
@@ -29,13 +29,13 @@ def complete_signatures(
     defaults: Mapping[str, Mapping[str, np.ndarray]],
     inputs: Mapping[str, str],
 ) -> None:
-    """Writes method names, the values that stand where a request leaves an input out, and names of inputs.
+    """Writes method names, defaults and names of inputs.
 
     Args:
-        folder: Of the SavedModel.
+        folder: Folder of the SavedModel.
         methods: `"predict"`, `"classify"` or `"regress"` by signature.
         defaults: Arrays by signature and input.
-        inputs: Names of inputs by that of the argument that stands for them.
+        inputs: Names of inputs by their argument names, see `argument_names`.
     """
     saved = read_saved_model(folder)
     _rename_inputs(saved.meta_graphs[0], inputs)
@@ -51,7 +51,7 @@ def _rename_inputs(graph: Any, names: Mapping[str, str]) -> None:
     for signature in graph.signature_def.values():
         for argument in sorted(set(signature.inputs) & set(names)):
             signature.inputs[names[argument]].CopyFrom(signature.inputs.pop(argument))
-    for node in graph.object_graph_def.nodes:  # what `tf.saved_model.load` reads
+    for node in graph.object_graph_def.nodes:  # for `tf.saved_model.load`
         if node.WhichOneof("kind") == "bare_concrete_function":
             arguments = node.bare_concrete_function.argument_keywords
             arguments[:] = [names.get(argument, argument) for argument in arguments]

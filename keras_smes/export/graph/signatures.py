@@ -28,24 +28,23 @@ def write_saved_model(
 ) -> None:
     """Writes a SavedModel with the signatures of `keras_smes.export.graph.endpoints`.
 
-    Inputs keep their names and types (an id stays an integer), scores are float32 and named after the
-    tasks. The graph holds no Python and nothing of this package, and unless asked for no XLA.
+    Inputs keep their names and types (an id stays an integer). Scores are float32 and named after the tasks.
+    The graph needs neither Python nor this package, nor XLA unless `xla` is set.
 
     Args:
-        ranker: A functional or sequential model, such as `build_ranker` makes. Inputs and outputs of a dict
-            keep its names, others are named after the layers that they come from.
-        folder: Where to; must not exist.
-        schema: The ranker's `FeatureSchema`: which features are the user's, and which may be left out.
-            Defaults to `None`: all are the candidates', and needed.
-        fusion: From the scores by task to one fused score `[B]`. Defaults to `None`, there is none.
-        signatures: Names of the signatures to write. Defaults to `None`, all of them. A server with
-            batching on can't answer `rank`: leave it out for one. `serving_default` must be among them.
+        ranker: A functional or sequential model, such as one of `build_ranker`. Dicts of inputs or outputs
+            keep their names, others are named after their layers.
+        folder: New folder of the SavedModel.
+        schema: The ranker's `FeatureSchema`, which marks user features and optional ones. Defaults to
+            `None`: all belong to the candidates and are required.
+        fusion: From the scores by task to one fused score `[B]`. Defaults to `None`.
+        signatures: Names of the signatures to write, with `serving_default` among them. Defaults to `None`,
+            all. Leave out `rank` for a server with batching, which can't serve it.
         xla: Whether XLA compiles the ranker's core, for servers that are started with XLA enabled.
             Defaults to `False`.
 
     Raises:
-        ValueError: `ranker` is no such model, a name can't be served, or Keras runs on another backend
-            than TensorFlow.
+        ValueError: `ranker` is no such model, a name can't be served, or the Keras backend isn't TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -55,7 +54,7 @@ def write_saved_model(
     inputs = served_inputs(ranker, schema)
     endpoints = make_endpoints(ranker, inputs, fusion, xla)
     names = list(endpoints) if signatures is None else list(signatures)
-    if DEFAULT_SIGNATURE not in names:  # else Keras would name the first one so
+    if DEFAULT_SIGNATURE not in names:  # Keras would give this name to the first one
         raise ValueError(f"`signatures` must hold {DEFAULT_SIGNATURE!r}. Received: signatures={names}")
     if unknown := sorted(set(names) - set(endpoints)):
         raise ValueError(f"`signatures` must be among {list(endpoints)}. Received: unknown={unknown}")
@@ -67,7 +66,7 @@ def write_saved_model(
     for name in names:
         specs = {alias: _renamed(spec, arguments) for alias, spec in endpoints[name].specs.items()}
         archive.add_endpoint(name, endpoints[name].run, input_signature=[specs])
-    # Gradients are no part of serving; without this, functions for them are written too.
+    # Serving needs no gradients; by default, functions for them are written too.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     with _temporary_files_beside(Path(folder)):
         archive.write_out(str(folder), options=options, verbose=False)
@@ -82,7 +81,7 @@ def write_saved_model(
 
 @contextmanager
 def _temporary_files_beside(folder: Path) -> Iterator[None]:
-    """Keeps the files that autograph generates where the next export removes what a killed one left."""
+    """Puts autograph's temporary files where the next export removes those of a killed one."""
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix=".autograph-", dir=folder.parent) as scratch:
         tempfile.tempdir = scratch
@@ -93,11 +92,10 @@ def _temporary_files_beside(folder: Path) -> Iterator[None]:
 
 
 def argument_names(names: Iterable[str]) -> dict[str, str]:
-    """Returns another name for each input whose own can't be that of a Python function's argument.
+    """Returns a replacement for each input name that can't be the argument of a Python function.
 
-    TensorFlow traces a signature as such a function, whose arguments are nodes of a graph besides: neither
-    `class` nor `self` can be one, nor `_x`, nor `ID` beside `id`. The signature that is written has the
-    inputs' own names.
+    TensorFlow traces a signature as a Python function whose arguments are also nodes of the graph. This
+    excludes `class`, `self`, `_x`, and `ID` beside `id`. The written signature has the original names.
 
     Args:
         names: Names of all inputs.

@@ -1,6 +1,6 @@
-"""A ranker with feature tables in its graph: requests hold keys, and no statistics or histories.
+"""A ranker with feature tables in its graph: requests hold keys instead of statistics and histories.
 
-The tables are hash tables and matrices of the SavedModel. New ones come with a new version.
+The tables are hash tables and matrices of the SavedModel. An update of the tables is a new version.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ CATEGORIES = {"int64": IntegerCategory, "string": StringCategory}
 
 @dataclasses.dataclass(frozen=True)
 class WithTables:
-    """A ranker that takes keys in place of what tables say of them.
+    """A ranker that looks features up in tables by the keys of a request.
 
     Args:
         ranker: The model.
-        schema: Its features: without those of the tables, and with the keys that the ranker doesn't take.
-        keys: Of each table the key columns, arrays of one row per key.
-        description: For the model card: where the tables are from, and which feature is looked up by what.
+        schema: Its features: without those of the tables, with the keys.
+        keys: The key columns of each table, arrays of one row per key.
+        description: For the model card: origin of the tables, and the keys of each feature.
     """
 
     ranker: keras.Model
@@ -56,8 +56,8 @@ def with_tables(ranker: keras.Model, schema: FeatureSchema | None, tables: "Feat
         tables: The `FeatureTables`.
 
     Raises:
-        ValueError: There is no schema, the ranker doesn't take a feature of the tables, or a key is neither
-            integers nor strings.
+        ValueError: There is no schema, the ranker lacks a feature of the tables, or a key is neither integer
+            nor string.
     """
     if schema is None or not is_built_ranker(ranker):
         raise ValueError(
@@ -65,7 +65,7 @@ def with_tables(ranker: keras.Model, schema: FeatureSchema | None, tables: "Feat
         )
     given = [name for table in tables.tables for name in table.default]
     if missing := sorted(set(given) - set(schema.names)):
-        raise ValueError(f"`tables` must be of features that the ranker takes. Received: {missing} too")
+        raise ValueError(f"`tables` must hold features of the ranker. Received: {missing} too")
     features = {feature.name: feature for feature in schema.features if feature.name not in given}
     for table in tables.tables:
         side = schema[next(iter(table.default))].side
@@ -80,7 +80,7 @@ def with_tables(ranker: keras.Model, schema: FeatureSchema | None, tables: "Feat
 
 
 def _key_feature(column: str, table: "FeatureTable", side: str) -> Feature:
-    """A key that the ranker itself doesn't take."""
+    """A key that isn't an input of the ranker itself."""
     dtype = table.rows.schema[column]
     kind = StringCategory if str(dtype) in ("String", "Categorical", "Enum") else IntegerCategory
     if kind is IntegerCategory and not dtype.is_integer():
@@ -89,7 +89,7 @@ def _key_feature(column: str, table: "FeatureTable", side: str) -> Feature:
 
 
 def _keys_of(table: "FeatureTable", schema: FeatureSchema) -> Arrays:
-    """The key columns as requests have them."""
+    """The key columns in the types of requests."""
     from keras_smes.data.column_types import to_numpy
 
     for column in table.columns:
@@ -101,20 +101,20 @@ def _keys_of(table: "FeatureTable", schema: FeatureSchema) -> Arrays:
 
 
 def _check_distinct(table: "FeatureTable", schema: FeatureSchema) -> None:
-    """Rejects a null key beside the value by which requests say null: they can't ask for one or the other."""
+    """Rejects a null key beside the value that stands for null in requests."""
     missing = {name: MISSING_STRING if schema[name].dtype == "string" else -1 for name in table.columns}
     keys = table.rows.select(table.columns)
     filled = keys.with_columns(keys[name].fill_null(value) for name, value in missing.items())
     if (doubled := filled.is_duplicated()).any():
         raise ValueError(
-            f"Table {table.name!r} must have keys that a request can tell apart, where null is -1 or the "
+            f"Table {table.name!r} must have keys that a request can tell apart; null becomes -1 or the "
             f"empty string. Received: {keys.filter(doubled).head(2).rows()} of {list(table.columns)}"
         )
 
 
 def _unfit(column: str, table: "FeatureTable", received: str) -> ValueError:
     return ValueError(
-        f"Table {table.name!r} must have keys of integers or strings, to be looked up in a graph. "
+        f"Table {table.name!r} must have keys of integers or strings for lookups in a graph. "
         f"Received: {column!r} of type {received}"
     )
 
@@ -124,7 +124,7 @@ def _replace_preprocessor(ranker: keras.Model, served: FeatureSchema, complete: 
     inner = _inputs(served)
     completed = keras.Model(inner, preprocessor(complete(inner)), name="preprocessor")
     outer = _inputs(served)
-    # Those that tables give only hold a place here; the node that they go into is replaced.
+    # Placeholders; the node that consumes them is replaced.
     places = {name: keras.Input(batch_shape=t.shape, dtype=t.dtype) for name, t in ranker.input.items()}
 
     def operation(layer: Any) -> Any:
@@ -142,7 +142,7 @@ def _inputs(schema: FeatureSchema) -> dict[str, Tensor]:
 
 @dataclasses.dataclass(frozen=True)
 class _Completion:
-    """Makes the ranker's columns of those of a request, by what tables say of their keys."""
+    """Completes the columns of a request to those of the ranker, by lookups in the tables."""
 
     schema: FeatureSchema
     tables: "FeatureTables"
@@ -172,19 +172,19 @@ class _Completion:
 
 
 def _matrix(table: "FeatureTable") -> np.ndarray:
-    """The features, float32 `[1 + keys, features]`; first of all what an unknown key has."""
+    """The features, float32 `[1 + keys, features]`; row 0 is for unknown keys."""
     known = table.rows.select(list(table.default)).to_numpy()
     return np.concatenate([[list(table.default.values())], known]).astype(np.float32)
 
 
 class _TableLookup(keras.layers.Layer):
-    """Finds the place of keys in a table, from 1 on; 0 is an unknown key. Only made for an export."""
+    """Finds the row of keys in a table, from 1; 0 for an unknown key. Used in exports only."""
 
     def __init__(self, keys: Arrays, **kwargs: Any) -> None:
         super().__init__(dtype="float32", trainable=False, **kwargs)
         distinct = {name: np.unique(values) if len(keys) > 1 else values for name, values in keys.items()}
         self.by_column = [_lookup(name, values) for name, values in distinct.items()]
-        # The place in a column counts in units of all combinations of the columns before it.
+        # Mixed radix: one code per combination of the columns' rows.
         units = itertools.accumulate(
             (len(values) + 1 for values in distinct.values()), operator.mul, initial=1
         )
@@ -207,7 +207,7 @@ class _TableLookup(keras.layers.Layer):
         return code if self.by_all is None else self.by_all(code)
 
     def constant(self, name: str, values: np.ndarray) -> Tensor:
-        """Keeps an array with the model's variables: a graph holds 2 GB at most."""
+        """Stores an array as a variable, since a graph is limited to 2 GB."""
         weight = self.add_weight(
             shape=values.shape,
             dtype=values.dtype.name,
@@ -261,7 +261,7 @@ class HistoryLookup(_TableLookup):
     def __init__(self, keys: Arrays, items: np.ndarray, lengths: np.ndarray, **kwargs: Any) -> None:
         super().__init__(keys, **kwargs)
         self.words = None
-        if items.dtype == object:  # variables hold numbers
+        if items.dtype == object:  # variables hold numbers only
             words = np.unique(np.append(items.ravel(), MISSING_STRING))  # a lookup has at least one word
             items = 1 + np.searchsorted(words, items).reshape(items.shape)
             self.words = StringLookup(

@@ -1,4 +1,4 @@
-"""tf.Examples to the columns of a ranker, for the API calls Classify and Regress."""
+"""Parses tf.Examples to the columns of a ranker, for Classify and Regress."""
 
 from typing import Any
 
@@ -8,20 +8,19 @@ import tensorflow as tf
 from keras_smes.export.graph.inputs import Inputs, ServedInput
 from keras_smes.types import Tensor
 
-# What a loader writes where the source has nothing: an example without the feature means just that.
+# The markers of a missing value, as written by the data loaders.
 MISSING = {tf.int64: -1, tf.string: b"", tf.float32: float("nan")}
 
 
 def parse_examples(serialized: Tensor, inputs: Inputs) -> dict[str, Tensor]:
     """Parses serialized tf.Examples.
 
-    An example that lacks a feature gets the schema's default, and where there is none the value that
-    stands for "missing", so that it doesn't fail the others of a merged batch. A feature of many values
-    is a list of any length in the example, and its length is not sent; none there is an empty list, since
-    examples don't tell the two apart.
+    An example without a feature gets the schema's default, or else the marker of a missing value, so that it
+    doesn't fail the other examples of a merged batch. A multi-valued feature is a list of any length in the
+    example, without a separate length; no list and an empty list are the same.
 
     Args:
-        serialized: `[B]` strings.
+        serialized: Strings `[B]`.
         inputs: The `ServedInput`s by name.
 
     Returns:
@@ -39,13 +38,13 @@ def parse_examples(serialized: Tensor, inputs: Inputs) -> dict[str, Tensor]:
 
 
 def example_type(item: ServedInput) -> tf.DType:
-    """The type of the values in an example, which knows one type of integers."""
+    """Returns the type of the values in an example, which has one type of integers."""
     dtype: tf.DType = tf.int64 if item.spec.dtype == tf.int32 else item.spec.dtype
     return dtype
 
 
 def have_examples(inputs: Inputs) -> bool:
-    """Whether an example can hold all inputs: by their types, and rows of one shape or of one list."""
+    """Returns whether an example can hold all inputs, by their types and shapes."""
     lists = {item.owner for item in inputs.values() if item.is_length}
     return all(
         example_type(item) in MISSING and (name in lists or item.spec.shape[1:].is_fully_defined())
@@ -55,7 +54,7 @@ def have_examples(inputs: Inputs) -> bool:
 
 
 def missing(item: ServedInput) -> np.ndarray:
-    """What stands for a value that an example leaves out, of the shape of a row."""
+    """Returns the row for a feature that an example lacks."""
     if item.default is not None:
         return item.default[0]
     return np.full(item.spec.shape[1:], MISSING[example_type(item)], example_type(item).as_numpy_dtype)

@@ -16,19 +16,19 @@ Columns = Mapping[str, Tensor]
 def run_once_a_side(ranker: keras.Model, columns: Columns, user: Collection[str], rows: Tensor) -> Any:
     """Calls a functional model on user inputs `[1, ...]` and candidate inputs `[N, ...]`.
 
-    Lookups, embeddings and poolings of the user's values run on one row. Where they meet a candidate's
-    values, they are repeated, and not before.
+    Lookups, embeddings and pooling of the user's values run on one row, which is repeated only where it meets
+    values of candidates.
 
     Args:
-        ranker: A functional model from a dict of columns; functional models in it are entered.
+        ranker: A functional model from a dict of columns; nested functional models are traversed.
         columns: Tensors by name.
-        user: Names of those that have one row.
+        user: Names of the columns with one row.
         rows: Scalar, N.
 
     Returns:
-        What the model puts out, with N rows.
+        The model's outputs for N rows.
     """
-    # Kept by identity, and kept alive: identities of the dead are given to others.
+    # The values keep the tensors alive, so that their ids stay unique.
     of_user = {id(columns[name]): columns[name] for name in user}
 
     def repeated(value: Any) -> Any:

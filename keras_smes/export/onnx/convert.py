@@ -1,4 +1,4 @@
-"""A ranker as an ONNX model: named columns in, named scores out, vocabularies within."""
+"""A ranker as an ONNX model: named columns in, named scores out, vocabularies included."""
 
 import logging
 import math
@@ -17,30 +17,30 @@ from keras_smes.export.onnx.operations import HANDLERS
 from keras_smes.features.schema import FeatureSchema
 from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE
 
-Model = Any  # onnx.ModelProto, of an extra
+Model = Any  # onnx.ModelProto, from an optional dependency
 
 OPSET = 17
-LARGEST = 2**31 - 2**26  # bytes of weights: a protocol buffer holds 2 GiB, and nodes need some of it
+LARGEST = 2**31 - 2**26  # bytes of weights: a protocol buffer holds 2 GiB, part of it for nodes
 
 
 def to_onnx(ranker: keras.Model, schema: FeatureSchema | None = None, fusion: Fusion | None = None) -> Model:
-    """Converts a ranker to an ONNX model, with what `serving_default` of a SavedModel takes and gives.
+    """Converts a ranker to an ONNX model with the inputs and outputs of `serving_default`.
 
-    Experts run on the rows that chose them, as in Keras. Every input is needed: ONNX has no defaults.
+    Experts run only on the rows routed to them, as in Keras. Every input is required: ONNX has no defaults.
 
     Args:
-        ranker: A functional or sequential model, such as `build_ranker` makes.
-        schema: The ranker's `FeatureSchema`, which says what is looked up in which vocabulary. Defaults to
-            `None`, for models without lookups.
-        fusion: From the scores by task to one fused score `[B]`. Defaults to `None`, there is none.
+        ranker: A functional or sequential model, such as one of `build_ranker`.
+        schema: The ranker's `FeatureSchema`, which holds the vocabularies. Defaults to `None`, for models
+            without lookups.
+        fusion: From the scores by task to one fused score `[B]`. Defaults to `None`.
 
     Returns:
         An `onnx.ModelProto`.
 
     Raises:
         ImportError: The extra `onnx` isn't installed.
-        ValueError: A feature is hashed, the weights take more than 2 GB, or the graph holds an operation that
-            ONNX lacks. Layers of experts hold none, whatever their `execution`.
+        ValueError: A feature is hashed, the weights exceed 2 GB, or the graph holds an operation that ONNX
+            lacks. Layers of experts can always be converted.
     """
     import onnx
 
@@ -55,7 +55,7 @@ def to_onnx(ranker: keras.Model, schema: FeatureSchema | None = None, fusion: Fu
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise ValueError(f"`ranker` must have operations that ONNX has. Received: {error}") from None
+        raise ValueError(f"`ranker` must use operations that ONNX has. Received: {error}") from None
     return model
 
 
@@ -71,7 +71,7 @@ def _check_names(ranker: keras.Model) -> None:
 
 
 def _convert(scorer: keras.Model, inputs: Inputs, fusion: Fusion | None) -> Model:
-    """Converts what computes scores; its inputs are named `column_0`, `column_1`, and so on."""
+    """Converts the scoring function; its inputs are named `column_0`, `column_1`, and so on."""
     import tf2onnx
 
     score = make_endpoints(scorer, inputs, fusion)[DEFAULT_SIGNATURE].run
@@ -79,7 +79,7 @@ def _convert(scorer: keras.Model, inputs: Inputs, fusion: Fusion | None) -> Mode
         name: tf.TensorSpec(item.spec.shape, item.spec.dtype, _placeholder(number))
         for number, (name, item) in enumerate(inputs.items())
     }
-    with _quiet("tf2onnx", "tensorflow"):  # what can't be converted is found by the check
+    with _quiet("tf2onnx", "tensorflow"):  # the checker reports unconverted operations
         model, _ = tf2onnx.convert.from_function(
             tf.function(score, autograph=False), [specs], opset=OPSET, custom_op_handlers=HANDLERS
         )
@@ -103,7 +103,7 @@ def _placeholder(number: int) -> str:
 
 
 def _name_inputs(model: Model, inputs: Inputs, known: Mapping[str, list[Any]]) -> None:
-    """Gives a converted model the ranker's own inputs, and looks up what has a vocabulary."""
+    """Gives a converted model the ranker's own inputs, with lookups of vocabularies."""
     from onnx import helper
 
     columns, nodes = [], []

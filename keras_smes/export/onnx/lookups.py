@@ -1,4 +1,4 @@
-"""Vocabularies in ONNX: a TensorFlow graph without its hash tables, and `LabelEncoder` in their place."""
+"""Vocabularies in ONNX: replaces the hash tables of TensorFlow by `LabelEncoder`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +14,10 @@ LOOKUPS = (keras.layers.IntegerLookup, keras.layers.StringLookup)
 
 
 def vocabularies(inputs: Inputs) -> dict[str, list[Any]]:
-    """Returns the known values of each input that is looked up, in the order of their rows, which begin at 1.
+    """Returns the vocabulary of each input that has one, in the order of its rows, from row 1.
 
     Raises:
-        ValueError: A feature is hashed, which ONNX can't do; the text names it.
+        ValueError: A feature is hashed, which ONNX doesn't support; the message names it.
     """
     looked_up = {
         name: item.feature.item
@@ -27,15 +27,15 @@ def vocabularies(inputs: Inputs) -> dict[str, list[Any]]:
     for name, category in looked_up.items():
         if isinstance(category, Hashed):
             raise ValueError(
-                "ONNX has no operation for TensorFlow's hash of ids and strings: give the feature a "
-                f"vocabulary in place of `num_bins`. Received: feature {name!r}, hashed into "
+                "ONNX has no operation for TensorFlow's hash of ids and strings: use a vocabulary instead "
+                f"of `num_bins`. Received: feature {name!r}, hashed into "
                 f"{category.num_bins} rows"
             )
     return {name: known_values(item) for name, item in looked_up.items() if isinstance(item, Vocabulary)}
 
 
 def without_lookups(ranker: keras.Model, looked_up: Mapping[str, Any]) -> keras.Model:
-    """Returns a ranker of `build_ranker` that takes rows of tables (int64) for what is looked up."""
+    """Returns a ranker of `build_ranker` that takes row numbers (int64) instead of values to look up."""
     if not is_built_ranker(ranker):
         return ranker
     raw = {
@@ -53,7 +53,7 @@ def without_lookups(ranker: keras.Model, looked_up: Mapping[str, Any]) -> keras.
 
 
 def lookup_node(column: str, rows: str, vocabulary: list[Any]) -> Any:
-    """Returns the node from values of an input to rows of their table, 0 where they are unknown."""
+    """Returns the node from values of an input to row numbers, 0 for unknown values."""
     from onnx import helper
 
     kind = "strings" if isinstance(vocabulary[0], str) else "int64s"

@@ -1,4 +1,4 @@
-"""Operations of rankers in those of ONNX, where tf2onnx has none, or not the right ones."""
+"""Conversions of operations that tf2onnx lacks or converts incorrectly."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def log1p(graph: Graph, node: Node, *_: Any) -> None:
     one = _constant(graph, np.ones((), np.float32))
     u = _add(graph, "Add", x, one)
     log, excess = _add(graph, "Log", u), _add(graph, "Sub", u, one)
-    # What is divided by zero is what `Where` leaves.
+    # `Where` discards the division by zero.
     scaled = _add(graph, "Mul", log, _add(graph, "Div", x, excess))
     _replace(graph, node, "Where", _add(graph, "Equal", u, one), x, scaled)
 
@@ -26,7 +26,7 @@ def expm1(graph: Graph, node: Node, *_: Any) -> None:
 
 
 def bucketize(graph: Graph, node: Node, *_: Any) -> None:
-    """How many boundaries are at most x."""
+    """The number of boundaries that are at most x."""
     from onnx import TensorProto
 
     boundaries = _constant(graph, np.array(node.get_attr_value("boundaries"), np.float32))
@@ -37,7 +37,7 @@ def bucketize(graph: Graph, node: Node, *_: Any) -> None:
 
 
 def select(graph: Graph, node: Node, *_: Any) -> None:
-    """`x if condition else y`; tf2onnx multiplies by 0 and 1, and a NaN that isn't selected stays one."""
+    """`x if condition else y`; tf2onnx multiplies by 0 and 1, which keeps NaN of the other side."""
     _replace(graph, node, "Where", *node.input)
 
 

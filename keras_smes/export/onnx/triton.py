@@ -1,4 +1,4 @@
-"""The configuration of a model in a repository of Triton: `NAME/config.pbtxt` beside `NAME/1/model.onnx`."""
+"""Model configuration for a Triton repository: `NAME/config.pbtxt` beside `NAME/1/model.onnx`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,13 +18,13 @@ dynamic_batching {{ }}
 
 
 def triton_config(name: str, max_batch_size: int, inputs: Iterable[Any], outputs: Iterable[Any]) -> str:
-    """Returns the text of `config.pbtxt`, which an operator may go on from.
+    """Returns the text of `config.pbtxt`, which operators may edit.
 
     Args:
-        name: Of the model, which must be that of its folder.
-        max_batch_size: Rows of a request, and of what Triton joins to one batch, at most.
-        inputs: What `get_inputs` of an `onnxruntime.InferenceSession` gives; rows come first.
-        outputs: What `get_outputs` gives.
+        name: Name of the model and of its folder.
+        max_batch_size: Maximum number of rows per request and per batch.
+        inputs: From `get_inputs` of an `onnxruntime.InferenceSession`; rows come first.
+        outputs: From `get_outputs`.
     """
     tensors = [_tensor("input", value) for value in inputs] + [_tensor("output", value) for value in outputs]
     return TEMPLATE.format(name=name, max_batch_size=max_batch_size, tensors="".join(tensors))
@@ -32,6 +32,6 @@ def triton_config(name: str, max_batch_size: int, inputs: Iterable[Any], outputs
 
 def _tensor(kind: str, value: Any) -> str:
     sizes = [size if isinstance(size, int) else -1 for size in value.shape[1:]]
-    # Rows aside, a tensor of Triton has a dimension at least; the model's own has none.
+    # Without its batch axis, a tensor of Triton needs a dimension, which the model's doesn't have.
     shape = f"dims: {sizes}" if sizes else "dims: [1] reshape: { shape: [ ] }"
     return f'{kind} {{ name: "{value.name}" data_type: TYPE_{TYPES[value.type]} {shape} }}\n'

@@ -1,4 +1,4 @@
-"""An ONNX export from end to end: converted, verified in ONNX Runtime, described, and only then published."""
+"""Export to ONNX: converts, verifies in ONNX Runtime, describes, and only then publishes."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from keras_smes.export.model_card import ranker_facts, write_card
 from keras_smes.export.onnx.convert import to_onnx
 from keras_smes.export.onnx.triton import triton_config
 from keras_smes.export.publish import publish
-from keras_smes.export.verification.parity_cases import Question, make_questions
+from keras_smes.export.verification.parity_cases import ParityCase, make_parity_cases
 from keras_smes.export.verification.verify import Proof, compare
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.files import write_text
@@ -32,7 +32,7 @@ class ExportedOnnx:
     Args:
         folder: The version's directory, which holds `model.onnx` and the model card.
         config: Path of `config.pbtxt`.
-        proof: What was seen in ONNX Runtime.
+        proof: Result of the verification in ONNX Runtime.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ def export_onnx_version(
     batch_sizes: Sequence[int] = BATCH_SIZES,
     facts: Mapping[str, Any] | None = None,
 ) -> ExportedOnnx:
-    """Publishes a ranker as an ONNX model in a repository of Triton, once ONNX Runtime answers as Keras does.
+    """Publishes a ranker as an ONNX model in a Triton repository, after verifying it in ONNX Runtime.
 
     ```
     NAME/config.pbtxt
@@ -63,25 +63,25 @@ def export_onnx_version(
         schema: The ranker's `FeatureSchema`. Defaults to `None`, for models without lookups.
         fusion: From the scores by task to one score `[B]`. Defaults to `None`.
         version: Number of the version. Defaults to `None`, one more than the highest.
-        batch_sizes: Batch sizes that are verified; the largest is Triton's `max_batch_size`. Defaults to
+        batch_sizes: Batch sizes to verify; the largest is Triton's `max_batch_size`. Defaults to
             `(1, 7, 64, 512)`.
         facts: Further entries of the model card. Defaults to none.
 
     Returns:
-        An `ExportedOnnx`. A `config.pbtxt` that is there already stays as it is.
+        An `ExportedOnnx`. An existing `config.pbtxt` is kept.
 
     Raises:
         ImportError: The extra `onnx` isn't installed.
-        ValueError: As `to_onnx`, or an answer differs from Keras'.
-        FileExistsError: There is such a version already.
+        ValueError: As `to_onnx`, or an output differs from Keras.
+        FileExistsError: The version exists already.
     """
     sizes = check_counts("batch_sizes", list(batch_sizes))
     ranker = named_model(ranker)
     inputs = served_inputs(ranker, schema)
     model = to_onnx(ranker, schema, fusion)
     session = _session(model)
-    questions = make_questions(ranker, inputs, [DEFAULT_SIGNATURE], sizes, fusion)
-    proof = _verify(session, questions)
+    cases = make_parity_cases(ranker, inputs, [DEFAULT_SIGNATURE], sizes, fusion)
+    proof = _verify(session, cases)
 
     def write(folder: Path) -> None:
         folder.mkdir()
@@ -104,19 +104,19 @@ def _session(model: Any) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def _verify(session: Any, questions: Sequence[Question]) -> Proof:
+def _verify(session: Any, cases: Sequence[ParityCase]) -> Proof:
     import onnxruntime
 
     differences = []
-    for question in questions:
-        names = list(question.answer)
-        columns = {name: _as_text(column) for name, column in question.inputs.items()}
-        differences.append(compare(question, dict(zip(names, session.run(names, columns), strict=True))))
-    return Proof(f"ONNX Runtime {onnxruntime.__version__}", len(questions), max(differences))
+    for case in cases:
+        names = list(case.expected)
+        columns = {name: _as_text(column) for name, column in case.inputs.items()}
+        differences.append(compare(case, dict(zip(names, session.run(names, columns), strict=True))))
+    return Proof(f"ONNX Runtime {onnxruntime.__version__}", len(cases), max(differences))
 
 
 def _as_text(column: np.ndarray) -> np.ndarray:
-    """ONNX Runtime takes strings, and would write out bytes as Python does."""
+    """ONNX Runtime takes strings, and would format bytes with `repr`."""
     return np.vectorize(bytes.decode, otypes=[object])(column) if column.dtype == object else column
 
 
@@ -129,7 +129,7 @@ def _signature(session: Any) -> dict[str, Any]:
 
 
 def _configure(folder: Path, max_batch_size: int, session: Any) -> Path:
-    """Writes `config.pbtxt` unless there is one: operators change it."""
+    """Writes `config.pbtxt` unless it exists: operators edit it."""
     path = folder / CONFIG
     if not path.exists():
         text = triton_config(folder.name, max_batch_size, session.get_inputs(), session.get_outputs())

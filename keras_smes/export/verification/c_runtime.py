@@ -1,16 +1,15 @@
-"""Runs a SavedModel in the C++ runtime alone: a script for a fresh process, and no part of the package.
+"""Runs a SavedModel in the C++ runtime alone: a script for a fresh process.
 
-It knows NumPy, ctypes and a folder of TensorFlow's libraries, of whatever version: no Python of
-TensorFlow, no Keras, nothing of keras_smes. What runs here runs in TensorFlow Serving, which has the
-same loader and session.
+It uses NumPy, ctypes and the libraries of any TensorFlow version, but no Python of TensorFlow, Keras or
+keras_smes. TensorFlow Serving has the same loader and session.
 
 ```
-python -I c_runtime.py LIBRARIES < asked > answered
+python -I c_runtime.py LIBRARIES < request > result
 ```
 
-Asked is a pickle of `model` (folder), `runs` (a list of feeds by tensor name, and fetches) and
-`disable_xla`; answered is one of `version` and `outputs`, a list of arrays for each run. There are no files
-between, which a process that is killed would leave behind.
+The request is a pickle of `model` (folder), `runs` (a list of feeds by tensor name, and fetches) and
+`disable_xla`. The result is a pickle of `version` and `outputs`, a list of arrays per run. Pipes leave no
+files behind if a process is killed.
 """
 
 import ctypes
@@ -69,7 +68,7 @@ class Runtime:
         return ctypes.c_void_p(getattr(self.api, name)(*arguments))
 
     def check(self) -> None:
-        """Raises what the last call reported."""
+        """Raises the error of the last call, if any."""
         if self.api.TF_GetCode(self.status) != 0:
             raise RuntimeError(self.api.TF_Message(self.status).decode(errors="replace"))
 
@@ -116,13 +115,13 @@ class Runtime:
 
 
 class Session:
-    """A loaded SavedModel, asked by the names of its tensors."""
+    """A loaded SavedModel."""
 
     def __init__(self, runtime: Runtime, graph: ctypes.c_void_p, session: ctypes.c_void_p) -> None:
         self.runtime, self.graph, self.session = runtime, graph, session
 
     def run(self, feeds: dict[str, Any], fetches: list[str]) -> list[Any]:
-        """Feeds tensors by name and returns others in the order asked."""
+        """Feeds tensors by name and returns others in the given order."""
         api, status = self.runtime.api, self.runtime.status
         fed = [self.runtime.tensor(array) for array in feeds.values()]
         results = (ctypes.c_void_p * len(fetches))()
@@ -154,7 +153,7 @@ class Session:
 
 
 def main(libraries: str) -> None:
-    """Answers on standard output what is asked on standard input."""
+    """Runs the request on standard input and writes the result to standard output."""
     request = pickle.load(sys.stdin.buffer)
     runtime = Runtime(Path(libraries))
     if request["disable_xla"]:

@@ -1,4 +1,4 @@
-"""Parity cases: requests for each signature, and Keras' answers to the same."""
+"""Parity cases: requests for each signature, with Keras' outputs."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -17,76 +17,76 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
-    """A request, and the answer expected.
+class ParityCase:
+    """A request and the expected outputs.
 
     Args:
         signature: Name of the signature.
         rows: Its batch size.
-        inputs: Arrays by input; one that has a default may be left out.
-        answer: Arrays by output.
+        inputs: Arrays by input; those with a default may be missing.
+        expected: Arrays by output.
     """
 
     signature: str
     rows: int
     inputs: Arrays
-    answer: Arrays
+    expected: Arrays
 
 
-def make_questions(
+def make_parity_cases(
     ranker: keras.Model,
     inputs: Inputs,
     signatures: Sequence[str],
     batch_sizes: Sequence[int],
     fusion: Fusion | None = None,
     keys: Sequence[Mapping[str, np.ndarray]] = (),
-) -> list[Question]:
-    """Returns a question for each signature and batch size.
+) -> list[ParityCase]:
+    """Returns a case for each signature and batch size.
 
-    The answers come from the Keras model itself, called with whole columns: not from the functions that
-    were exported. `keys` are those of tables, see `sample_rows`.
+    The expected outputs come from the Keras model itself, called with whole columns, instead of from the
+    exported functions. `keys` are those of tables, see `sample_rows`.
     """
-    asker = _Asker(ranker, inputs, fusion, keys)
+    model = _KerasModel(ranker, inputs, fusion, keys)
     return [
-        Question(name, rows, *asker.ask(name, asker.rows(rows, seed)))
+        ParityCase(name, rows, *model.ask(name, model.rows(rows, seed)))
         for name in signatures
         for seed, rows in enumerate(batch_sizes)
     ]
 
 
-def make_questions_without_optional(
+def make_parity_cases_without_optional(
     ranker: keras.Model,
     inputs: Inputs,
     signatures: Sequence[str],
     rows: int,
     fusion: Fusion | None = None,
     keys: Sequence[Mapping[str, np.ndarray]] = (),
-) -> list[Question]:
-    """Returns a question for each signature that leaves out what has a default; none if nothing has.
+) -> list[ParityCase]:
+    """Returns a case without optional inputs for each signature; none if nothing is optional.
 
-    Not for a warm-up: the default is one row, and a server with batching on wants as many as the others.
-    A request that leaves out all that has a row per instance is one of a single row.
+    Not suitable for a warm-up: a default has one row, and a server with batching requires equal numbers of
+    rows. A request without any input per row has a single row.
     """
     optional = [name for name, item in inputs.items() if item.default is not None]
-    asker = _Asker(ranker, inputs, fusion, keys)
-    questions = []
+    model = _KerasModel(ranker, inputs, fusion, keys)
+    cases = []
     for name in signatures if optional else ():
         count = rows if _tells_rows(name, inputs) else 1
-        asked, answer = asker.ask(name, asker.rows(count, seed=rows, without=optional))
+        asked, answer = model.ask(name, model.rows(count, seed=rows, without=optional))
         left = {alias: value for alias, value in asked.items() if alias not in optional}
-        questions.append(Question(name, count, left, answer))
-    return questions
+        cases.append(ParityCase(name, count, left, answer))
+    return cases
 
 
 def _tells_rows(signature: str, inputs: Inputs) -> bool:
-    """Whether an input that can't be left out has a row per instance; a tf.Example always is one."""
+    """Whether a required input has a row per instance; always true of a tf.Example."""
     if signature not in ("serving_default", "rank", "routing"):
         return True
     needed = [item for item in inputs.values() if item.default is None]
     return any(signature != "rank" or not item.of_user for item in needed)
 
 
-class _Asker:
+class _KerasModel:
     def __init__(
         self,
         ranker: keras.Model,
@@ -106,7 +106,7 @@ class _Asker:
         return columns
 
     def ask(self, signature: str, columns: Arrays) -> tuple[Arrays, Arrays]:
-        """Returns the inputs of a request for these rows, and the answer."""
+        """Returns the inputs of a request for these rows, and the outputs."""
         ask: Callable[[Arrays], tuple[Arrays, Arrays]] = {
             "serving_default": self._scores,
             "rank": self._rank,
@@ -147,7 +147,7 @@ class _Asker:
         assert route is not None
         routing = {name: np.asarray(values) for name, values in route(_tensors(columns)).items()}
         experts = np.where(routing["executed"] < routing["weights"].shape[2], routing["executed"], -1)
-        padded_bte = np.pad(routing["weights"], [(0, 0), (0, 0), (0, 1)])  # the last one, -1, weighs nothing
+        padded_bte = np.pad(routing["weights"], [(0, 0), (0, 0), (0, 1)])  # expert -1 has weight 0
         gates = np.take_along_axis(padded_bte, experts[:, None].astype(np.int64), axis=2)
         return columns, {"experts": experts, "gates": gates, "shared_experts": routing["shared_experts"]}
 
@@ -164,7 +164,7 @@ class _Asker:
             if not item.spec.shape[1:].is_fully_defined():
                 value = value[: max(0, columns[f"{name}_length"][row])]
             elif _are(value, missing(item)):
-                continue  # what an example leaves out is read as just that
+                continue  # the parser fills it in
             feature = example.features.feature[name]
             kinds = {"int64": feature.int64_list, "float32": feature.float_list, "string": feature.bytes_list}
             kinds[example_type(item).name].value.extend(np.ravel(value).tolist())
@@ -172,7 +172,7 @@ class _Asker:
 
 
 def _are(values: Any, others: Any) -> bool:
-    return bool(np.all((values == others) | ((values != values) & (others != others))))  # NaN is NaN
+    return bool(np.all((values == others) | ((values != values) & (others != others))))  # NaN equals NaN
 
 
 def _tensors(columns: Arrays) -> dict[str, Any]:

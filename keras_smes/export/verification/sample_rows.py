@@ -1,4 +1,4 @@
-"""Sample rows for parity and warm-up: values that a schema expects, and unexpected ones."""
+"""Sample rows for verification and warm-up: expected values of a schema, and unexpected ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from keras_smes.export.graph.inputs import Inputs, ServedInput
 
-VALUES = 4  # of a row of many values, where the schema leaves their number open
+VALUES = 4  # values per row where the schema leaves the length open
 UNSEEN = {
-    "int32": (-1, 2**31 - 1, -(2**31)),  # a length of a sequence, where no schema says that it is one
+    "int32": (-1, 2**31 - 1, -(2**31)),  # such as a length without a schema
     "int64": (-1, 2**60, -(2**63)),
     "string": ("", "never seen", "\x1aunknown"),
     "float32": (np.nan, np.inf, -np.inf),
@@ -25,15 +25,15 @@ def sample_rows(
     Args:
         inputs: The `ServedInput`s by name.
         count: Number of rows.
-        seed: Of the choice. Defaults to `0`.
-        keys: Key columns of tables: of each, some rows have one of its keys. Defaults to none.
+        seed: Seed of the choice. Defaults to `0`.
+        keys: Key columns of tables; some rows take keys of each. Defaults to none.
 
     Returns:
         Columns by name, of the inputs' types; strings as object arrays of bytes.
     """
     rng = np.random.default_rng(seed)
     columns = {name: _column(item, count, rng) for name, item in inputs.items()}
-    table_n = rng.integers(0, len(keys) + 1, count)  # beyond the last one, a row stays as it is
+    table_n = rng.integers(0, len(keys) + 1, count)  # the last number is for no table
     for number, own in enumerate(keys):
         size = len(next(iter(own.values())))
         rows = np.flatnonzero(table_n == number) if size else np.array([], np.int64)
@@ -48,7 +48,7 @@ def sample_rows(
 def _column(item: ServedInput, count: int, rng: np.random.Generator) -> np.ndarray:
     shape = (count, *(VALUES if size is None else size for size in item.spec.shape[1:]))
     dtype = item.spec.dtype.as_numpy_dtype
-    if item.is_length:  # too short and too long ones among them
+    if item.is_length:  # includes too short and too long ones
         return rng.integers(-1, VALUES + 2, shape).astype(dtype)
     known = _known(item, rng)
     unseen = UNSEEN[item.spec.dtype.name] if item.takes_any else known
@@ -67,7 +67,7 @@ def _known(item: ServedInput, rng: np.random.Generator) -> Sequence[Any]:
     if item.spec.dtype.is_floating:
         return _numbers(item, rng)
     if item.spec.dtype != tf.string and not item.takes_any:
-        return (0, 1)  # in range, whatever table they are numbers of a row of
+        return (0, 1)  # valid rows of any table
     words = [int(number) for number in rng.integers(0, 1000, 8)]
     return [f"word {word}" for word in words] if item.spec.dtype == tf.string else words
 

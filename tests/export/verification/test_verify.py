@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras_smes.export import audit, export_version, write_saved_model
 from keras_smes.export.graph.inputs import served_inputs
 from keras_smes.export.verification import c_runtime
-from keras_smes.export.verification.parity_cases import Question, make_questions
-from keras_smes.export.verification.verify import prove
+from keras_smes.export.verification.parity_cases import ParityCase, make_parity_cases
+from keras_smes.export.verification.verify import verify
 
 pytestmark = pytest.mark.tensorflow
 
@@ -33,13 +33,13 @@ def test_on_the_runtime_of_tensorflow_serving(serving_runtime, ranker, schema, f
 
 def test_another_models_answers_are_no_proof(exported, ranker, schema, fusion):
     inputs = served_inputs(ranker, schema)
-    questions = make_questions(ranker, inputs, exported.signatures, [4], fusion)
-    assert prove(exported.folder, questions).requests == len(questions)
+    cases = make_parity_cases(ranker, inputs, exported.signatures, [4], fusion)
+    assert verify(exported.folder, cases).requests == len(cases)
     for signature, output in (("rank", "fused"), ("classify", "scores"), ("routing", "gates")):
-        question = next(question for question in questions if question.signature == signature)
-        wrong = {**question.answer, output: question.answer[output] + np.float32(2e-5)}
+        case = next(case for case in cases if case.signature == signature)
+        wrong = {**case.expected, output: case.expected[output] + np.float32(2e-5)}
         with pytest.raises(ValueError, match=f"{signature}.*{output}"):
-            prove(exported.folder, [Question(signature, 4, question.inputs, wrong)])
+            verify(exported.folder, [ParityCase(signature, 4, case.inputs, wrong)])
 
 
 def test_a_score_that_is_no_number_is_no_answer(tmp_path):
@@ -53,10 +53,10 @@ def test_a_score_that_is_no_number_is_no_answer(tmp_path):
 def test_an_export_for_xla_fails_where_xla_is_disabled(ranker, schema, tmp_path):
     """As in a stock server, at the first request; hence the audit."""
     write_saved_model(ranker, tmp_path / "1", schema, signatures=["serving_default", "rank"], xla=True)
-    questions = make_questions(ranker, served_inputs(ranker, schema), ["serving_default", "rank"], [1, 3])
+    cases = make_parity_cases(ranker, served_inputs(ranker, schema), ["serving_default", "rank"], [1, 3])
     with pytest.raises(ValueError, match="XLA compilation disabled"):
-        prove(tmp_path / "1", questions, xla=False)
-    assert prove(tmp_path / "1", questions, xla=True).difference <= 1e-5
+        verify(tmp_path / "1", cases, xla=False)
+    assert verify(tmp_path / "1", cases, xla=True).difference <= 1e-5
     with pytest.raises(ValueError, match="compiled by XLA"):
         audit(tmp_path / "1")
 
