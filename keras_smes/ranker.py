@@ -32,7 +32,7 @@ def build_ranker(
     """Builds a multi-task ranker around a layer of experts.
 
     ```
-    raw features -> preprocessor -> core: embeddings -> encoder -> h -> experts -> one tower a task
+    raw features -> preprocessor -> core: embeddings -> encoder -> h -> experts -> one tower per task
                  -> logits -> scores, fused
     ```
 

@@ -1,9 +1,9 @@
-"""Routing: which experts an instance executes, and with what weight each task mixes them.
+"""Routing: which experts an instance executes, and each task's weights of them.
 
-Pure functions on float32 tensors, the section "Routing" of the specification line by line. Axes are
-written into the names: `b` instances, `t` tasks, `e` experts, `k` picks, `m` slots of the union. Choices are
-lists of experts, because a pass over all E for each of them is what routing costs; masks are made of them
-where needed. A slot is an instance's m-th executed expert; values of all E are taken for those M.
+Pure functions on float32 tensors, which follow the section "Routing" of the specification line by line. Axes
+in names: `b` instances, `t` tasks, `e` experts, `k` picks, `m` slots of the union, which are an instance's
+executed experts. Choices are lists of experts instead of masks, since the cost of routing is passes over all
+E.
 
 Source: SMES, "Towards Scalable Multi-Task Recommendation via Expert Sparsity" (arXiv 2602.09386).
 """
@@ -20,48 +20,48 @@ from keras_smes.types import Tensor
 
 
 def union_bound(num_experts: int, num_shared: int, num_private: Sequence[int]) -> int:
-    """Most experts that one instance can execute: `min(E, K_s + sum_t K_a[t])`."""
+    """Returns the maximum number of executed experts per instance: `min(E, K_s + sum_t K_a[t])`."""
     return min(num_experts, num_shared + sum(num_private))
 
 
 def joint_score(probabilities_bte: Tensor, task_weights_t: Tensor) -> Tensor:
-    """Score of each expert for all tasks together: `s[b,e] = sum_t w[t] * p[b,t,e]`."""
+    """Returns the joint score of each expert over tasks: `s[b,e] = sum_t w[t] * p[b,t,e]`."""
     return ops.matmul(task_weights_t[None, None, :], probabilities_bte)[:, 0]
 
 
 def among(experts: Tensor, picks: Tensor) -> Tensor:
-    """Whether each of `experts [..., n]` is one of `picks [..., k]`: bool `[..., n]`."""
+    """Returns whether each of `experts [..., n]` is among `picks [..., k]`: bool `[..., n]`."""
     if picks.shape[-1] == 0:
-        spread = experts + ops.sum(picks, axis=-1, keepdims=True)  # nothing sums to 0, in the shape of all
+        spread = experts + ops.sum(picks, axis=-1, keepdims=True)  # broadcasts; the empty sum is 0
         return ops.not_equal(spread, spread)
     matches = (ops.equal(experts, picks[..., k : k + 1]) for k in range(picks.shape[-1]))
     return functools.reduce(ops.logical_or, matches)
 
 
 def mask(picks: Tensor, num_experts: int) -> Tensor:
-    """The experts listed in `picks [..., k]`, as a mask `[..., E]`."""
+    """Returns the experts of `picks [..., k]` as a mask `[..., E]`."""
     return among(ops.arange(num_experts, dtype="int32"), picks)
 
 
 def shared_subset(score_be: Tensor, num_shared: int) -> Tensor:
-    """Experts that all tasks share: `S(b) = TopK_e(s[b,:], K_s)`, int32 `[B, K_s]`, ascending."""
+    """Returns the shared experts `S(b) = TopK_e(s[b,:], K_s)`, int32 `[B, K_s]`, ascending."""
     return ops.sort(top_k(score_be, num_shared), axis=-1)
 
 
 def private_experts(logits_bte: Tensor, shared_bk: Tensor, num_private: Sequence[int]) -> Tensor:
-    """Experts that each task adds for itself: `A_t(b) = TopK_e(z[b,t,:] over e not in S(b), K_a[t])`.
+    """Returns each task's private experts: `A_t(b) = TopK_e(z[b,t,:] over e not in S(b), K_a[t])`.
 
-    Returns int32 `[B, T, max K_a]`, best first, padded with E; none of them is shared.
+    The result is int32 `[B, T, max K_a]`, best first, padded with E.
     """
     num_experts = logits_bte.shape[-1]
     closed_be = ops.cast(ops.where(mask(shared_bk, num_experts), -float("inf"), 0.0), logits_bte.dtype)
-    open_bte = logits_bte + closed_be[:, None, :]  # a sum is twice as fast as a choice between two
+    open_bte = logits_bte + closed_be[:, None, :]  # twice as fast as `where`
     if len(set(num_private)) == 1:
         private_btk = top_k(open_bte, num_private[0])
     else:
         tasks = [top_k(open_bte[:, t], k) for t, k in enumerate(num_private)]
         private_btk = ops.stack([_pad(task_bk, max(num_private), num_experts) for task_bk in tasks], axis=1)
-    # Where all open logits are -inf, a shared expert would be as good a pick as any.
+    # If all open logits are -inf, top-k may return shared experts.
     return ops.where(among(private_btk, shared_bk[:, None, :]), num_experts, private_btk)
 
 
@@ -70,10 +70,9 @@ def _pad(picks_bk: Tensor, width: int, num_experts: int) -> Tensor:
 
 
 def executed_experts(shared_bk: Tensor, private_btk: Tensor, num_experts: int, bound: int) -> Tensor:
-    """Lists each instance's executed experts, `U(b)`: int32 `[B, M]`, ascending, each once, padded with E.
+    """Returns each instance's executed experts `U(b)`: int32 `[B, M]`, ascending, unique, padded with E.
 
-    The static size `M` is the bound on `|U(b)|`; it tells the execution, in the one place where
-    shapes are known, how much an instance can need.
+    The static size M is the bound on `|U(b)|`.
     """
     tasks = [private_btk[:, t] for t in range(private_btk.shape[1])]
     sorted_bk = ops.sort(ops.concatenate([shared_bk, *tasks], axis=-1), axis=-1)
@@ -83,7 +82,7 @@ def executed_experts(shared_bk: Tensor, private_btk: Tensor, num_experts: int, b
 
 
 def gates(logits: Tensor, chosen: Tensor) -> Tensor:
-    """Weights of a task's experts: `g[b,t,:] = softmax of z[b,t,:] over K_t(b)`, zero elsewhere.
+    """Returns a task's gates `g[b,t,:] = softmax of z[b,t,:] over K_t(b)`, zero elsewhere.
 
     Args:
         logits: `[B, T, E]`, or those of the slots, `[B, T, M]`.
@@ -93,10 +92,10 @@ def gates(logits: Tensor, chosen: Tensor) -> Tensor:
 
 
 def take_slots(values_bte: Tensor, executed_bm: Tensor) -> Tensor:
-    """Takes `values[b,t,e]` of each instance's executed experts, `[B, T, M]`.
+    """Gathers `values[b,t,e]` of each instance's executed experts, `[B, T, M]`.
 
     Args:
-        values_bte: `[B, T, E]`, something of each task and expert.
+        values_bte: `[B, T, E]`, values per task and expert.
         executed_bm: `[B, M]` int32, the executed experts, padded with E.
 
     Returns:
@@ -106,19 +105,19 @@ def take_slots(values_bte: Tensor, executed_bm: Tensor) -> Tensor:
 
 
 def slot_gates(logits_bte: Tensor, shared_bk: Tensor, private_btk: Tensor, executed_bm: Tensor) -> Tensor:
-    """The gates g of an instance's executed experts, `[B, T, M]`, zero where a task did not pick the expert.
+    """Returns the gates g of executed experts, `[B, T, M]`, zero where a task did not pick the expert.
 
-    `g[b,t,:] = softmax of z[b,t,:] over K_t(b)` is computed for a task's few picks, not for all slots. Its
-    gradient is written by hand: `dz[b,t,e] = g * (dg - sum over K_t(b) of g * dg)`, one sum over segments.
+    `g[b,t,:] = softmax of z[b,t,:] over K_t(b)` is computed for a task's few picks instead of all slots. The
+    custom gradient is `dz[b,t,e] = g * (dg - sum over K_t(b) of g * dg)`, with one segment sum.
 
     Args:
         logits_bte: `[B, T, E]` float32, the logits z.
-        shared_bk: `[B, K_s]` int32, the experts that all tasks share.
-        private_btk: `[B, T, K_a]` int32, those that each task adds, padded with E.
+        shared_bk: `[B, K_s]` int32, the shared experts.
+        private_btk: `[B, T, K_a]` int32, each task's private experts, padded with E.
         executed_bm: `[B, M]` int32, the executed experts, padded with E.
     """
     num_tasks, num_experts = logits_bte.shape[1:]
-    # Picks first, `[K, B, T]`: sums over the first axis are vectorised, those over a last one of 3 are not.
+    # Picks first, `[K, B, T]`: sums over the first axis are vectorised, sums over a last axis of 3 are not.
     private_kbt = ops.transpose(private_btk, (2, 0, 1))
     shared_place_kbt = _places(ops.transpose(shared_bk)[:, :, None], num_tasks, num_experts, axis=1)
     private_place_kbt = _places(private_kbt, num_tasks, num_experts, axis=1)
@@ -151,8 +150,8 @@ def slot_gates(logits_bte: Tensor, shared_bk: Tensor, private_btk: Tensor, execu
 
 
 def _places(experts: Tensor, num_tasks: int, num_experts: int, axis: int = 0) -> Tensor:
-    """Where `[b, t, expert]` of `[B, T, E]` lies when flat; `experts` have B at `axis`, then T or 1."""
-    # Flat indices: several times faster than `take_along_axis`, whose gradient is slower still.
+    """Flat index of `[b, t, expert]` in `[B, T, E]`; `experts` have B at `axis`, then T or 1."""
+    # Several times faster than `take_along_axis`, whose gradient is slower still.
     wide = "int64" if keras.backend.backend() == "tensorflow" else "int32"
     first_b1 = ops.arange(ops.shape(experts)[axis], dtype=wide)[:, None] * (num_tasks * num_experts)
     first_bt = first_b1 + ops.arange(num_tasks, dtype=wide) * num_experts
@@ -166,13 +165,13 @@ def _take(values_bte: Tensor, places: Tensor) -> Tensor:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.gather(flat, places)  # Keras' `take` would first look for negative indices
-    # From an empty batch, JAX takes the shape `[0]`.
+        return tf.gather(flat, places)  # Keras' `take` handles negative indices first
+    # JAX returns shape `[0]` for an empty batch.
     return ops.reshape(ops.take(flat, places, axis=0), ops.shape(places))
 
 
 def _put(values: Tensor, places: Tensor, shape: tuple[Any, ...]) -> Tensor:
-    """Adds values up at their places in zeros of `shape [B, T, E]`."""
+    """Scatters values by addition to their places in zeros of `shape [B, T, E]`."""
     size = shape[0] * shape[1] * shape[2]
     flat = ops.segment_sum(ops.reshape(values, (-1,)), ops.reshape(places, (-1,)), num_segments=size)
     return ops.reshape(flat, shape)

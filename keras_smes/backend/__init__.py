@@ -1,1 +1,1 @@
-"""What Keras has no public name for, and what differs between its backends."""
+"""Private names of Keras, and differences between its backends."""

@@ -1,7 +1,4 @@
-"""The graph of layers of a functional model: its nodes, and calling it node by node.
-
-Keras has no public way to either: `model.layers` doesn't say with what a layer is called.
-"""
+"""The graph of layers of a functional model: its nodes, and calling it node by node."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,18 +9,18 @@ from keras_smes.types import Tensor
 
 
 def graph_of(model: Any) -> Any:
-    """Returns the graph of layers of a functional or sequential model, or `None` if it has none."""
+    """Returns the graph of a functional or sequential model, or `None` if it has none."""
     graph = getattr(model, "_functional", model)
     return graph if hasattr(graph, "_nodes_by_depth") else None
 
 
 def is_graph(operation: Any) -> bool:
-    """Whether `call_graph` can call it node by node."""
+    """Returns whether `call_graph` can call it node by node."""
     return hasattr(operation, "_run_through_graph")
 
 
 def nodes_of(graph: Any) -> Iterator[Any]:
-    """Yields the calls of layers that make up a graph, in the order in which they run."""
+    """Yields the calls of layers in a graph, in execution order."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from graph._nodes_by_depth[depth]
 
@@ -35,12 +32,12 @@ def nodes_of_layer(layer: keras.layers.Layer) -> list[Any]:
 
 
 def inputs_of(graph: Any) -> Any:
-    """Returns the symbolic inputs of a graph in the structure in which it was made."""
+    """Returns the symbolic inputs of a graph in their original structure."""
     return graph._inputs_struct
 
 
 def mask_of(tensor: Tensor) -> Tensor | None:
-    """Returns the mask that Keras passes on with a tensor, or `None`."""
+    """Returns the Keras mask of a tensor, or `None`."""
     return getattr(tensor, "_keras_mask", None)
 
 
@@ -50,9 +47,9 @@ def call_graph(model: keras.Model, inputs: Any, operation: Callable[[Any], Calla
     Args:
         model: The model.
         inputs: Its inputs, in its structure.
-        operation: From each of its layers to what is called in its place.
+        operation: From each of its layers to the function to call instead.
 
     Returns:
-        What the model puts out.
+        The model's outputs.
     """
     return model._run_through_graph(inputs, operation_fn=operation)

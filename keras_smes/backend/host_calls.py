@@ -9,7 +9,7 @@ from keras_smes.types import Tensor
 
 
 def is_traced() -> bool:
-    """Returns whether a graph is being built, so that tensors have no values yet."""
+    """Returns whether a graph is being traced, so that tensors have no values yet."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -22,7 +22,7 @@ def is_traced() -> bool:
 
 
 def call_on_host(function: Callable[..., None], tensors: Sequence[Tensor]) -> None:
-    """Adds a call of `function` with the tensors' values, as arrays, to the graph that is being built."""
+    """Adds a call of `function` with the tensors' values, as arrays, to the traced graph."""
     if keras.backend.backend() == "jax":
         from jax.experimental import io_callback
 
@@ -30,8 +30,8 @@ def call_on_host(function: Callable[..., None], tensors: Sequence[Tensor]) -> No
         return
     if compiles_with_xla():
         raise NotImplementedError(
-            "TensorFlow can't call Python from XLA, as this metric does. Compile the model with "
-            "`jit_compile=False`, or measure it by the callback `RankingEvaluation`."
+            "TensorFlow can't call Python from XLA, which this metric needs. Compile the model with "
+            "`jit_compile=False`, or use the callback `RankingEvaluation`."
         )
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What layers made of Keras layers need so that a quantized model can be saved and loaded."""
+"""Saving and loading quantized layers that are composed of Keras layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,16 @@ import keras
 
 
 class Composite(keras.layers.Layer):
-    """Base of layers made of others: its configuration says how these are quantized.
+    """Base class of composite layers, whose configuration includes the quantization of their parts.
 
-    `Model.quantize` quantizes the parts of a layer, each of which then has other variables. A layer that
-    makes its parts itself has to make the same ones when it is loaded: a subclass calls `quantize_parts` at
-    the end of its `build`.
+    `Model.quantize` replaces the variables of a layer's parts. A loaded layer must quantize its parts in the
+    same way, so a subclass calls `quantize_parts` at the end of its `build`.
     """
 
     _quantized: Any = ()
 
     def quantize_parts(self) -> None:
-        """Quantizes the parts, which are built by now, as those of the saved layer."""
+        """Quantizes the built parts as in the saved layer."""
         parts = self._flatten_layers(include_self=False)
         for entry in self._quantized:
             part = parts[entry["part"]]

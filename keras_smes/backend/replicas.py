@@ -1,7 +1,7 @@
-"""Sums over the replicas of a `tf.distribute` strategy, within its `run`; elsewhere there is one replica.
+"""Sums over the replicas of a `tf.distribute` strategy, within its `run`.
 
-Losses under replicas keep one contract, Keras' own: their mean over replicas is the loss of the whole batch.
-On JAX a batch is whole however it is spread over devices: there is one replica.
+Losses under replicas follow Keras' contract: their mean over replicas is the loss of the global batch. On JAX
+and without a strategy there is one replica.
 """
 
 import contextlib
@@ -15,16 +15,13 @@ from keras_smes.types import Tensor
 
 
 def num_replicas() -> int:
-    """Returns how many replicas run this step together."""
+    """Returns the number of replicas that run this step together."""
     context = _context()
     return 1 if context is None else int(context.num_replicas_in_sync)
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """Returns the sum over replicas of a tensor, or of each in a structure of them.
-
-    Its gradient is the sum over replicas of the gradients: what each of them makes of the sum.
-    """
+    """Returns the sum over replicas of tensors in any structure; its gradient is the sum of the gradients."""
     context = _context()
     return values if context is None else context.all_reduce("SUM", values)
 
@@ -35,13 +32,13 @@ def mean_over_replicas(value: Tensor) -> Tensor:
 
 
 def share_of_replica(weight: Tensor) -> Tensor:
-    """Returns what a replica's mean over rows of this total weight counts in the mean over all replicas.
+    """Returns the weight of a replica's mean in the global mean, for a total `weight` of its rows.
 
     ```
     share = weight * replicas / sum over replicas of weight;      0 if that sum is 0
     ```
 
-    1 where each replica has as much; the mean over replicas of `share * mean` is the mean of the whole batch.
+    It is 1 if all replicas have equal weight. The mean over replicas of `share * mean` is the global mean.
     """
     if _context() is None:
         return 1.0
@@ -49,7 +46,7 @@ def share_of_replica(weight: Tensor) -> Tensor:
 
 
 def with_global_value(loss: Tensor) -> Tensor:
-    """Returns a loss whose value is its mean over replicas, and whose gradient is this replica's own."""
+    """Returns a loss whose value is its mean over replicas, with this replica's own gradient."""
     if _context() is None:
         return loss
     return loss + ops.stop_gradient(mean_over_replicas(ops.stop_gradient(loss)) - loss)
@@ -57,13 +54,13 @@ def with_global_value(loss: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def own_losses(layer: keras.layers.Layer) -> Iterator[None]:
-    """Keeps what this replica's layers have added as losses while replicas wait for each other within.
+    """Preserves this replica's added losses while replicas wait for each other within.
 
-    Replicas in one process are traced in turns, which change where they sum up, and Keras has one list of
-    losses a layer for all of them: the next replica's call empties it, and then it has that one's.
+    Replicas in one process are traced in turns that switch at a sum, but Keras has one list of losses per
+    layer for all of them: the next replica's call would clear it.
 
     Args:
-        layer: The layer that sums up; it stands for all of the model that is being called.
+        layer: The layer that sums; all layers of the model being called are preserved.
     """
     if _context() is None:
         yield
@@ -76,9 +73,9 @@ def own_losses(layer: keras.layers.Layer) -> Iterator[None]:
 
 
 def add_to(variable: Any, amount: Any) -> None:
-    """Adds to a Keras variable in one operation, so that workers that don't wait for each other lose nothing.
+    """Adds to a Keras variable in one operation, so that asynchronous workers lose no updates.
 
-    Keras reads, adds, and then writes: what another has added in between is gone.
+    Keras reads, adds and writes in separate operations.
     """
     amount = ops.cast(amount, variable.dtype)
     if keras.backend.backend() == "tensorflow":
@@ -88,13 +85,12 @@ def add_to(variable: Any, amount: Any) -> None:
 
 
 def run_if(condition: Tensor, act: Callable[..., Tensor], *arguments: Any) -> Tensor:
-    """Returns `act(*arguments)`, a bool that all replicas agree on, or false without calling it.
+    """Returns `act(*arguments)`, a bool equal in all replicas; false without calling it otherwise.
 
-    Variables that all replicas share are changed by all together, which no branch of one replica can do:
-    the branch is around all of them.
+    Variables shared by replicas must be updated by all replicas together, so the branch is outside of them.
 
     Args:
-        condition: Bool scalar, the same in all replicas.
+        condition: Bool scalar, equal in all replicas.
         act: Function of the arguments that returns a bool scalar.
         *arguments: Tensors, or structures of them.
     """
@@ -117,7 +113,7 @@ def run_if(condition: Tensor, act: Callable[..., Tensor], *arguments: Any) -> Te
 
 
 def _context() -> Any:
-    """The replica context where there are several replicas."""
+    """The replica context if there are several replicas."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf

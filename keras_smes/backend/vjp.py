@@ -1,4 +1,4 @@
-"""The one thing that `keras.ops` lacks: the gradient of a function, inside a hand-written gradient."""
+"""Vector-Jacobian products, which `keras.ops` lacks, for use in hand-written gradients."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from keras_smes.types import Tensor
 def pull_back(
     function: Callable[..., Tensor], arguments: Sequence[Tensor], cotangent: Tensor
 ) -> Sequence[Tensor]:
-    """Returns the product of `cotangent` and the Jacobian of `function` at `arguments`, one tensor each."""
+    """Returns the product of `cotangent` and the Jacobian of `function`, one tensor per argument."""
     if keras.backend.backend() == "jax":
         import jax
 

@@ -1,4 +1,4 @@
-"""Whether XLA compiles what is being built."""
+"""Whether XLA compiles the traced graph."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,17 +7,17 @@ import keras
 
 
 def is_compiled() -> bool:
-    """Whether XLA compiles what is being built: always with JAX."""
+    """Returns whether XLA compiles the traced graph; always true with JAX."""
     return keras.backend.backend() != "tensorflow" or compiles_with_xla()
 
 
 def as_graph(function: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
-    """Returns a function of tensors as one graph of TensorFlow's; with JAX, as it is.
+    """Returns a function of tensors as one TensorFlow graph; unchanged with JAX.
 
     Args:
         function: The function.
-        signature: The `tf.TensorSpec`s of its arguments, for one graph of all shapes. Defaults to `None`: a
-            graph is made of what comes.
+        signature: The `tf.TensorSpec`s of its arguments, for one graph of all shapes. Defaults to `None`:
+            traced for the arguments of each call.
     """
     if keras.backend.backend() != "tensorflow":
         return function
@@ -28,11 +28,11 @@ def as_graph(function: Callable[..., Any], signature: Any = None) -> Callable[..
 
 
 def compiles_with_xla() -> bool:
-    """Whether the surrounding `tf.function` is traced with `jit_compile=True`."""
+    """Returns whether the surrounding `tf.function` is traced with `jit_compile=True`."""
     import tensorflow as tf
 
     if tf.executing_eagerly():
         return False
-    from tensorflow.python.ops import control_flow_util  # TF has no public way to ask
+    from tensorflow.python.ops import control_flow_util  # TF has no public API for this
 
     return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))

@@ -1,7 +1,7 @@
-"""Execution: how chosen (instance, expert) pairs are run. It knows no router and no task.
+"""Execution of chosen (instance, expert) pairs, without knowledge of routers or tasks.
 
-Every way of execution is a module with one function `run(inputs_bd, choice, experts)`, equal to
-`dense` in values and gradients. `choose` says which of them runs.
+Each execution is a module with one function `run(inputs_bd, choice, experts)`, equal to `dense` in values and
+gradients. `choose` selects one.
 """
 
 from keras_smes.execution.dispatch import EXECUTIONS, choose, run

@@ -1,6 +1,7 @@
 """Plans of blocks: each expert's pairs padded to whole blocks of rows, so that all shapes are static.
 
-As XLA needs it: the buffer of blocks holds the most that the bound on `|U|` allows, and no pair is dropped.
+XLA needs static shapes: the buffer holds the maximum number of blocks under the bound on `|U|`, and no pair
+is dropped.
 """
 
 from typing import Any, NamedTuple
@@ -9,21 +10,21 @@ from keras import ops
 
 from keras_smes.types import Tensor
 
-Size = Any  # an int, or under TensorFlow with an unknown batch a scalar that XLA folds when it compiles
+Size = Any  # an int, or with an unknown batch a TensorFlow scalar that XLA folds at compilation
 
 ROWS_STEP, ROWS_MOST = 8, 256
 
 
 class BlockPlan(NamedTuple):
-    """Which rows make which block: `N` blocks of `R` rows. An instance's m-th expert is slot `b * M + m`.
+    """Assigns rows to `N` blocks of `R` rows. An instance's m-th expert is slot `b * M + m`.
 
     Attributes:
         expert_a: `[E]` int32, the experts, chosen ones first.
-        chosen: int32 scalar, how many experts are chosen.
-        first_e: `[E]` int32, the first block of an expert.
+        chosen: int32 scalar, number of chosen experts.
+        first_e: `[E]` int32, the first block of each expert.
         end_e: `[E]` int32, the block after its last one.
-        slot_nr: `[N, R]` int32, the slot of a block's row; -1 where the block is padded.
-        row_bm: `[B, M]` int32, where a slot's row lies among the `N * R`; -1 where the slot is empty.
+        slot_nr: `[N, R]` int32, the slot of each row of a block; -1 for padding.
+        row_bm: `[B, M]` int32, the row of each slot among the `N * R`; -1 for empty slots.
     """
 
     expert_a: Tensor
@@ -35,15 +36,12 @@ class BlockPlan(NamedTuple):
 
 
 def plan_blocks(union_be: Tensor, executed_bm: Tensor, most_rows: int = ROWS_MOST) -> BlockPlan:
-    """Lays the pairs of a batch out in blocks of one expert each.
+    """Assigns the pairs of a batch to blocks of one expert each.
 
     Args:
         union_be: `[B, E]` bool, the executed experts.
         executed_bm: `[B, M]` int32, the same experts listed ascending, padded with E.
-        most_rows: The most rows R of a block. Defaults to `256`.
-
-    Returns:
-        The `BlockPlan`.
+        most_rows: Maximum number of rows R per block. Defaults to `256`.
     """
     num_experts, slots = union_be.shape[1], ops.shape(executed_bm)[0] * executed_bm.shape[1]
     rows = _rows_of_block(slots, num_experts, most_rows)
@@ -70,7 +68,7 @@ def plan_blocks(union_be: Tensor, executed_bm: Tensor, most_rows: int = ROWS_MOS
 def _slots_of_rows(row_bm: Tensor, most: Size, rows: Size) -> Tensor:
     """Inverts `row_bm`: the slot of each row, -1 in padding."""
     row_s = ops.reshape(row_bm, (-1,))
-    # Empty slots go to a row behind the last; slots count from 1, so that an unwritten one is -1.
+    # Empty slots write to a row behind the last; slots count from 1, so that unwritten rows become -1.
     row_s = ops.where(row_s < 0, most * rows, row_s)
     slot_p = ops.scatter(
         row_s[:, None], ops.arange(1, ops.shape(row_s)[0] + 1, dtype="int32"), (most * rows + 1,)
@@ -79,7 +77,7 @@ def _slots_of_rows(row_bm: Tensor, most: Size, rows: Size) -> Tensor:
 
 
 def _rows_of_block(slots: Size, num_experts: int, most_rows: int) -> Size:
-    """Rows R of a block: half of an average expert's, so that padding is a quarter, in whole steps."""
+    """Rows R per block: half of an average expert's rows, in whole steps, for 25 % padding."""
     steps = (slots + 2 * num_experts * ROWS_STEP - 1) // (2 * num_experts * ROWS_STEP)
     return _min(_max(steps * ROWS_STEP, ROWS_STEP), most_rows)
 

@@ -1,11 +1,10 @@
-"""Blocked execution for XLA: static shapes, loops over the blocks of rows that are really filled.
+"""Blocked execution for XLA: static shapes, with loops over filled blocks only.
 
-XLA must know every size before it runs, so each expert's rows are padded to whole blocks of `R` rows,
-and the buffer holds the most blocks that the bound on `|U|` allows. One loop goes over the experts that
-this batch chose, and takes an expert's weights from the stack once; a loop in it goes over the expert's
-blocks. So work follows the real number of pairs, and no pair is ever dropped. The gradient is
-hand-written as two more such loops, because XLA has none for a loop with a dynamic end; it recomputes a
-block's hidden rows instead of keeping them.
+XLA needs static sizes, so each expert's rows are padded to whole blocks of `R` rows, and the buffer holds the
+maximum number of blocks under the bound on `|U|`. The outer loop goes over the experts chosen in the batch
+and reads each expert's weights once; the inner loop goes over the expert's blocks. So work is proportional to
+the number of pairs, and no pair is dropped. XLA can't differentiate loops with a dynamic end, so the gradient
+is written by hand as two such loops, which recompute the hidden activations of a block.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,8 +52,8 @@ def run_blocks(inputs_bd: Tensor, plan: BlockPlan, experts: Experts) -> Tensor:
 def _with_gradient(function: Callable[..., Any], gradient: Callable[..., Any], *arguments: Tensor) -> Any:
     """Returns `function(*arguments)`, whose gradient is `gradient(*arguments, cotangents)`.
 
-    Within, arguments are constants: a persistent tape, and one around another, records there too, and XLA has
-    no gradient for what it would record.
+    Arguments are constants within: outer and persistent tapes would record operations for which XLA has no
+    gradient.
     """
 
     @ops.custom_gradient
@@ -67,7 +66,7 @@ def _with_gradient(function: Callable[..., Any], gradient: Callable[..., Any], *
 
 def _refuse(*_: Tensor) -> Any:
     raise NotImplementedError(
-        "`execution='blocks'` has first derivatives alone: use execution='dense' for gradients of gradients."
+        "`execution='blocks'` has first derivatives only: use execution='dense' for gradients of gradients."
     )
 
 
@@ -147,5 +146,5 @@ def _rows_of_slots(rows_po: Tensor, plan: BlockPlan) -> Tensor:
 
 
 def _at(stack: Tensor, index: Tensor) -> Tensor:
-    # Not `stack[index]`: XLA would first try to find a constant index, for many seconds.
+    # Not `stack[index]`, for which XLA searches a constant index for many seconds.
     return ops.take(stack, index, axis=0)

@@ -1,8 +1,8 @@
-"""The oracle: every expert on every instance, then the weights as a mask.
+"""The reference: every expert on every instance, with the weights as a mask.
 
-Work and memory grow with B * E. The better way where nearly every expert is chosen, and what every
-other way of execution must equal. An expert with broken weights (not finite) reaches all instances here,
-and elsewhere only those that chose it.
+Work and memory grow with B * E. It is the fastest execution if nearly all experts are chosen, and all others
+must equal it. Here an expert with weights that are not finite affects all instances, elsewhere only those
+that chose it.
 """
 
 import keras
@@ -19,7 +19,7 @@ def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
         rows_ebd = activation(ops.matmul(rows_ebd, kernel_eio) + bias_eo[:, None])
     outputs_ebo = ops.cast(experts.finish(rows_ebd), "float32")
     if keras.backend.standardize_dtype(inputs_bd.dtype) == "float16":
-        # Experts overflow easily there, and a weight of zero times infinity is not zero.
+        # Float16 overflows easily, and zero times infinity is not zero.
         chosen_eb1 = ops.transpose(choice.union_be)[:, :, None]
         outputs_ebo = ops.where(chosen_eb1, outputs_ebo, 0.0)
     return ops.einsum("bte,ebo->bto", choice.weights_bte, outputs_ebo)

@@ -1,4 +1,4 @@
-"""Selects the way of execution: by name, or by a rule."""
+"""Selects the execution by name, or by a rule."""
 
 import importlib
 from typing import Any
@@ -11,14 +11,14 @@ from keras_smes.execution.experts import Choice, Experts
 from keras_smes.types import Tensor
 
 EXECUTIONS = ("auto", "dense", "grouped", "blocks", "tiles", "ragged")
-UNKNOWN_BATCH = 512  # assumed size of a batch that is known only when the graph runs
-READING = 10  # rows for which a weight is multiplied in the time that reading it from memory takes
-EXPERT_OVERHEAD = 160_000  # multiplications in the time that `grouped` takes to handle one expert
-DENSE_OVERHEAD = 4_000_000  # the same for what `dense` handles beside its multiplications
+UNKNOWN_BATCH = 512  # assumed batch size if it is unknown until the graph runs
+READING = 10  # rows whose multiply-adds take as long as reading a weight from memory
+EXPERT_OVERHEAD = 160_000  # multiply-adds in the time of the overhead of `grouped` per expert
+DENSE_OVERHEAD = 4_000_000  # multiply-adds in the time of the overhead of `dense`
 
 
 def check_execution(execution: Any) -> str:
-    """Returns `execution` if it is the name of a way of execution."""
+    """Returns `execution` if it is a known name."""
     if execution not in EXECUTIONS:
         raise ValueError(f"`execution` must be one of {EXECUTIONS}. Received: execution={execution!r}")
     return str(execution)
@@ -32,33 +32,33 @@ def choose(
     training: bool = False,
     xla: bool = False,
 ) -> str:
-    """Picks the way of execution for `execution="auto"`.
+    """Selects the execution for `execution="auto"`.
 
-    Sparse ways win where they save much work, and lose where so little is left that the handling of E
-    experts outweighs it. The rule was read off the grids `crossover` and `small` of `benchmarks/layer.py`, on
+    Sparse executions are faster if they save many multiply-adds, and slower if the overhead of E experts
+    exceeds the savings. The rule was fitted to the grids `crossover` and `small` of `benchmarks/layer.py` on
     a CPU, where reading a weight from memory takes as long as multiplying it with ten rows:
 
     ```
     TensorFlow graph
         all   = E * (B + 10)                        rows that dense multiplies, and weights that it reads
-        pairs = B * M + 10 * min(E, B * M)          the same of the chosen pairs, at most
+        pairs = B * M + 10 * min(E, B * M)          the same for the chosen pairs, at most
         "grouped"  if (all - pairs) * expert_weights + 4e6 >= 1.6e5 * E
     XLA
-        saved = B * (1 - M / E) * expert_weights    multiplications saved, for each expert
+        saved = B * (1 - M / E) * expert_weights    saved multiply-adds per expert
         forward only:    "blocks"  if E >= 2 * M
         with gradients:  "blocks"  if E >= 8 * M, or E >= 2 * M and saved >= 2.2e6
     otherwise "dense"
     ```
 
-    No GPU was timed yet: there the rule is the same, and `"tiles"` and `"ragged"` run by name alone.
+    No GPU has been measured: the rule is the same there, and `"tiles"` and `"ragged"` run by name only.
 
     Args:
         num_experts: E.
-        bound: Most experts that an instance executes, M.
-        expert_weights: Weights of one expert: its multiplications for an instance.
-        batch: Instances B, if known when the graph is built. Defaults to `None`, taken for 512.
+        bound: Maximum number of executed experts per instance, M.
+        expert_weights: Kernel weights of one expert, its multiply-adds per instance.
+        batch: Batch size B, if known when the graph is built. Defaults to `None`, 512 is assumed.
         training: Whether gradients are needed. Defaults to `False`.
-        xla: Whether XLA compiles, as for JAX it always does. Defaults to `False`.
+        xla: Whether XLA compiles, as always with JAX. Defaults to `False`.
 
     Returns:
         `"dense"`, `"grouped"` or `"blocks"`.
@@ -81,12 +81,12 @@ def _blocks_pay(num_experts: int, bound: int, expert_weights: int, batch: int, t
 def run(
     execution: str, inputs_bd: Tensor, choice: Choice, experts: Experts, training: bool = False
 ) -> Tensor:
-    """Runs the chosen pairs the way that `execution` says.
+    """Runs the chosen pairs.
 
     Args:
-        execution: `"auto"` or the name of a way.
+        execution: `"auto"` or the name of an execution.
         inputs_bd: `[B, D]` floats.
-        choice: The `Choice`: which experts run, and with what weights.
+        choice: The `Choice` of experts and their weights.
         experts: The `Experts`.
         training: Whether gradients are needed, for `"auto"`. Defaults to `False`.
 

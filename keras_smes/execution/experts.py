@@ -1,4 +1,4 @@
-"""The stacked weights of E expert MLPs, as the ways of execution take them."""
+"""The stacked weights of E expert MLPs, as inputs of an execution."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class ExpertLayer(NamedTuple):
 
 
 class Experts(NamedTuple):
-    """E expert MLPs of equal shape; `normalize` puts their outputs to a root mean square of one."""
+    """E expert MLPs of equal shape; `normalize` scales their outputs to a root mean square of 1."""
 
     layers: tuple[ExpertLayer, ...]
     normalize: bool
@@ -28,7 +28,7 @@ class Experts(NamedTuple):
 
     @property
     def weights_of_one(self) -> int:
-        """Kernel weights of one expert, which are its multiplications for an instance."""
+        """Kernel weights of one expert, its multiply-adds per instance."""
         return sum(int(k.shape[1]) * int(k.shape[2]) for k, _, _ in self.layers)
 
     def finish(self, rows: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """Grouped execution for TensorFlow graphs: the chosen pairs, grouped by expert, each exactly once.
 
-Shapes are dynamic, so work follows the real number of pairs and not a bound. Plain TensorFlow ops
-only, as stock TF Serving runs them. Taking an expert's rows out of the batch and returning them to their
-slots are each other's gradient, because each pair has one slot: no scatter-add, and no order of
-summation left to threads.
+Shapes are dynamic, so work is proportional to the number of pairs. Only operations of stock TF Serving are
+used. Taking an expert's rows out of the batch and returning them to their slots are each other's gradient,
+because each pair has one slot: there is no scatter-add, and the order of summation doesn't depend on threads.
 """
 
 from typing import Any
@@ -122,14 +121,14 @@ def _padded(rows_e: Any, row_er: Tensor) -> Tensor:
 
 @tf.custom_gradient
 def _add_bias(rows: Tensor, bias: Tensor, negative_bias: Tensor) -> Any:
-    """Returns `rows + bias`, as a difference.
+    """Returns `rows + bias` as a difference.
 
-    TensorFlow fuses a product and the bias added to it into an operation of oneDNN, which is slower for
-    the few rows of an expert than a product and a difference in place.
+    TensorFlow fuses a product and an added bias into a oneDNN operation, which is slower for the few rows of
+    an expert than a product and an in-place difference.
     """
 
     def gradient(rows_gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        # The op of `bias_add`: that of a difference works out at run time what was broadcast.
+        # As in `bias_add`: the gradient of a difference computes at run time which axes were broadcast.
         return rows_gradient, tf.raw_ops.BiasAddGrad(out_backprop=rows_gradient), None
 
     return rows - negative_bias, gradient

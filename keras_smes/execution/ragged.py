@@ -1,7 +1,7 @@
-"""Ragged execution for JAX: pairs sorted by expert, and one `jax.lax.ragged_dot` a layer for all experts.
+"""Ragged execution for JAX: pairs sorted by expert, and one `jax.lax.ragged_dot` per layer for all experts.
 
-Shapes are static, without padding: a row for each slot, and empty slots behind all groups. Whether it is fast
-is the machine's affair: where XLA has no grouped kernel for it, it multiplies all rows with all experts.
+Shapes are static, without padding: one row per slot, with empty slots after all groups. Where XLA has no
+grouped kernel, it multiplies all rows with all experts.
 """
 
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from keras_smes.types import Tensor
 
 
 class Groups(NamedTuple):
-    """Slots sorted by expert, a row for each. An instance's m-th expert is slot `b * M + m`.
+    """Slots sorted by expert, one row each. An instance's m-th expert is slot `b * M + m`.
 
     Attributes:
-        rows_e: `[E]` int32, how many rows an expert has.
-        expert_p: `[B * M]` int32, the expert of each row; the last one for the rows of empty slots.
-        slot_p: `[B * M]` int32, the slot of each row; -1 for those of empty slots, which come last.
-        row_bm: `[B, M]` int32, the row of each slot; -1 where it is empty.
+        rows_e: `[E]` int32, number of rows per expert.
+        expert_p: `[B * M]` int32, the expert of each row; the last one for rows of empty slots.
+        slot_p: `[B * M]` int32, the slot of each row; -1 for empty slots, which come last.
+        row_bm: `[B, M]` int32, the row of each slot; -1 for empty slots.
     """
 
     rows_e: Tensor
@@ -48,9 +48,6 @@ def group_slots(executed_bm: Tensor, num_experts: int) -> Groups:
     Args:
         executed_bm: `[B, M]` int32, the executed experts of each instance, padded with E.
         num_experts: E.
-
-    Returns:
-        The `Groups`.
     """
     expert_s = ops.reshape(executed_bm, (-1,))
     slot_p = ops.cast(ops.argsort(expert_s), "int32")

@@ -1,7 +1,8 @@
-"""Rows of pairs under static shapes: out of the instances into packed rows, and from these to their slots.
+"""Rows of pairs with static shapes: from instances to packed rows, and back to slots.
 
 An instance's m-th executed expert is slot `b * M + m`. As each packed row has one slot, or is padding, the
-gradient of either way is the way back: no scatter-add, and no order of summation left to threads.
+two directions are each other's gradient: there is no scatter-add, and the order of summation doesn't depend
+on threads.
 """
 
 from typing import Any
@@ -48,10 +49,10 @@ def _flat(rows: Tensor) -> Tensor:
 
 
 def take_rows(rows_xd: Tensor, index: Tensor) -> Tensor:
-    """Takes rows, zero where the index is negative: a padded row must not carry another's NaN."""
-    if rows_xd.shape[0] == 0:  # an empty batch: JAX takes nothing from nothing
+    """Takes rows, zero where the index is negative, so that padding doesn't copy a NaN."""
+    if rows_xd.shape[0] == 0:  # JAX rejects taking from an empty batch
         return ops.zeros((*ops.shape(index), rows_xd.shape[-1]), dtype=rows_xd.dtype)
-    if rows_xd.shape[0] is None:  # a graph's batch may turn out empty: then there is a row to take
+    if rows_xd.shape[0] is None:  # the batch may turn out empty
         rows_xd = ops.pad(rows_xd, ((0, 1), (0, 0)))
     taken = ops.take(rows_xd, ops.maximum(index, 0), axis=0)
     return ops.where(index[..., None] < 0, ops.zeros((), taken.dtype), taken)

@@ -1,11 +1,10 @@
-"""Tiled execution for XLA on GPUs: static shapes, and one batched product a layer for all experts.
+"""Tiled execution for XLA on GPUs: static shapes, and one batched product per layer for all experts.
 
-Loops over blocks run one small product after another, which a GPU has no use for. Here each expert's rows are
+Loops over blocks run small products one after another, which underuses a GPU. Here each expert's rows are
 padded to whole tiles of `R` rows, each tile gets a copy of its expert's weights, and a layer is one batched
-product over the `N` tiles that the bound on `|U|` allows; no pair is ever dropped. Work is that of the padded
-tiles, and memory that of a copy of the weights per tile. Gradients of whatever is taken are written by hand:
-those of weights are sums over the tiles of an expert, and rows return the way that they came, as each has one
-slot.
+product over the `N` tiles under the bound on `|U|`; no pair is dropped. Work is that of the padded tiles, and
+memory that of a copy of the weights per tile. Gradients are written by hand: those of weights are sums over
+the tiles of an expert, and rows return to their slots.
 """
 
 from typing import Any
@@ -33,19 +32,19 @@ def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
 
 
 def experts_of_tiles(plan: BlockPlan) -> Tensor:
-    """The expert of each tile, int32 `[N]`, ascending; any of them where a tile is empty."""
+    """Returns the expert of each tile, int32 `[N]`, ascending; any expert for empty tiles."""
     tile_n1 = ops.arange(ops.shape(plan.slot_nr)[0], dtype="int32")[:, None]
     ended_n = ops.sum(ops.cast(plan.end_e <= tile_n1, "int32"), axis=1)
     return ops.minimum(ended_n, plan.end_e.shape[0] - 1)
 
 
 def weights_of_tiles(stack: Tensor, expert_n: Tensor) -> Tensor:
-    """Takes the weights of each tile's expert, `[N, ...]` of `[E, ...]`."""
+    """Takes the weights of each tile's expert, `[N, ...]` from `[E, ...]`."""
 
     @ops.custom_gradient
     def take(stack: Tensor) -> Any:
         def gradient(tiles: Tensor) -> Tensor:
-            # In float32, as an expert has many tiles.
+            # In float32, as sums run over many tiles.
             sums = ops.segment_sum(ops.cast(tiles, "float32"), expert_n, num_segments=stack.shape[0])
             return ops.cast(sums, stack.dtype)
 

@@ -1,4 +1,4 @@
-"""Keras layers: weights and wiring. Arithmetic is in `routing` and `balance`, running in `execution`."""
+"""Keras layers: weights and wiring. `routing` and `balance` hold the formulas, `execution` runs experts."""
 
 from keras_smes.layers.expert_pool import ExpertPool
 from keras_smes.layers.global_balance_regularizer import GlobalBalanceRegularizer

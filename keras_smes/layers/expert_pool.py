@@ -1,4 +1,4 @@
-"""The stacked weights of E expert MLPs, which run the pairs they are told to."""
+"""The stacked weights of E expert MLPs."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ from keras_smes.validation import check_count, check_counts, check_rank
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class ExpertPool(keras.layers.Layer):
-    """Runs each chosen expert once an instance and mixes the outputs for each task.
+    """Runs each chosen expert once per instance and mixes the outputs for each task.
 
     ```
     f_e(h) = MLP of expert e
     y[b,t,:] = sum over e in U(b) of weights[b,t,e] * f_e(h[b])
     ```
 
-    The pool knows nothing of routers: it takes any weights, and executes what `union` marks.
+    The pool knows no routers: it takes any weights, and executes the experts of `union`.
 
     Args:
         num_experts: Integer, experts E.
@@ -33,26 +33,26 @@ class ExpertPool(keras.layers.Layer):
         output_activation: Activation after the last layer. Defaults to `None`, linear.
         normalize: Boolean, whether an expert's output is scaled to a root mean square of 1, so that
             no expert outweighs others by its norm. Defaults to `False`.
-        execution: `"auto"`, or the name of a way of execution: `"dense"`, `"grouped"` (TensorFlow
-            graphs), `"blocks"` (XLA), `"tiles"` (XLA on GPUs) or `"ragged"` (JAX). All give the same
+        execution: `"auto"`, or a fixed execution: `"dense"`, `"grouped"` (TensorFlow
+            graphs), `"blocks"` (XLA), `"tiles"` (XLA on GPUs) or `"ragged"` (JAX). All have the same
             result. Defaults to `"auto"`.
-        kernel_initializer: Initializer of each expert's kernels; no two experts get the same
-            values, whatever the seed. Defaults to `"glorot_uniform"`.
+        kernel_initializer: Initializer of each expert's kernels; experts get different values with any
+            seed. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the biases. Defaults to `"zeros"`.
         kernel_regularizer: Regularizer of the kernels. Defaults to `None`.
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
-        routing: What `PrivateExpertGate` returns: `weights`, `slot_weights`, `union` and `executed` are
-            read. Without `slot_weights` they are taken from `weights`.
-        training: Boolean; under `"auto"`, whether the way of execution should be good at gradients.
+        routing: From `PrivateExpertGate`, with `weights`, `slot_weights`, `union` and `executed`. Missing
+            `slot_weights` are taken from `weights`.
+        training: Boolean; whether `"auto"` chooses an execution that is fast with gradients.
 
     Returns:
         `[B, T, units[-1]]` in the compute dtype. Mixing is done in float32.
 
     Attributes:
-        kernels: One `[E, in, out]` variable a layer.
-        biases: One `[E, out]` variable a layer.
+        kernels: One `[E, in, out]` variable per layer.
+        biases: One `[E, out]` variable per layer.
 
     Example:
 
@@ -124,7 +124,7 @@ class ExpertPool(keras.layers.Layer):
         return ops.cast(outputs_bto, self.compute_dtype)
 
     def as_experts(self) -> ways.Experts:
-        """Returns the weights in the compute dtype, as ways of execution take them."""
+        """Returns the weights in the compute dtype, for `execution`."""
         activations = [self.activation] * (len(self.units) - 1) + [self.output_activation]
         layers = [
             ways.ExpertLayer(
@@ -140,7 +140,7 @@ class ExpertPool(keras.layers.Layer):
         return (inputs_shape[0], routing_shape["weights"][1], self.units[-1])
 
     def compute_mask(self, inputs: Tensor, routing: Any = None, mask: Any = None) -> None:
-        return None  # losses would take a mask of rows for one of the outputs' own axes
+        return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -158,7 +158,7 @@ class ExpertPool(keras.layers.Layer):
 
 
 def every_expert(weights_bte: Tensor) -> Routing:
-    """Returns the routing by which an `ExpertPool` runs all experts and mixes them by `weights_bte`."""
+    """Returns a routing with which an `ExpertPool` runs all experts and mixes them by `weights_bte`."""
     everyone_be = ops.ones_like(weights_bte[:, 0], dtype="bool")
     expert_e = ops.arange(weights_bte.shape[2], dtype="int32")
     return {

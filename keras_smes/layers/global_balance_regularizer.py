@@ -23,17 +23,17 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
     L_lb = (E / mean_t K_t) * sum_e f[e] * p[e]
     ```
 
-    One loss over the routers of all tasks: it lets tasks differ as long as the experts' common load
-    is even. It is 1 when loads and probabilities are uniform. p is the full softmax, not the gates.
-    Under replicas of a `tf.distribute` strategy f is of all of them, see `global_balance_loss`.
+    One loss over the routers of all tasks: tasks may differ as long as the total load of the experts is even.
+    It is 1 when loads and probabilities are uniform. p is the full softmax, not the gates. Under replicas of
+    a `tf.distribute` strategy, f is over all of them, see `global_balance_loss`.
 
     Args:
         weight: Number of at least 0, the factor beta of the loss. Defaults to `0.1`.
 
     Call arguments:
-        routing: What `PrivateExpertGate` returns.
-        mask: Optional bool `[B]`, false for rows that pad the batch; they don't count.
-        training: Boolean; no loss is added where it is false.
+        routing: From `PrivateExpertGate`.
+        mask: Optional bool `[B]`, false for padding rows, which don't count.
+        training: Boolean; the loss is only added in training.
 
     Returns:
         `routing`, unchanged.
@@ -60,11 +60,11 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         if training and self.weight > 0:
             with own_losses(self):
                 loss = self.weight * self.imbalance(routing, counted_rows(mask))
-            self.add_loss(ops.cast(loss, keras.config.floatx()))  # Keras adds up losses of one type
+            self.add_loss(ops.cast(loss, keras.config.floatx()))  # Keras sums losses of one dtype
         return {**routing}
 
     def imbalance(self, routing: Routing, mask_b: Tensor | None) -> Tensor:
-        """Returns what is weighed and added: `L_lb`, a float32 scalar."""
+        """Returns the unweighted loss `L_lb`, a float32 scalar."""
         return global_balance_loss(routing["probabilities"], routing["chosen"], mask_b)
 
     def compute_output_shape(self, routing_shape: Mapping[str, Shape]) -> dict[str, tuple[int | None, ...]]:

@@ -1,4 +1,4 @@
-"""Initial values of stacked weights: each expert is drawn independently, and no two are alike."""
+"""Initial values of stacked weights: each expert is drawn independently."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,16 +10,15 @@ from keras_smes.types import Tensor
 
 
 def stacked(initializer: Any) -> Callable[..., Tensor]:
-    """Makes an initializer of a stack `[N, ...]` out of one of a member `[...]`.
+    """Returns an initializer of a stack `[N, ...]` from an initializer of its members `[...]`.
 
-    Variance scaling (Glorot, He, LeCun) would take the leading axis of `[N, in, out]` for a
-    convolution's window and divide the variance by N: one draw with the scale times N is right for each
-    member, and never repeats a member as N draws from one seed would. What is no matter of single
-    numbers otherwise, such as an orthogonal matrix, is drawn member by member, each with a seed of its
-    own.
+    Variance scaling (Glorot, He, LeCun) would take the leading axis of `[N, in, out]` for a convolution's
+    window and divide the variance by N, so the scale is multiplied by N. One draw never repeats a member,
+    unlike N draws from one seed. Initializers whose values depend on each other, such as orthogonal matrices,
+    draw each member with its own seed.
 
     Args:
-        initializer: A Keras initializer, or what `keras.initializers.get` takes.
+        initializer: A Keras initializer, or an argument of `keras.initializers.get`.
 
     Returns:
         A function of `(shape, dtype)`.
@@ -53,7 +52,7 @@ def _scaled(initializer: Any, factor: int) -> Any:
 
 
 def reseeded(initializer: Any, index: int) -> Any:
-    """Returns a copy whose integer seed, if it has one, is `index` higher: the same, but not alike."""
+    """Returns a copy whose integer seed, if it has one, is `index` higher."""
     if not isinstance(initializer, keras.initializers.Initializer):
         return initializer
     config = initializer.get_config()
@@ -63,6 +62,6 @@ def reseeded(initializer: Any, index: int) -> Any:
 
 
 def clone(initializer: Any) -> Any:
-    """Returns a fresh copy, so that two layers given one initializer object don't draw the same values."""
+    """Returns a copy, so that layers that share an initializer object draw different values."""
     initializer = keras.initializers.get(initializer)
     return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer

@@ -1,4 +1,4 @@
-"""The private choice of each task, and the gates over shared and private experts."""
+"""Each task's private choice, and the gates over shared and private experts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from keras_smes.validation import check_count, check_counts, check_picks
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class PrivateExpertGate(keras.layers.Layer):
-    """Adds private experts to the shared ones and weighs each task's experts.
+    """Adds private experts to the shared ones and computes each task's gates.
 
     ```
     A_t(b) = TopK_e(z[b,t,:] over e not in S(b), K_a[t])
@@ -24,21 +24,21 @@ class PrivateExpertGate(keras.layers.Layer):
     U(b) = union over t of K_t(b)
     ```
 
-    Gradients reach the routers through the gates; the choice itself is not differentiated.
+    Gradients reach the routers through the gates; the choice has no gradient.
 
     Args:
-        num_private: Experts K_a that a task picks for itself: an integer of at least 0, or a list of
-            one a task (one a task is our extension; the paper has one number).
+        num_private: Number of experts K_a that each task chooses: an integer of at least 0, or a list with
+            one per task (the list is our extension; the paper has one number).
 
     Call arguments:
-        routing: What `SharedSubsetRouter` returns.
+        routing: From `SharedSubsetRouter`.
 
     Returns:
         The entries of `routing`, and:
 
         - `private_experts`, int32 `[B, T, max K_a]`, the sets A, best first, padded with E;
         - `executed`, int32 `[B, M]`, the executed experts U, ascending, padded with E, where
-          `M = min(E, K_s + sum_t K_a[t])` bounds what an instance can execute;
+          `M = min(E, K_s + sum_t K_a[t])` is the maximum per instance;
         - `slot_weights`, float32 `[B, T, M]`, the gates g of the executed experts, zero where padded;
         - `chosen`, bool `[B, T, E]`, the task sets; `union`, bool `[B, E]`, U as a mask; `weights`,
           float32 `[B, T, E]`, the gates g.
@@ -75,7 +75,7 @@ class PrivateExpertGate(keras.layers.Layer):
             return (self.num_private,) * (num_tasks or 0)
         if len(self.num_private) != num_tasks:
             raise ValueError(
-                f"`num_private` must have one entry a task, {num_tasks} of them. "
+                f"`num_private` must have one entry per task, {num_tasks} of them. "
                 f"Received: num_private={self.num_private}"
             )
         return tuple(self.num_private)
@@ -93,7 +93,7 @@ class PrivateExpertGate(keras.layers.Layer):
             "private_experts": private_btk,
             "executed": executed_bm,
             "slot_weights": slot_gates(logits_bte, shared_bk, private_btk, executed_bm),
-            # Of all experts: pruned from graphs that don't use them.
+            # Unused tensors are pruned from graphs.
             "chosen": chosen_bte,
             "union": ops.any(chosen_bte, axis=1),
             "weights": formulas.gates(logits_bte, chosen_bte),
@@ -122,6 +122,6 @@ class PrivateExpertGate(keras.layers.Layer):
 
 
 def _in_task_sets(experts_bn: Tensor, shared_bk: Tensor, private_btk: Tensor) -> Tensor:
-    """Whether each of the experts is in `K_t(b) = S(b) + A_t(b)`: bool `[B, T, n]`."""
+    """Returns whether each of the experts is in `K_t(b) = S(b) + A_t(b)`: bool `[B, T, n]`."""
     shared_bn = formulas.among(experts_bn, shared_bk)
     return ops.logical_or(shared_bn[:, None, :], formulas.among(experts_bn[:, None, :], private_btk))

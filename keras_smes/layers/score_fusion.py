@@ -1,4 +1,4 @@
-"""Fusion of the scores of tasks into the score that candidates are ordered by."""
+"""Fusion of the tasks' scores into the score by which candidates are ordered."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from keras_smes.validation import check_number, check_weight
 
 ByTask = float | Mapping[str, float]
 METHODS = ("product", "sum")
-# What a base below it counts as: its powers and their logarithms stay float32.
+# Lower bound of a base: powers and logarithms stay within float32.
 SMALLEST = 1e-30
 LARGEST_LOG = 80.0
 
@@ -27,36 +27,35 @@ class ScoreFusion(keras.layers.Layer):
     sum:      fused = sum_t b[t] * sign(s[t]) * |s[t]|^c[t]
     ```
 
-    with weights b, exponents c and offsets a. Nothing is learned: how much a like is worth beside a click is
-    the operator's to say. The fused score rises with every score whose weight and exponent are positive; a
-    task that counts against an item, as a dislike, has a negative exponent in a product, a negative weight in
-    a sum.
+    with weights b, exponents c and offsets a, which are set by hand: nothing is learned. The fused score
+    increases with every score whose weight and exponent are positive. A negative signal, such as a dislike,
+    has a negative exponent in a product, or a negative weight in a sum.
 
-    In a product without offsets a weight only scales the result, and the exponents rule; an offset of 1 keeps
-    a score near 0 from ruling all others. The product is a sum of logarithms, bounded to [-80, 80], and a
-    base under 1e-30, a negative one too, counts as 1e-30: no value is infinite or NaN, and the order is kept
-    within these bounds. Scores that may be negative, as those of a regression, need an offset above them in
-    size.
+    In a product without offsets, a weight only scales the result. An offset of 1 limits the influence of
+    scores near 0. The product is computed as a sum of logarithms, bounded to [-80, 80], and bases under
+    1e-30, negative ones included, count as 1e-30. So no value is infinite or NaN, and the order is kept
+    within these bounds. Negative scores, such as those of a regression, need an offset above their absolute
+    value.
 
-    A sum takes scores of either sign, and keeps their order where the exponent is positive. Where it isn't,
-    a score under 1e-30, a negative one too, counts as 1e-30. Powers are bounded to exp(80).
+    A sum takes scores of either sign, and keeps their order if the exponent is positive. Otherwise scores
+    under 1e-30, negative ones included, count as 1e-30. Powers are bounded to exp(80).
 
     Args:
-        weights: Dict from the name of a task to its weight b, a finite number; for a product at least 0.
-            Scores of other tasks don't count.
+        weights: Dict from task name to weight b, a finite number; at least 0 for a product. Scores of other
+            tasks are ignored.
         exponents: Exponent c of all tasks, or a dict from each task's name to its own. Defaults to `1.0`.
-        offsets: Offset a, at least 0, of all tasks or by task; for a product only. Defaults to `0.0`.
+        offsets: Offset a, at least 0, of all tasks or by task; only for a product. Defaults to `0.0`.
         method: `"product"` or `"sum"`. Defaults to `"product"`.
 
     Call arguments:
-        scores: Dict from the name of a task to its score, `[B]`, as a ranker puts out.
+        scores: Dict from task name to score, `[B]`, such as a ranker's outputs.
 
     Returns:
         `[B]`, float32 under any dtype policy.
 
     Raises:
-        ValueError: No weight, an unknown `method`, numbers as above violated, exponents or offsets of other
-            tasks than the weights; when called, scores that lack a task.
+        ValueError: There is no weight, `method` is unknown, a number is out of range, or exponents or offsets
+            name other tasks than the weights. When called: the score of a task is missing.
 
     Example:
 
@@ -74,14 +73,14 @@ class ScoreFusion(keras.layers.Layer):
         method: str = "product",
         **kwargs: Any,
     ) -> None:
-        # Rare events are fused too: never half precision.
+        # Rare events have small scores: never half precision.
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         if method not in METHODS:
             raise ValueError(f"`method` must be one of {list(METHODS)}. Received: method={method!r}")
         if not isinstance(weights, Mapping) or not weights:
             raise ValueError(f"`weights` must be a dict from tasks to numbers. Received: weights={weights!r}")
         if method == "sum" and offsets != 0.0:
-            raise ValueError(f"`offsets` are for a product, a sum has none. Received: offsets={offsets!r}")
+            raise ValueError(f"`offsets` need method='product'. Received: offsets={offsets!r}")
         self.method = method
         self.tasks = list(weights)
         self._weight_t = self._by_task(
@@ -101,7 +100,7 @@ class ScoreFusion(keras.layers.Layer):
 
     def call(self, scores: Mapping[str, Tensor]) -> Tensor:
         if missing := sorted(set(self.tasks) - set(scores)):
-            raise ValueError(f"`scores` must hold those of {self.tasks}. Received: missing={missing}")
+            raise ValueError(f"`scores` must have tasks {self.tasks}. Received: missing={missing}")
         score_bt = ops.stack([ops.cast(scores[task], "float32") for task in self.tasks], axis=1)
         weight_t, exponent_t, offset_t = (
             np.asarray(values, np.float32) for values in (self._weight_t, self._exponent_t, self._offset_t)
@@ -126,7 +125,7 @@ class ScoreFusion(keras.layers.Layer):
 
 
 def _signed_power(score_bt: Tensor, exponent_t: np.ndarray) -> Tensor:
-    """Returns `sign(s) * |s|^c`, which rises with s for every c above 0, and is s itself for 1."""
+    """Returns `sign(s) * |s|^c`, which increases with s for c above 0, and equals s for c = 1."""
     rises_t = exponent_t > 0
     base_bt = ops.maximum(ops.where(rises_t, ops.abs(score_bt), score_bt), SMALLEST)
     power_bt = ops.where(rises_t, ops.sign(score_bt), 1.0) * ops.power(base_bt, exponent_t)

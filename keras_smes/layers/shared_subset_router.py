@@ -1,4 +1,4 @@
-"""The routers of all tasks and the joint choice of the shared experts."""
+"""The routers of all tasks and the joint choice of shared experts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from keras_smes.validation import check_count, check_rank, check_task_weights
 
 
 class InFloatx(keras.regularizers.Regularizer):
-    """A regularizer of a weight that is float32 whatever Keras' floatx: Keras adds up losses of that type.
+    """Casts a float32 weight's regularization loss to Keras' floatx, in which Keras sums losses.
 
     Args:
         regularizer: The `keras.regularizers.Regularizer`.
@@ -29,7 +29,7 @@ class InFloatx(keras.regularizers.Regularizer):
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class SharedSubsetRouter(keras.layers.Layer):
-    """Routes instances: one linear router per task, one subset of experts that all tasks share.
+    """Routes instances: one linear router per task, one subset of experts shared by all tasks.
 
     ```
     z[b,t,:] = h[b,:] @ kernel[:,t,:]
@@ -38,23 +38,23 @@ class SharedSubsetRouter(keras.layers.Layer):
     S(b) = TopK_e(s[b,:], K_s)
     ```
 
-    With a `rank` the routers of all tasks share a projection of h, and cost `D r + r T E` multiplications
-    in place of `D T E`: `z[b,t,:] = (h[b,:] @ projection) @ kernel[:,t,:]`.
+    With a `rank`, the routers share a projection of h and cost `D r + r T E` multiply-adds instead of
+    `D T E`: `z[b,t,:] = (h[b,:] @ projection) @ kernel[:,t,:]`.
 
-    Routers compute in float32 under any dtype policy, because rounded scores tie and pick other
-    experts. Ties go to the lower expert index. (Both are our choice; the paper is silent.)
+    Routers compute in float32 under any dtype policy, because rounded scores tie and pick other experts. Ties
+    go to the lower expert index. (The paper doesn't specify either.)
 
     Args:
         num_tasks: Integer, tasks T, each with its own router.
         num_experts: Integer, experts E in the pool.
         num_shared: Integer, experts K_s that all tasks of an instance share, `0` to E.
-        task_weights: List of T numbers of at least 0, the weights w of the joint choice; they are
-            scaled to sum 1. Defaults to `None`, equal weights.
+        task_weights: List of T numbers of at least 0, the weights w of the joint choice, which are
+            normalised to sum 1. Defaults to `None`, equal weights.
         kernel_initializer: Initializer of each task's `[D, E]` router. Defaults to
             `"glorot_uniform"`.
         kernel_regularizer: Regularizer of the routers. Defaults to `None`.
-        rank: Integer r, width of the projection that the routers share; our extension. Defaults to `None`,
-            there is none.
+        rank: Integer r, width of a projection that the routers share; our extension. Defaults to `None`, no
+            projection.
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.

@@ -1,4 +1,4 @@
-"""SMES: the routers, the private choice, the balance loss and the experts, composed."""
+"""SMES: routers, private choice, balance loss and experts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,24 +25,21 @@ class SMES(keras.layers.Layer):
     y[b,t,:] = sum over e in S(b) + A_t(b) of g[b,t,e] * f_e(h[b])
     ```
 
-    An instance executes at most `min(E, K_s + sum_t K_a[t])` experts, whatever E is: capacity grows
-    with E, cost doesn't. Nothing is dropped, and no instance depends on the others in its batch.
+    An instance executes at most `min(E, K_s + sum_t K_a[t])` experts: capacity grows with E, cost doesn't. No
+    pair is dropped, and no instance depends on the others in its batch.
 
-    With `num_always=N` there are N experts beside the pool that every instance executes, and whose outputs
-    all tasks get as they are, without a gate:
+    With `num_always=N`, every instance also executes N experts outside the pool, whose outputs are added for
+    all tasks without a gate:
 
     ```
     y[b,t,:] = sum over n of f'_n(h[b]) + sum over e in S(b) + A_t(b) of g[b,t,e] * f_e(h[b])
     ```
 
-    They learn what all instances have in common, from each of them; an instance then executes at most
-    `N + min(E, K_s + sum_t K_a[t])` experts.
-
     Args:
         num_tasks: Integer, tasks T.
-        num_experts: Integer, experts E in the one pool that all tasks share.
-        num_shared: Integer, experts K_s picked jointly for all tasks of an instance.
-        num_private: Integer, or a list with one per task: experts K_a that a task picks for itself.
+        num_experts: Integer, experts E in the pool.
+        num_shared: Integer, experts K_s chosen jointly for all tasks of an instance.
+        num_private: Integer, or a list with one per task: experts K_a that each task chooses.
         expert_units: Integer, or list of them: widths of an expert's layers.
         expert_activation: Activation after every expert layer but the last. Defaults to `"relu"`.
         output_activation: Activation after an expert's last layer. Defaults to `None`, linear.
@@ -56,16 +53,14 @@ class SMES(keras.layers.Layer):
         router_initializer: Initializer of each task's router. Defaults to `"glorot_uniform"`.
         kernel_initializer: Initializer of each expert's kernels. Defaults to `"glorot_uniform"`.
         bias_initializer: Initializer of the experts' biases. Defaults to `"zeros"`.
-        router_rank: Integer, width of a projection of h that all routers share, which makes them cheaper; see
-            `SharedSubsetRouter`. Defaults to `None`, there is none.
-        num_always: Integer, experts N that every instance executes; DeepSeekMoE's, not of the paper. Defaults
-            to `0`.
+        router_rank: Integer, width of a projection of h that all routers share, which reduces their cost; see
+            `SharedSubsetRouter`. Defaults to `None`, no projection.
+        num_always: Integer, experts N that every instance executes, from DeepSeekMoE. Defaults to `0`.
 
     Call arguments:
         inputs: `[B, D]` floats, the encoded instances h.
-        mask: Optional bool `[B]`, false for rows that pad the batch: they don't enter the balance
-            loss.
-        training: Boolean; the balance loss is added where it is true.
+        mask: Optional bool `[B]`, false for padding rows, which don't enter the balance loss.
+        training: Boolean; the balance loss is added in training.
 
     Returns:
         `[B, T, expert_units[-1]]` in the compute dtype: one vector per task, for its tower.
@@ -75,7 +70,7 @@ class SMES(keras.layers.Layer):
         gate: The `PrivateExpertGate`.
         balance: The `GlobalBalanceRegularizer`.
         experts: The `ExpertPool`; `experts.kernels[i]` is `[E, in, out]`.
-        always: The `ExpertPool` of those that every instance executes, or `None`.
+        always: The `ExpertPool` of the experts that every instance executes, or `None`.
 
     Example:
 
@@ -95,7 +90,7 @@ class SMES(keras.layers.Layer):
         - [DeepSeekMoE](https://arxiv.org/abs/2401.06066), experts that are always on
     """
 
-    # A class of its own for each way to balance, and no argument: baselines name another here.
+    # Baselines override the class: another balance loss is another layer, not an option.
     balance_layer: type[GlobalBalanceRegularizer] = GlobalBalanceRegularizer
 
     def __init__(
@@ -120,7 +115,7 @@ class SMES(keras.layers.Layer):
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         self.supports_masking = True
-        # Checked here already, where the arguments have the names that the user gave.
+        # Validated here, where the arguments have the user's names.
         if isinstance(expert_units, Sequence):
             check_counts("expert_units", expert_units)
         else:
@@ -156,7 +151,7 @@ class SMES(keras.layers.Layer):
         )
         self.always = None
         if check_count("num_always", num_always, minimum=0):
-            # Seeds behind those of the pool: no two experts get the same values.
+            # Seeds after those of the pool: no two experts get the same values.
             apart = reseeded(clone(kernel_initializer), num_experts * len(self.experts.units))
             self.always = ExpertPool(
                 num_always,
@@ -191,8 +186,8 @@ class SMES(keras.layers.Layer):
 
         Returns:
             A dict of `probabilities`, `weights` and `logits`, float32 `[B, T, E]`; `chosen`, bool
-            `[B, T, E]`; `shared` and `union`, bool `[B, E]`; `shared_experts`, int32 `[B, K_s]`, and
-            `executed`, int32 `[B, M]`, the same as lists.
+            `[B, T, E]`; `shared` and `union`, bool `[B, E]`; and as lists `shared_experts`, int32 `[B, K_s]`,
+            and `executed`, int32 `[B, M]`.
         """
         return self.gate(self.router(inputs))
 
@@ -200,7 +195,7 @@ class SMES(keras.layers.Layer):
         return (input_shape[0], self.router.num_tasks, self.experts.units[-1])
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
-        return None  # losses would take a mask of rows for one of the outputs' own axes
+        return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:
         experts = self.experts.get_config()

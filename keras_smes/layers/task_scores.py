@@ -1,4 +1,4 @@
-"""From the towers' numbers to what is served."""
+"""Turns logits into served scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,19 +13,19 @@ from keras_smes.types import Tensor
 class TaskScores(keras.layers.Layer):
     """Turns each task's logits into its score, by `Task.score`.
 
-    Without weights of its own. The tasks are saved with it, so that a loaded ranker knows what it predicts.
+    It has no weights. The tasks are saved with it, so that a loaded ranker has them.
 
     Args:
-        tasks: Tasks, or names of binary ones, or their `to_config()`s.
+        tasks: Tasks, names of binary ones, or configurations from `to_config`.
 
     Call arguments:
-        logits: Dict from the name of a task to its tower's numbers, float32 `[B]` or `[B, width]`.
+        logits: Dict from task name to its tower's outputs, float32 `[B]` or `[B, width]`.
 
     Returns:
-        Dict from the name of a task to its score, float32 `[B]`, in the order of `tasks`.
+        Dict from task name to score, float32 `[B]`, in the order of `tasks`.
 
     Raises:
-        ValueError: No task, two of one name; when called, logits of other tasks.
+        ValueError: There is no task, or two of one name. When called: logits of other tasks.
 
     Example:
 
@@ -35,7 +35,7 @@ class TaskScores(keras.layers.Layer):
     """
 
     def __init__(self, tasks: Sequence[Task | str | Mapping[str, Any]], **kwargs: Any) -> None:
-        # Scores are the last step before they are compared: never half precision.
+        # Scores are compared: never half precision.
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
         self.tasks = as_tasks(task_from_config(t) if isinstance(t, Mapping) else t for t in tasks)
 

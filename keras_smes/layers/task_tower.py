@@ -1,4 +1,4 @@
-"""The tower of one task: from its mixture of experts to its logits."""
+"""The tower of a task: from its mixture of experts to its logits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +14,11 @@ from keras_smes.validation import check_count, check_counts
 
 @keras.saving.register_keras_serializable(package="keras_smes")
 class TaskTower(Composite):
-    """An MLP that ends in the numbers of a task, float32 under any dtype policy.
-
-    They are what the task's loss takes, and what `TaskScores` turns into a score: a logit, say.
+    """An MLP whose outputs are a task's logits, float32 under any dtype policy.
 
     Args:
         units: Integer list, widths of the hidden layers; may be empty. Defaults to `(32,)`.
-        width: Integer, how many numbers come out for an instance. Defaults to `1`.
+        width: Integer, number of outputs per instance. Defaults to `1`.
         activation: Activation of the hidden layers. Defaults to `"relu"`.
         kernel_initializer: Initializer of the kernels. Defaults to `"glorot_uniform"`.
 

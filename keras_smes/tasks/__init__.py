@@ -1,8 +1,7 @@
-"""What a ranker predicts: each task's labels, the rows that count for it, its loss and its score.
+"""Tasks: their labels, the rows that count, their loss and their score.
 
 A task is a value without weights or state, such as `BinaryTask("click")`, and is stored as JSON with a run
-and in a saved ranker. The data take from it which rows count, training takes the loss, and the ranker takes
-the width of the tower and the score.
+and in a saved ranker.
 """
 
 from keras_smes.tasks.binary import BinaryTask

@@ -1,4 +1,4 @@
-"""Kinds of tasks by name, and tasks from plain values. Knows no kind: each registers itself."""
+"""Kinds of tasks by name, and tasks from plain values. Each kind registers itself."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

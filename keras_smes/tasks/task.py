@@ -1,4 +1,4 @@
-"""What all tasks share: a name, label columns, the rows that count, a weight."""
+"""Base class of tasks."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ OTHER_OUTPUTS = ("fused", "order")  # outputs of a served ranker that belong to 
 class Task:
     """Base class of tasks. A subclass defines valid labels, the loss and the score of the tower's outputs.
 
-    A row counts for a task if its label is known and, with a `condition`, if that column is 1: the task
-    then learns and predicts given the condition, such as a conversion given a click. Rows that don't count
-    enter neither the loss, its mean and its gradient nor the metrics of `evaluate`.
+    A row counts for a task if its label is known and, with a `condition`, if that column is 1. The task then
+    learns and predicts given the condition, such as a conversion given a click. Rows that don't count affect
+    neither the loss and its gradient nor metrics.
 
     Args:
         name: Name of the task and of its score; letters, digits and underscores. `"fused"` and `"order"` are
