@@ -1,8 +1,8 @@
-"""A load generator: open loop, Poisson arrivals, latency from the moment a request was due.
+"""A load generator: open loop, Poisson arrivals, latency from the scheduled time of a request.
 
-A closed loop (ask, wait, ask again) slows down with the server and so never sees how long those
-wait who keep coming: coordinated omission. Here requests are sent when they are due, whatever
-became of the earlier ones, and a late start counts as latency.
+A closed loop slows down with the server and so hides the latency of users who keep arriving (coordinated
+omission). Here requests are sent on schedule, whatever the state of earlier ones, and a late start counts as
+latency.
 
 ```
 python -m keras_smes_serving.load_test --address=localhost:8500 --model=smes --rows=rows.jsonl \
@@ -36,16 +36,16 @@ PERCENTILES: Final = (50, 90, 99, 99.9)
 _SPIN_SECONDS: Final = 0.0005
 _LIMITS: Final = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
-# Sends one request and returns at once; the function that it is given takes the status name later.
+# Sends one request without waiting; the callback receives the status name later.
 Send = Callable[[Callable[[str], None]], None]
 
 
 def poisson_arrivals(rate: float, seconds: float, seed: int = 0) -> Array:
-    """Draws when requests are due: as many users who know nothing of each other would come.
+    """Draws the arrival times of independent users.
 
     Args:
-        rate: float. Requests a second, on average.
-        seconds: float. For how long.
+        rate: float. Mean number of requests per second.
+        seconds: float. Duration.
         seed: int. Defaults to 0.
 
     Returns:
@@ -53,17 +53,11 @@ def poisson_arrivals(rate: float, seconds: float, seed: int = 0) -> Array:
 
     Raises:
         ValueError: `rate` or `seconds` isn't positive.
-
-    Example:
-
-    ```python
-    poisson_arrivals(rate=100, seconds=10)  # about 1000 of them
-    ```
     """
     if rate <= 0 or seconds <= 0:
         raise ValueError(f"`rate` and `seconds` must be positive. Received: rate={rate}, seconds={seconds}")
     generator = np.random.default_rng(seed)
-    # Six standard deviations more than expected: hardly ever too few, and then the rest is drawn.
+    # Six standard deviations above the mean: hardly ever too few, and the loop draws missing ones.
     count = int(rate * seconds + 6 * (rate * seconds) ** 0.5 + 10)
     due = np.cumsum(generator.exponential(1 / rate, count))
     while due[-1] < seconds:
@@ -73,14 +67,14 @@ def poisson_arrivals(rate: float, seconds: float, seed: int = 0) -> Array:
 
 @dataclass
 class Record:
-    """What became of the requests of one run; times in seconds.
+    """The results of one run; times in seconds.
 
     Args:
-        latencies: list of float. From when a request was due to its answer, of those answered OK.
-        codes: counter of str. How many requests ended with each status.
-        lags: list of float. From when a request was due to when it was sent: if these are not
-            small, the generator was too slow, and not only the server.
-        seconds: float. From the start to the last answer.
+        latencies: list of float. From a request's scheduled time to its response, if OK.
+        codes: counter of str. Number of requests by status.
+        lags: list of float. From a request's scheduled time to its sending: if these are not small, the
+            generator was too slow.
+        seconds: float. From the start to the last response.
     """
 
     latencies: list[float] = field(default_factory=list)
@@ -89,14 +83,7 @@ class Record:
     seconds: float = 0.0
 
     def summary(self, rows: int = 1) -> dict[str, Any]:
-        """Sums a run up.
-
-        Args:
-            rows: int. Rows of each request. Defaults to 1.
-
-        Returns:
-            dict. Counts, rates and milliseconds, ready for JSON; None where nothing was answered.
-        """
+        """Summarises a run as JSON values, for `rows` rows per request; None without responses."""
         answered = len(self.latencies)
         return {
             "requests": sum(self.codes.values()),
@@ -110,15 +97,7 @@ class Record:
 
 
 def open_loop(send: Send, due: Array) -> Record:
-    """Sends requests when they are due, and waits for the last answer.
-
-    Args:
-        send: function that sends a request and calls back, from any thread.
-        due: float array. Seconds from the start, ascending.
-
-    Returns:
-        `Record`.
-    """
+    """Sends requests at the times `due`, in seconds from the start, and waits for the last response."""
     record, lock, left = Record(), threading.Lock(), threading.Semaphore(0)
     start = time.perf_counter()
 
@@ -141,16 +120,7 @@ def open_loop(send: Send, due: Array) -> Record:
 
 
 def closed_loop(send: Send, concurrency: int, seconds: float) -> Record:
-    """Keeps a number of requests under way: what a server can do at most, not how long users wait.
-
-    Args:
-        send: function that sends a request and calls back, from any thread.
-        concurrency: int. How many requests are under way.
-        seconds: float. For how long new ones are sent.
-
-    Returns:
-        `Record`.
-    """
+    """Keeps `concurrency` requests in flight for some seconds: the maximum throughput, not user latency."""
     record, lock = Record(), threading.Lock()
     start = time.perf_counter()
 
@@ -179,16 +149,7 @@ def closed_loop(send: Send, concurrency: int, seconds: float) -> Record:
 
 
 def sender(channel: grpc.Channel, request: bytes, timeout: float) -> Send:
-    """Makes the function that sends one and the same Predict request.
-
-    Args:
-        channel: `grpc.Channel`.
-        request: bytes. As `Client.build` makes it.
-        timeout: float, seconds. The deadline of each call.
-
-    Returns:
-        function for `open_loop` and `closed_loop`.
-    """
+    """Returns a function that sends the same Predict request each time."""
     method, seconds = channel.unary_unary(PREDICT), for_grpc(checked_timeout(timeout))
 
     def send(answered: Callable[[str], None]) -> None:
@@ -199,29 +160,12 @@ def sender(channel: grpc.Channel, request: bytes, timeout: float) -> Send:
 
 
 def open_channel(address: str) -> grpc.Channel:
-    """Opens a channel that takes messages of any size.
-
-    Args:
-        address: str. The server, as `host:port`.
-
-    Returns:
-        `grpc.Channel`.
-    """
+    """Opens a channel without limits on message size."""
     return grpc.insecure_channel(address, _LIMITS)
 
 
 def request_of(client: Client, model: str, rows: Sequence[dict[str, Any]], candidates: int) -> bytes:
-    """Builds a request of a number of rows, from a few rows that are repeated.
-
-    Args:
-        client: `Client`.
-        model: str.
-        rows: sequence of dict. Features by name.
-        candidates: int. How many rows the request shall have.
-
-    Returns:
-        bytes. The request.
-    """
+    """Builds a request of `candidates` rows by repeating `rows`."""
     if not rows:
         raise ValueError("`rows` must hold at least one row. Received: no row")
     repeated = [rows[index % len(rows)] for index in range(candidates)]
@@ -230,14 +174,7 @@ def request_of(client: Client, model: str, rows: Sequence[dict[str, Any]], candi
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line.
-
-    Args:
-        argv: sequence of str. Defaults to that of the process.
-
-    Returns:
-        int. The exit code: 1 if no request was answered, 2 for arguments that can't be used.
-    """
+    """Runs the command line; returns 1 if no request succeeded, 2 for invalid arguments."""
     arguments = _parser().parse_args(argv)
     try:
         result = _run(arguments)
@@ -271,11 +208,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--address", required=True, metavar="HOST:PORT")
     parser.add_argument("--model", required=True, metavar="NAME")
-    parser.add_argument("--rows", required=True, metavar="FILE", help="one JSON object of features a line")
-    parser.add_argument("--candidates", type=int, default=500, metavar="N", help="rows of a request")
-    parser.add_argument("--rate", type=float, required=True, metavar="R", help="requests a second")
+    parser.add_argument("--rows", required=True, metavar="FILE", help="one JSON object of features per line")
+    parser.add_argument("--candidates", type=int, default=500, metavar="N", help="rows per request")
+    parser.add_argument("--rate", type=float, required=True, metavar="R", help="requests per second")
     parser.add_argument("--seconds", type=float, default=30.0, metavar="S")
-    parser.add_argument("--warmup", type=float, default=2.0, metavar="S", help="before it counts")
+    parser.add_argument("--warmup", type=float, default=2.0, metavar="S", help="seconds before measuring")
     parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="deadline of a call")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="also write the result there")
@@ -283,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sleep_until(when: float) -> None:
-    """Sleeps, and spins for the last of it: the system wakes sleepers late."""
+    """Sleeps, and spins at the end, as the operating system wakes sleepers late."""
     while (left := when - time.perf_counter()) > 0:
         if left > _SPIN_SECONDS:
             time.sleep(left - _SPIN_SECONDS)
@@ -293,7 +230,7 @@ def _percentiles(seconds: Sequence[float]) -> dict[str, float | None]:
     names = [*(f"p{percent:g}" for percent in PERCENTILES), "max"]
     if not seconds:
         return dict.fromkeys(names)
-    # The next higher value that was seen, not one between: a percentile is somebody's latency.
+    # The next higher observed value: a percentile is a real latency.
     values = np.quantile(seconds, [*(percent / 100 for percent in PERCENTILES), 1.0], method="higher")
     return {name: round(1000 * float(value), 3) for name, value in zip(names, values, strict=True)}
 

@@ -20,11 +20,11 @@ from keras_smes_serving.protocol.errors import ServingError
 class AsyncClient(BaseClient):
     """`Client` for `asyncio`: the same arguments, methods and errors, awaited.
 
-    It belongs to the event loop that it was made in.
+    It belongs to the event loop in which it was created.
 
     Args:
         address: str. The server, as `host:port`.
-        timeout: float, seconds. The deadline of every request that gives none. Defaults to 30.
+        timeout: float, seconds. The deadline of requests without their own. Defaults to 30.
         retry: `Retry`. Defaults to `Retry()`.
         allow_nan: bool. Defaults to `True`.
         typed_fields: bool. Defaults to `False`.
@@ -67,7 +67,7 @@ class AsyncClient(BaseClient):
         label: str | None = None,
         timeout: float | None = None,
     ) -> Ranking:
-        """Puts the candidates of one user in order, as `Client.rank` does."""
+        """Ranks the candidates of one user, as `Client.rank` does."""
         target = Target(model, version, label)
         return await run_async(self._requests.rank(target, user, candidates, by, timeout), self._take)
 
@@ -79,12 +79,12 @@ class AsyncClient(BaseClient):
         label: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, SignatureSpec]:
-        """Asks what a model takes and returns, as `Client.metadata` does."""
+        """Returns the signatures of a model, as `Client.metadata` does."""
         steps = self._requests.metadata(Target(model, version, label), timeout)
         return await run_async(steps, self._take)
 
     async def status(self, model: str, *, timeout: float | None = None) -> dict[int, str]:
-        """Asks for the states of the versions of a model, as `Client.status` does."""
+        """Returns the states of a model's versions, as `Client.status` does."""
         return await run_async(self._requests.status(Target(model), timeout), self._take)
 
     async def close(self) -> None:

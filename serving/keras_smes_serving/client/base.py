@@ -1,4 +1,4 @@
-"""What the clients have in common: everything but the calls."""
+"""The common part of both clients."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from keras_smes_serving.client.retry import Call, OnCall, Retry
 _CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 60_000),  # a call that waits finds out that its server is gone
+    ("grpc.keepalive_time_ms", 60_000),  # detects a lost server during a call
 )
 
 
 class BaseClient:
-    """A channel to a server, its methods, and the requests that go there."""
+    """A channel to a server, its methods, and its requests."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class BaseClient:
         raise NotImplementedError
 
     def _method(self, path: str) -> Any:
-        """A method of the server, from bytes to bytes."""
+        """Returns a method of the server, from bytes to bytes."""
         if path not in self._methods:
             self._methods[path] = self._channel.unary_unary(path)
         return self._methods[path]

@@ -1,4 +1,4 @@
-"""The client of the embedded server and of TensorFlow Serving alike, without TensorFlow."""
+"""A client of TensorFlow Serving and of the embedded server, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ from keras_smes_serving.protocol.errors import ServingError
 
 
 class Client(BaseClient):
-    """Asks a server for predictions, over one channel that lives as long as the client.
+    """Requests predictions from a server, over one channel that lives as long as the client.
 
-    Requests are checked against the signature of the model before they are sent. A client may be
-    used from several threads.
+    Requests are validated against the signature of the model before they are sent. All methods may be called
+    from several threads.
 
     Args:
         address: str. The server, as `host:port`.
-        timeout: float, seconds. The deadline of every request that gives none, with all that it
-            takes; infinity for no deadline. Defaults to 30.
-        retry: `Retry`. How often a call that found no server is made again. Defaults to `Retry()`,
-            three calls in all.
-        allow_nan: bool. Whether a float feature may hold NaN, as models do that take it for
-            "missing". Defaults to `True`.
-        typed_fields: bool. Whether tensors are sent in typed fields instead of blocks of bytes:
-            slower, for servers that can't read the latter. Defaults to `False`.
-        on_call: `OnCall`. Told of each call: model, signature, code, seconds, bytes sent, bytes
-            received. Defaults to `None`, no function.
+        timeout: float, seconds. The deadline of requests without their own, for all their calls; infinity
+            for none. Defaults to 30.
+        retry: `Retry`. Retries of calls that reach no server. Defaults to `Retry()`, three calls in all.
+        allow_nan: bool. Whether a float feature may hold NaN, for models that treat it as missing. Defaults
+            to `True`.
+        typed_fields: bool. Whether tensors are sent in typed fields instead of blocks of bytes: slower, for
+            servers that can't read the latter. Defaults to `False`.
+        on_call: `OnCall`. Called after each call with model, signature, code, seconds, bytes sent and bytes
+            received. Defaults to `None`.
         credentials: `grpc.ChannelCredentials`. For TLS. Defaults to none.
         options: sequence of (str, value). Further options of the gRPC channel. Defaults to none.
 
@@ -61,20 +60,20 @@ class Client(BaseClient):
 
         Args:
             model: str. The name of the model.
-            inputs: mapping of str to ndarray or list. One value for each feature, rows first.
+            inputs: mapping of str to ndarray or list. The values of each feature, rows first.
             signature: str. Defaults to `"serving_default"`.
-            outputs: sequence of str. The outputs wanted. Defaults to all.
-            version: int. The version to ask. Defaults to the newest.
-            label: str. The label of the version to ask, instead of its number.
+            outputs: sequence of str. The outputs to return. Defaults to all.
+            version: int. The version of the model. Defaults to the newest.
+            label: str. The label of the version, instead of its number.
             timeout: float, seconds. Defaults to that of the client.
 
         Returns:
             dict of str to ndarray. The outputs by name; strings are object arrays of bytes.
 
         Raises:
-            ValueError: The inputs don't fit the signature; nothing was sent. The text names the
+            ValueError: The inputs don't match the signature; nothing was sent. The message names the
                 feature and the value.
-            ServingError: The server refused or failed, or can't be reached.
+            ServingError: The server rejected the request, failed, or can't be reached.
 
         Example:
 
@@ -96,29 +95,29 @@ class Client(BaseClient):
         label: str | None = None,
         timeout: float | None = None,
     ) -> Ranking:
-        """Puts the candidates of one user in order.
+        """Ranks the candidates of one user.
 
-        A model with the signature `rank` is sent the user once. For any other the user's features
-        are repeated for every candidate, and `serving_default` is asked.
+        A model with the signature `rank` receives the user once. For other models the user's features are
+        repeated for each candidate and sent to `serving_default`.
 
         Args:
             model: str. The name of the model.
             user: mapping of str to value. The features of the user and the context, each one value,
                 or one row of values.
-            candidates: mapping of str to ndarray or list. The other features, a row a candidate.
-            by: str. The output to sort by, highest first; the earlier candidate wins a tie.
+            candidates: mapping of str to ndarray or list. The other features, one row per candidate.
+            by: str. The output to sort by, highest first; ties go to the earlier candidate.
                 Defaults to the model's own `order`, else to its output `fused`, or to its only one.
-            version: int. The version to ask. Defaults to the newest.
-            label: str. The label of the version to ask, instead of its number.
+            version: int. The version of the model. Defaults to the newest.
+            label: str. The label of the version, instead of its number.
             timeout: float, seconds. Defaults to that of the client.
 
         Returns:
-            `Ranking`. The order, the scores by task, and the score that made the order.
+            `Ranking`. The order, the scores by task, and the score behind the order.
 
         Raises:
-            ValueError: The features don't fit the signature; or the model puts out several scores
-                and `by` names none of them.
-            ServingError: The server refused or failed, or can't be reached.
+            ValueError: The features don't match the signature; or the model has several outputs and `by`
+                names none of them.
+            ServingError: The server rejected the request, failed, or can't be reached.
 
         Example:
 
@@ -140,23 +139,23 @@ class Client(BaseClient):
         label: str | None = None,
         timeout: float | None = None,
     ) -> bytes:
-        """Builds the request that `predict` would send, without sending it: to replay or to keep it.
+        """Builds the request of `predict` without sending it.
 
         Args:
             model: str. The name of the model.
-            inputs: mapping of str to ndarray or list. One value for each feature, rows first.
+            inputs: mapping of str to ndarray or list. The values of each feature, rows first.
             signature: str. Defaults to `"serving_default"`.
-            outputs: sequence of str. The outputs wanted. Defaults to all.
-            version: int. The version to ask. Defaults to the newest.
-            label: str. The label of the version to ask, instead of its number.
-            timeout: float, seconds. To ask for the signature, where it isn't known yet. Defaults to
+            outputs: sequence of str. The outputs to return. Defaults to all.
+            version: int. The version of the model. Defaults to the newest.
+            label: str. The label of the version, instead of its number.
+            timeout: float, seconds. Deadline for fetching the signature, if it isn't cached. Defaults to
                 that of the client.
 
         Returns:
             bytes. A serialized `PredictRequest`.
 
         Raises:
-            ValueError: The inputs don't fit the signature.
+            ValueError: The inputs don't match the signature.
             ServingError: The signature is unavailable.
 
         Example:
@@ -176,19 +175,19 @@ class Client(BaseClient):
         label: str | None = None,
         timeout: float | None = None,
     ) -> dict[str, SignatureSpec]:
-        """Asks what a model takes and returns.
+        """Returns the signatures of a model.
 
         Args:
             model: str. The name of the model.
-            version: int. The version to ask about. Defaults to the newest.
-            label: str. The label of the version to ask about, instead of its number.
+            version: int. The version of the model. Defaults to the newest.
+            label: str. The label of the version, instead of its number.
             timeout: float, seconds. Defaults to that of the client.
 
         Returns:
             dict of str to `SignatureSpec`. The signatures by name.
 
         Raises:
-            ServingError: The server doesn't know the model, or can't be reached.
+            ServingError: The model is unknown, or the server can't be reached.
 
         Example:
 
@@ -199,7 +198,7 @@ class Client(BaseClient):
         return run(self._requests.metadata(Target(model, version, label), timeout), self._take)
 
     def status(self, model: str, *, timeout: float | None = None) -> dict[int, str]:
-        """Asks for the states of the versions of a model.
+        """Returns the states of a model's versions.
 
         Args:
             model: str. The name of the model.
@@ -209,7 +208,7 @@ class Client(BaseClient):
             dict of int to str. Version to state, such as `"AVAILABLE"`, the newest first.
 
         Raises:
-            ServingError: The server doesn't know the model, or can't be reached.
+            ServingError: The model is unknown, or the server can't be reached.
 
         Example:
 

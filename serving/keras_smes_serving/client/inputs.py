@@ -1,7 +1,7 @@
-"""What a model takes, and values checked against it before they are sent.
+"""Validation of request inputs against a signature.
 
-A server decodes what it can: a wrongly typed list becomes zeros there, a float id is rounded. So
-values are checked here, where an error can still name the feature and the value.
+A server decodes whatever it can: a wrongly typed list becomes zeros, a float id is rounded. The client can
+still name the feature and the value in an error.
 """
 
 from __future__ import annotations
@@ -22,18 +22,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What one input or output of a signature is.
+    """An input or output of a signature.
 
     Args:
         dtype: str. The NumPy name of the dtype, or `"string"`.
-        shape: tuple of int or None, None where any size will do; or None for any shape.
-        optional: bool. Whether a request may leave it out. Defaults to False.
-
-    Example:
-
-    ```python
-    TensorSpec("int64", (None,))
-    ```
+        shape: tuple of int or None, None for any size; or None for any shape.
+        optional: bool. Whether a request may omit it. Defaults to False.
     """
 
     dtype: str
@@ -48,12 +42,6 @@ class SignatureSpec:
     Args:
         inputs: mapping of str to `TensorSpec`.
         outputs: mapping of str to `TensorSpec`.
-
-    Example:
-
-    ```python
-    client.metadata("smes")["serving_default"].inputs["user_id"].dtype  # "int64"
-    ```
     """
 
     inputs: Mapping[str, TensorSpec]
@@ -61,20 +49,7 @@ class SignatureSpec:
 
 
 def signature_spec(signature: Any) -> SignatureSpec:
-    """Reads a SignatureDef message.
-
-    Args:
-        signature: message with the fields of SignatureDef.
-
-    Returns:
-        `SignatureSpec`.
-
-    Example:
-
-    ```python
-    signature_spec(signatures.signature_def["serving_default"])
-    ```
-    """
+    """Reads a SignatureDef message."""
 
     def spec(name: str, info: Any) -> TensorSpec:
         sizes = tuple(dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim)
@@ -88,26 +63,20 @@ def signature_spec(signature: Any) -> SignatureSpec:
 
 
 def as_columns(inputs: Mapping[str, Any], spec: SignatureSpec, allow_nan: bool = True) -> dict[str, Array]:
-    """Checks the inputs of a request and gives them the dtypes of the model.
+    """Validates the inputs of a request and converts them to the dtypes of the model.
 
     Args:
-        inputs: mapping of str to ndarray or list. One value for each feature, rows first.
-        spec: `SignatureSpec`. What the model takes.
+        inputs: mapping of str to ndarray or list. The values of each feature, rows first. A feature of shape
+            `[rows, 1]` may be given as `[rows]`.
+        spec: `SignatureSpec`. The signature.
         allow_nan: bool. Whether floats may be NaN. Defaults to `True`.
 
     Returns:
-        dict of str to ndarray. Strings as object arrays. A feature of shape `[rows, 1]` may be
-        given as `[rows]`.
+        dict of str to ndarray. Strings as object arrays.
 
     Raises:
-        ValueError: A feature is unknown or missing, can't be of its dtype or shape without loss,
-            or has another number of rows than the rest. The text names it and what was received.
-
-    Example:
-
-    ```python
-    as_columns({"user_id": [7, 8]}, client.metadata("smes")["serving_default"])
-    ```
+        ValueError: A feature is unknown or missing, can't be converted without loss, or has another number
+            of rows than the rest. The message names it and the value.
     """
     _check_names("`inputs`", inputs, spec)
     columns = {name: _column(name, value, spec.inputs[name]) for name, value in inputs.items()}
@@ -124,26 +93,17 @@ def as_columns(inputs: Mapping[str, Any], spec: SignatureSpec, allow_nan: bool =
 def with_user(
     user: Mapping[str, Any], candidates: Mapping[str, Any], spec: SignatureSpec, tiled: bool
 ) -> dict[str, Any]:
-    """Puts the features of one user beside those of the candidates.
+    """Joins the features of one user with those of the candidates, as inputs of `as_columns`.
 
     Args:
         user: mapping of str to value. Each one value, or one row of values.
-        candidates: mapping of str to ndarray or list. A row a candidate.
-        spec: `SignatureSpec`. What the model takes.
-        tiled: bool. Whether the user's row is repeated for every candidate.
-
-    Returns:
-        dict of str to ndarray or list. Inputs for `as_columns`.
+        candidates: mapping of str to ndarray or list. One row per candidate.
+        spec: `SignatureSpec`. The signature.
+        tiled: bool. Whether the user's row is repeated for each candidate.
 
     Raises:
-        ValueError: There is no candidate feature, a feature is given twice or is unknown, or one of
-            the user has several rows. The text names it.
-
-    Example:
-
-    ```python
-    with_user({"user_id": 7}, {"item_id": [42, 43]}, spec, tiled=True)  # user_id: [7, 7]
-    ```
+        ValueError: There is no candidate feature, a feature is given twice or is unknown, or a user feature
+            has several rows. The message names it.
     """
     if not candidates:
         raise ValueError("`candidates` must hold at least one feature. Received: candidates={}")
@@ -177,18 +137,18 @@ def _check_no_nan(columns: Mapping[str, Array]) -> None:
 
 
 def rows_to_columns(rows: Sequence[Mapping[str, Any]], spec: SignatureSpec) -> dict[str, Array]:
-    """Turns rows, such as the lines of a JSONL file, into the columns of a request.
+    """Converts rows, such as the lines of a JSONL file, to the columns of a request.
 
     Args:
-        rows: sequence of mapping of str to value. One mapping a row, each with the same features.
-        spec: `SignatureSpec`. What the model takes.
+        rows: sequence of mapping of str to value. One mapping per row, all with the same features.
+        spec: `SignatureSpec`. The signature.
 
     Returns:
-        dict of str to ndarray. One column for each feature.
+        dict of str to ndarray. One column per feature.
 
     Raises:
-        ValueError: A row lacks a feature or has one that is unknown (the text names row and
-            feature; rows count from 0), or a value doesn't fit.
+        ValueError: A row lacks a feature or has an unknown one, or a value is invalid. The message names row
+            (from 0) and feature.
 
     Example:
 
@@ -196,7 +156,7 @@ def rows_to_columns(rows: Sequence[Mapping[str, Any]], spec: SignatureSpec) -> d
     rows_to_columns([{"user_id": 7, "item_id": 42}, {"user_id": 7, "item_id": 43}], spec)
     ```
     """
-    # An optional feature counts for all rows once one row has it: a column has no holes.
+    # An optional feature of one row becomes required in all: columns have no holes.
     given = {name for row in rows for name in row}
     needed = [name for name, tensor in spec.inputs.items() if name in given or not tensor.optional]
     for index, row in enumerate(rows):
@@ -235,7 +195,7 @@ def _allows(wanted: int | None, size: int) -> bool:
 
 
 def _cast(name: str, value: Any, dtype: str) -> Array:
-    """Gives values their dtype where nothing is lost by it; integers never pass through floats."""
+    """Casts values to a dtype without loss; integers never pass through floats."""
     if dtype == "string":
         return _checked(name, value, dtype)
     target = numpy_dtype(dtype)
@@ -252,7 +212,7 @@ def _cast(name: str, value: Any, dtype: str) -> Array:
     return _checked(name, value, dtype).astype(target)
 
 
-# Which kinds of NumPy values, and of Python numbers, a kind of dtype takes ("V" is bfloat16).
+# Accepted kinds of NumPy values and of Python numbers, by kind of dtype ("V" is bfloat16).
 _KINDS: Final = MappingProxyType({"i": "iu", "u": "iu", "f": "iuf", "V": "iufV", "c": "iufc", "b": "b"})
 _NUMBERS: Final = MappingProxyType({"f": Real, "V": Real, "c": Complex})
 
@@ -260,14 +220,14 @@ _NUMBERS: Final = MappingProxyType({"f": Real, "V": Real, "c": Complex})
 def _in_range(raw: Array, target: np.dtype[Any]) -> bool:
     if target.kind in "iu":
         bounds = np.iinfo(target)
-        # As Python numbers: NumPy compares uint64 with int64 by way of floats.
+        # As Python integers: NumPy compares uint64 with int64 as floats.
         return bounds.min <= int(raw.min()) and int(raw.max()) <= bounds.max
     with np.errstate(over="ignore"):
         return bool((np.isinf(raw.astype(target)) == np.isinf(raw)).all())
 
 
 def _checked(name: str, value: Any, dtype: str) -> Array:
-    """Looks at values one by one, and names the first that can't be of the dtype."""
+    """Validates values one by one, and names the first that isn't of the dtype."""
     values = np.asarray(value, dtype=object)
     for index, element in np.ndenumerate(values):
         if not _acceptable(element, dtype):

@@ -1,7 +1,7 @@
-"""A Predict request as bytes: columns as they lie in memory, each behind a head that many share.
+"""Serializes Predict requests: columns as in memory, each after a cached header.
 
-A message object for every column takes longer than all the rest of a request. What stands before a
-column's content follows from its name, its dtype and its shape, and is kept.
+Creating a message object per column would take longer than the rest of a request. The header of a column
+depends only on its name, dtype and shape.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from keras_smes_serving.protocol import messages
 from keras_smes_serving.protocol.dtypes import BY_DTYPE
 from keras_smes_serving.protocol.tensors import as_varint, encode_fields, header
 
-# Field numbers as they are written before a field of some length: `PredictRequest.inputs`, key and
-# value of an entry in that map, and `TensorProto.tensor_content`.
+# Tags of length-delimited fields: `PredictRequest.inputs`, key and value of a map entry, and
+# `TensorProto.tensor_content`.
 _INPUTS, _KEY, _VALUE, _CONTENT = (bytes([number << 3 | 2]) for number in (2, 1, 2, 4))
 _TENSORS: Final = 1024
 
@@ -27,21 +27,15 @@ def request_bytes(request: Any, columns: Mapping[str, Array], typed_fields: bool
     """Serializes a request and its columns.
 
     Args:
-        request: `PredictRequest` message of `wire`, without inputs. Some are put into it.
-        columns: mapping of str to ndarray. As `as_columns` makes them.
+        request: `PredictRequest` message without inputs; strings are added to it.
+        columns: mapping of str to ndarray. From `as_columns`.
         typed_fields: bool. Whether all tensors go into typed fields, as strings do. Defaults to False.
 
     Returns:
-        bytes. The message; the order of its fields is of no account.
+        bytes. The message, with its fields in any order.
 
     Raises:
-        ValueError: A string can't be written in UTF-8.
-
-    Example:
-
-    ```python
-    request_bytes(messages.PredictRequest(), {"user_id": np.array([7, 8])})
-    ```
+        ValueError: A string can't be encoded in UTF-8.
     """
     blocks: list[bytes] = []
     for name, column in columns.items():
@@ -55,12 +49,12 @@ def request_bytes(request: Any, columns: Mapping[str, Array], typed_fields: bool
 def _encode(name: str, column: Array, request: Any) -> None:
     try:
         encode_fields(column, request.inputs[name])
-    except UnicodeEncodeError as error:  # half a character, such as "\\ud800"
+    except UnicodeEncodeError as error:  # an unpaired surrogate, such as "\\ud800"
         raise ValueError(f"Feature `{name}` must be text of UTF-8. Received: {error.object!r}") from None
 
 
 def _entry(name: str, column: Array) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    """An entry of the map of inputs: tag, length, key, head of the tensor, content."""
+    """An entry of the map of inputs: tag, length, key, tensor header, content."""
     key, head = _key(name), _tensor_head(column.dtype, column.shape)
     return _INPUTS, as_varint(len(key) + len(head) + column.nbytes), key, head, column.tobytes()
 
@@ -73,7 +67,7 @@ def _key(name: str) -> bytes:
 
 @lru_cache(maxsize=_TENSORS)
 def _tensor_head(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """The value of an entry up to its content: its length, dtype and shape."""
+    """The header of a tensor: its length, dtype and shape."""
     size = dtype.itemsize
     for sides in shape:
         size *= sides

@@ -1,4 +1,4 @@
-"""What a client says, and what it makes of the answers. How they travel is not known here."""
+"""The requests and responses of a client, independent of their transport."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ RANK_SIGNATURE: Final = "rank"
 FUSED: Final = "fused"
 ORDER: Final = "order"
 
-# What a server says to a request that another version of the model would have taken.
-_REFUSALS: Final = (
+# Status codes that another version of the model may not return.
+_REJECTIONS: Final = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.NOT_FOUND,
@@ -33,7 +33,7 @@ _REFUSALS: Final = (
 
 @dataclass(frozen=True)
 class Target:
-    """Which model is asked: its newest version, a version, or what a label points at."""
+    """The requested model: its newest version, a version number, or a label."""
 
     model: str
     version: int | None = None
@@ -57,7 +57,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Known:
-    """The signatures of a model as they were when they were last asked for."""
+    """The cached signatures of a model."""
 
     version: int
     signatures: Mapping[str, SignatureSpec]
@@ -65,12 +65,12 @@ class Known:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates in order, and the scores behind it.
+    """Candidates in order, with their scores.
 
     Args:
-        order: int64 array. Positions of the candidates, the best first.
-        scores: dict of str to ndarray. What the model put out, one row a candidate, as sent.
-        fused: ndarray. The score that made the order.
+        order: int64 array. Indices of the candidates, the best first.
+        scores: dict of str to ndarray. The model's outputs, one row per candidate, in request order.
+        fused: ndarray. The score behind the order.
 
     Example:
 
@@ -87,13 +87,13 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Requests:
-    """The requests of a client, as steps for it to take.
+    """The requests of a client, as steps for it to run.
 
     Args:
-        timeout: float, seconds. For a request that gives none.
+        timeout: float, seconds. The default deadline.
         retry: `Retry`.
         allow_nan: bool. Whether a float feature may hold NaN.
-        typed_fields: bool. Whether tensors are sent in typed fields, not as blocks of bytes.
+        typed_fields: bool. Whether tensors are sent in typed fields instead of blocks of bytes.
     """
 
     timeout: float
@@ -125,7 +125,7 @@ class Requests:
         outputs: Sequence[str] | None,
         timeout: float | None,
     ) -> Steps[bytes]:
-        """The steps to a request that isn't sent; see `Client.build`."""
+        """The steps to build a request without sending it; see `Client.build`."""
         known = self._known.get(target)
         if known is None:
             known = yield from self._learned(self._caller(target, "", timeout), target)
@@ -173,8 +173,8 @@ class Requests:
     def _predicted(
         self, caller: Caller, target: Target, choose: Choice, outputs: Sequence[str] | None
     ) -> Steps[dict[str, Array]]:
-        """Asks by the signatures as last seen, and once more by fresh ones if those don't do: the
-        server may have loaded another version since."""
+        """Sends a request for the cached signatures; if it fails, fetches them and retries, since the
+        server may have loaded another version."""
         known = self._known.get(target)
         if known is not None:
             try:
@@ -182,7 +182,7 @@ class Requests:
                 data = yield from caller.call(messages.PREDICT, request)
                 return self._scores(target, known, data)
             except ServingError as error:
-                if error.code not in _REFUSALS:
+                if error.code not in _REJECTIONS:
                     raise
                 fresh = yield from self._learned(caller, target)
                 if fresh == known:
@@ -196,7 +196,7 @@ class Requests:
         return self._scores(target, fresh, data)
 
     def _learned(self, caller: Caller, target: Target) -> Steps[Known]:
-        """Asks for the signatures of a model, and remembers them."""
+        """Fetches and caches the signatures of a model."""
         request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         target.write(request.model_spec)
         data = yield from caller.call(messages.METADATA, request.SerializeToString())
@@ -225,11 +225,11 @@ class Requests:
     def _scores(self, target: Target, known: Known, data: bytes) -> dict[str, Array]:
         response = _parsed(messages.PredictResponse(), data)
         if response.model_spec.version.value != known.version:
-            self._known.pop(target, None)  # another version answered: look at it next time
+            self._known.pop(target, None)  # another version answered
         return {name: _decoded(name, response.outputs[name]) for name in sorted(response.outputs)}
 
 
-# From the signature that is asked to the inputs it is to be sent; and what chooses the signature.
+# From a signature to its inputs; and the choice of a signature with these.
 Columns = Callable[[SignatureSpec], Mapping[str, Any]]
 Choice = Callable[[Known], tuple[str, Columns]]
 
@@ -250,13 +250,13 @@ def _decoded(name: str, proto: Any) -> Array:
         raise ServingError(grpc.StatusCode.INTERNAL, f"Output {name} is no tensor: {error}") from error
     kind = BY_NUMBER[proto.dtype]
     if array.size and not proto.tensor_content and not getattr(proto, kind.field):
-        # By the rules these would be zeros, which no server leaves out; a score must not be made up.
-        raise ServingError(grpc.StatusCode.INTERNAL, f"Output {name} came without its values")
+        # The protocol would allow omitted zeros, but no server omits them: never make up scores.
+        raise ServingError(grpc.StatusCode.INTERNAL, f"Output {name} has no values")
     return array
 
 
 def _ranking(outputs: dict[str, Array], by: str | None) -> Ranking:
-    """Puts candidates in order: as the model did, or else by the score that is named."""
+    """Orders candidates by the model's `order`, or by the named score."""
     scores = {name: output for name, output in outputs.items() if name != ORDER}
     name = by or (FUSED if FUSED in scores else next(iter(scores)) if len(scores) == 1 else None)
     if name not in scores:

@@ -1,4 +1,4 @@
-"""One call of a client after another: how long it may take, and whether it is made again."""
+"""Deadline and retries of a client's calls."""
 
 from __future__ import annotations
 
@@ -21,23 +21,7 @@ _DOUBLINGS: Final = 60
 
 
 def checked_timeout(timeout: Any) -> float:
-    """Checks a timeout that a user gave.
-
-    Args:
-        timeout: float, seconds. Infinity for none.
-
-    Returns:
-        float, seconds.
-
-    Raises:
-        ValueError: It isn't a positive number.
-
-    Example:
-
-    ```python
-    checked_timeout(30)  # 30.0
-    ```
-    """
+    """Validates a timeout in seconds; infinity for none."""
     is_number: bool = isinstance(timeout, Real) and not isinstance(timeout, bool)
     if not is_number:
         raise ValueError(f"`timeout` must be a number of seconds. Received: timeout={timeout!r}")
@@ -47,13 +31,13 @@ def checked_timeout(timeout: Any) -> float:
 
 
 def for_grpc(seconds: float) -> float | None:
-    """Turns seconds into what gRPC takes: more than some thirty years overflow there, and are none."""
+    """Converts a timeout for gRPC, which overflows beyond some thirty years."""
     return seconds if seconds < _FOREVER else None
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call that is to be made: the step's answer is the message that comes back, in bytes."""
+    """A step that calls a method; its result is the response in bytes."""
 
     method: str
     model: str
@@ -64,19 +48,19 @@ class Call:
 
 @dataclass(frozen=True)
 class Wait:
-    """A pause that is to be made; it has no answer."""
+    """A step that pauses."""
 
     seconds: float
 
 
-# What is asked, as steps that know no network; a client of either kind takes them one by one.
+# A request as steps without a network; each client runs them in its own way.
 Steps = Generator[Call | Wait, bytes, Result]
 
 
 class OnCall(Protocol):
-    """What a client tells of each call that it made: the place for metrics.
+    """A callback of a client after each call, for metrics.
 
-    It is called in the thread or event loop of the call, must return soon and must not raise.
+    It is called in the thread or event loop of the call. It must return soon and must not raise.
     """
 
     def __call__(
@@ -88,21 +72,20 @@ class OnCall(Protocol):
         request_bytes: int,
         response_bytes: int,
     ) -> None:
-        """Takes one call in; `signature` is empty where the model itself is asked about."""
+        """Receives one call; `signature` is empty for metadata and status."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a call is made again that found no server, or a full one.
+    """Retries of calls that reach no server, or one whose queue is full.
 
-    Only UNAVAILABLE is tried again: nothing answered, or a queue was full; and scoring twice does no
-    harm. The pauses are random, up to a bound that doubles, `base * 2**n`, so that clients don't
-    return all at once; none of them goes beyond the deadline.
+    Only UNAVAILABLE is retried; scoring has no side effects. Pauses are random up to `base * 2**n`, so that
+    clients don't return at once, and never exceed the deadline.
 
     Args:
-        attempts: int. Calls in all; 1 never tries again. Defaults to 3.
-        base: float, seconds. The bound of the first pause. Defaults to 0.05.
-        most: float, seconds. What the bound grows to. Defaults to 1.
+        attempts: int. Maximum number of calls; 1 for no retries. Defaults to 3.
+        base: float, seconds. Upper bound of the first pause. Defaults to 0.05.
+        most: float, seconds. Upper bound of all pauses. Defaults to 1.
 
     Example:
 
@@ -124,24 +107,17 @@ class Retry:
             )
 
     def pause(self, number: int) -> float:
-        """Draws the pause after an attempt that failed.
-
-        Args:
-            number: int. The attempt, from 0.
-
-        Returns:
-            float, seconds.
-        """
+        """Draws the pause in seconds after failed attempt `number`, from 0."""
         return random.uniform(0.0, min(self.most, self.base * 2.0 ** min(number, _DOUBLINGS)))
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Makes the calls that one request takes, all of them before one deadline.
+    """Makes the calls of one request, all before one deadline.
 
     Args:
-        model: str. Whom to ask.
-        signature: str. The signature; empty where the model itself is asked about.
+        model: str. The model.
+        signature: str. The signature; empty for metadata and status.
         deadline: float, seconds. By `time.monotonic`.
         retry: `Retry`.
     """
@@ -152,17 +128,10 @@ class Caller:
     retry: Retry
 
     def call(self, method: str, request: bytes) -> Steps[bytes]:
-        """The steps of one call, and of the same call again.
-
-        Args:
-            method: str. The path of the method.
-            request: bytes. The message that is sent.
-
-        Returns:
-            generator of `Call` and `Wait`. Returns the message that came back, in bytes.
+        """The steps of one call with its retries, from a request in bytes to a response in bytes.
 
         Raises:
-            ServingError: The last attempt failed, or time is up.
+            ServingError: The last attempt failed, or the deadline has passed.
         """
         for attempt in range(self.retry.attempts):
             try:
@@ -183,15 +152,7 @@ class Caller:
 
 
 def run(steps: Steps[Result], take: Callable[[Call | Wait], bytes]) -> Result:
-    """Takes steps until there is a result.
-
-    Args:
-        steps: generator of `Call` and `Wait`.
-        take: function of a step to its answer. Raises `ServingError`.
-
-    Returns:
-        What the steps return.
-    """
+    """Runs steps with `take`, a function from a step to its result, and returns the final result."""
     try:
         step = next(steps)
         while True:
@@ -206,15 +167,7 @@ def run(steps: Steps[Result], take: Callable[[Call | Wait], bytes]) -> Result:
 
 
 async def run_async(steps: Steps[Result], take: Callable[[Call | Wait], Awaitable[bytes]]) -> Result:
-    """Takes steps until there is a result, as `run` does.
-
-    Args:
-        steps: generator of `Call` and `Wait`.
-        take: coroutine function of a step to its answer. Raises `ServingError`.
-
-    Returns:
-        What the steps return.
-    """
+    """As `run`, with a coroutine function `take`."""
     try:
         step = next(steps)
         while True:

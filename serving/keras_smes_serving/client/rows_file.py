@@ -1,4 +1,4 @@
-"""Rows of features as JSON lines, for the command lines that take `--rows`."""
+"""Reads rows of features from JSON lines."""
 
 from __future__ import annotations
 
@@ -15,20 +15,11 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Args:
         path: str or path. The file, in UTF-8; `"-"` for standard input.
 
-    Returns:
-        list of dict. The features of each row.
-
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It isn't UTF-8, or a line is no JSON object; the text names the line.
-
-    Example:
-
-    ```python
-    client.predict("smes", rows_to_columns(read_rows("rows.jsonl"), spec))
-    ```
+        ValueError: It isn't UTF-8, or a line is no JSON object; the message names the line.
     """
-    # Only a newline ends a line: `splitlines` would also cut at U+2028, which JSON allows within a string.
+    # Only a newline ends a line: `splitlines` would also split at U+2028, which JSON strings may hold.
     lines = _read(path).removeprefix("\ufeff").split("\n")
     return [_row(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
@@ -49,9 +40,9 @@ def _row(number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"`--rows` must hold one JSON object a line. Received: line {number}, {error}"
+            f"`--rows` must hold one JSON object per line. Received: line {number}, {error}"
         ) from None
     if not isinstance(row, dict):
         shown = line if len(line) <= 80 else line[:80] + "..."
-        raise ValueError(f"`--rows` must hold one JSON object a line. Received: line {number}, {shown}")
+        raise ValueError(f"`--rows` must hold one JSON object per line. Received: line {number}, {shown}")
     return row

@@ -1,1 +1,1 @@
-"""What client and server share: messages, tensors on the wire, dtypes and errors."""
+"""Messages, tensors, dtypes and errors of client and server."""

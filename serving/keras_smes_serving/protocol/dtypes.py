@@ -1,4 +1,4 @@
-"""The dtypes that travel in a TensorProto, and what each is called in NumPy."""
+"""The supported dtypes of a TensorProto, and their NumPy dtypes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Kind:
-    """How one dtype travels: its DataType number, its typed field, the values in that field."""
+    """The encoding of a dtype: its DataType number, its typed field, and the dtype in that field."""
 
     name: str
     number: int
@@ -50,41 +50,12 @@ BY_DTYPE: Final = MappingProxyType({kind.dtype.newbyteorder("<"): kind for kind 
 
 
 def dtype_name(number: int) -> str:
-    """Names a DataType as NumPy does.
-
-    Args:
-        number: int. A value of the enum `DataType`.
-
-    Returns:
-        str. Such as `"int64"` or `"string"`; `"DataType 20"` for one that isn't carried here.
-
-    Example:
-
-    ```python
-    dtype_name(9)  # "int64"
-    ```
-    """
+    """Returns the NumPy name of a DataType, such as `"int64"`, or `"DataType 20"` for an unsupported one."""
     return BY_NUMBER[number].name if number in BY_NUMBER else f"DataType {number}"
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Finds the NumPy dtype that a dtype has in memory.
-
-    Args:
-        name: str. As `dtype_name` gives it.
-
-    Returns:
-        dtype. Object for `"string"`.
-
-    Raises:
-        ValueError: The dtype isn't carried here.
-
-    Example:
-
-    ```python
-    numpy_dtype("bfloat16").itemsize  # 2
-    ```
-    """
+    """Returns the NumPy dtype of a name from `dtype_name`; object for `"string"`."""
     if name not in BY_NAME:
-        raise ValueError(f"`name` must be a dtype that is carried here. Received: name={name!r}")
+        raise ValueError(f"`name` must be a supported dtype. Received: name={name!r}")
     return BY_NAME[name].dtype

@@ -43,4 +43,4 @@ STATUS: Final = "/tensorflow.serving.ModelService/GetModelStatus"
 STATES: Final = MappingProxyType(
     {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 )
-"""What the states of a version are called."""
+"""Names of the states of a version."""

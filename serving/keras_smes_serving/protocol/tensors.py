@@ -1,8 +1,8 @@
 """Tensors on the wire: TensorProto to NumPy and back, by the rules of TensorFlow's C++ runtime.
 
-The rules are those of `Tensor::FromProto` and `Tensor::AsProtoField`, which TensorFlow Serving
-uses; `tf.make_ndarray` differs from them. Any message with the fields of TensorProto will do, so
-that neither TensorFlow nor one set of generated classes is needed here.
+The rules are those of `Tensor::FromProto` and `Tensor::AsProtoField`, which TensorFlow Serving uses;
+`tf.make_ndarray` differs from them. Any message with the fields of TensorProto is accepted, so neither
+TensorFlow nor one set of generated classes is needed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from keras_smes_serving.protocol.dtypes import BY_DTYPE, BY_NUMBER, STRING, Kind
 from keras_smes_serving.protocol.messages import TensorShape
 
 MAX_EXPANDED_BYTES: Final = 1 << 26
-"""Bytes that a tensor may grow to beyond the values sent. A message of a few bytes can declare
-terabytes (the last value is repeated); TensorFlow Serving tries to allocate them."""
+"""Maximum size of a tensor that is expanded from fewer values: a message of a few bytes can declare
+terabytes, as the last value is repeated; TensorFlow Serving tries to allocate them."""
 
 _MAX_DIMENSIONS: Final = 254
 _USUAL_SHAPE_BYTES: Final = 64
@@ -25,31 +25,24 @@ _MAX_ELEMENTS: Final = 2**63 - 1
 
 
 def decode(proto: Any) -> np.ndarray[Any, Any]:
-    """Reads a TensorProto the way TensorFlow Serving does.
+    """Reads a TensorProto as TensorFlow Serving does.
 
-    Fewer values than the shape asks for: the last one is repeated, or zeros if there is none.
-    More values: the rest is dropped.
+    If there are fewer values than elements, the last one is repeated, or zeros if there is none. Surplus
+    values are dropped.
 
     Args:
         proto: message with the fields of TensorProto.
 
     Returns:
-        ndarray. Strings come as an object array of bytes. The array may be read-only.
+        ndarray, possibly read-only. Strings are an object array of bytes.
 
     Raises:
-        ValueError: The message is no tensor: no or unknown dtype, a negative or too large
-            dimension, `tensor_content` of the wrong length, or a shape that would make
-            `MAX_EXPANDED_BYTES` out of next to nothing.
-
-    Example:
-
-    ```python
-    decode(tf.make_tensor_proto([1, 2, 3]))
-    ```
+        ValueError: The dtype is missing or unsupported, a dimension is negative or too large,
+            `tensor_content` has the wrong length, or the expanded tensor exceeds `MAX_EXPANDED_BYTES`.
     """
     kind = BY_NUMBER.get(proto.dtype)
     if kind is None:
-        raise ValueError(f"`dtype` must be one that is carried here. Received: dtype={proto.dtype}")
+        raise ValueError(f"`dtype` must be supported. Received: dtype={proto.dtype}")
     shape, count = _shape(proto)
     if count == 0:
         return np.empty(shape, kind.dtype)
@@ -59,9 +52,9 @@ def decode(proto: Any) -> np.ndarray[Any, Any]:
 
 
 def _shape(proto: Any) -> tuple[tuple[int, ...], int]:
-    """The sizes of a tensor, and how many elements that makes."""
+    """The sizes of a tensor, and its number of elements."""
     data = proto.tensor_shape.SerializeToString()
-    # The same few shapes come again and again; long ones (dimensions may have names) aren't kept.
+    # Caches usual shapes only; long ones (dimensions may have names) would fill the cache.
     return _sizes(data) if len(data) <= _USUAL_SHAPE_BYTES else _sizes.__wrapped__(data)
 
 
@@ -71,7 +64,7 @@ def _sizes(data: bytes) -> tuple[tuple[int, ...], int]:
     count = 1
     for size in shape:
         count *= size
-        # Step by step as in C++: a zero further on doesn't save an overflow before it.
+        # Checked at each step as in C++: a later zero doesn't undo an overflow.
         if size < 0 or count > _MAX_ELEMENTS:
             raise ValueError(f"`tensor_shape` must be sizes of a possible tensor. Received: {shape}")
     if len(shape) > _MAX_DIMENSIONS:
@@ -90,7 +83,7 @@ def _from_content(kind: Kind, content: bytes, shape: tuple[int, ...], count: int
 
 
 def _split_strings(content: bytes, count: int) -> np.ndarray[Any, Any]:
-    """Reads `count` varint lengths, then the strings themselves."""
+    """Splits varint lengths and the strings after them."""
     lengths, position = [], 0
     if count > len(content):
         raise ValueError(f"`tensor_content` must hold {count} strings. Received: {len(content)} bytes")
@@ -124,7 +117,7 @@ def _from_field(kind: Kind, proto: Any, count: int) -> np.ndarray[Any, Any]:
     if kind is STRING:
         values = np.empty(len(sent), object)
         values[:] = sent
-    elif isinstance(sent, bytes):  # floats as they lie in the message, see `wire`
+    elif isinstance(sent, bytes):  # packed floats of the client's messages
         values = _typed(kind, np.frombuffer(sent, kind.sent))
     else:
         values = _typed(kind, np.array(sent, kind.sent))
@@ -132,7 +125,7 @@ def _from_field(kind: Kind, proto: Any, count: int) -> np.ndarray[Any, Any]:
 
 
 def _typed(kind: Kind, sent: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Turns the values of a typed field into those of the tensor."""
+    """Converts the values of a typed field to those of the tensor."""
     if kind.field == "half_val":
         return sent.astype(np.uint16).view(kind.dtype)
     if kind.dtype.kind == "c":
@@ -148,27 +141,21 @@ def _expanded(kind: Kind, values: np.ndarray[Any, Any], count: int) -> np.ndarra
         last = values[-1] if len(values) else kind.dtype.type(0)
         size = kind.dtype.itemsize
     if count * size > MAX_EXPANDED_BYTES:
-        raise ValueError(f"`tensor_shape` must be near what was sent. Received: {count} elements")
+        raise ValueError(f"`tensor_shape` must be close to the number of values. Received: {count} elements")
     flat = np.full(count, last, kind.dtype)
     flat[: len(values)] = values
     return flat
 
 
 def encode_fields(array: Any, proto: Any) -> None:
-    """Writes an array into the typed fields of a TensorProto, as TensorFlow Serving answers.
+    """Writes an array into the typed fields of an empty TensorProto, as TensorFlow Serving does.
 
     Args:
         array: ndarray or scalar. Strings are bytes or str, best in an object array.
-        proto: empty message with the fields of TensorProto, which is filled.
+        proto: empty message with the fields of TensorProto.
 
     Raises:
-        ValueError: The dtype isn't carried here.
-
-    Example:
-
-    ```python
-    encode_fields(scores, response.outputs["click"])
-    ```
+        ValueError: The dtype isn't supported.
     """
     array, kind = _head(array, proto)
     flat = array.ravel()
@@ -177,8 +164,7 @@ def encode_fields(array: Any, proto: Any) -> None:
     if kind is STRING:
         proto.string_val.extend(_as_bytes(flat))
     elif kind.sent.kind == "f":
-        # Floats are laid out in the message as in memory; one by one they take a hundred times
-        # as long.
+        # Packed floats have the layout of memory; writing them one by one takes a hundred times as long.
         values = flat.tobytes()
         tag = proto.DESCRIPTOR.fields_by_name[kind.field].number << 3 | 2
         proto.MergeFromString(bytes([tag]) + as_varint(len(values)) + values)
@@ -187,22 +173,16 @@ def encode_fields(array: Any, proto: Any) -> None:
 
 
 def encode_content(array: Any, proto: Any) -> None:
-    """Writes an array into a TensorProto as one block of bytes, the fastest way for a request.
+    """Writes an array into an empty TensorProto as one block of bytes, which is fastest.
 
-    Strings go into `string_val`: their block form isn't read by every server.
+    Strings go into `string_val`, since not every server reads their block form.
 
     Args:
         array: ndarray or scalar. Strings are bytes or str, best in an object array.
-        proto: empty message with the fields of TensorProto, which is filled.
+        proto: empty message with the fields of TensorProto.
 
     Raises:
-        ValueError: The dtype isn't carried here.
-
-    Example:
-
-    ```python
-    encode_content(user_ids, request.inputs["user_id"])
-    ```
+        ValueError: The dtype isn't supported.
     """
     array, kind = _head(array, proto)
     if kind is STRING:
@@ -212,8 +192,8 @@ def encode_content(array: Any, proto: Any) -> None:
 
 
 def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
-    """Writes dtype and shape; returns the array as it goes out, and its kind."""
-    # NumPy's own type for a single text would lose zero bytes at its end.
+    """Writes dtype and shape; returns the array to send, and its kind."""
+    # NumPy's own string type would lose trailing zero bytes.
     array = np.asarray(array, object if isinstance(array, (bytes, str)) else None)
     kind = BY_DTYPE.get(array.dtype)
     if kind is None:
@@ -224,18 +204,18 @@ def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
 
 
 def _as_sent(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Kind]:
-    """Finds the kind of NumPy's texts, and of numbers in the other byte order, which are turned."""
+    """Returns the kind of NumPy strings, and of numbers in the other byte order, which are converted."""
     if array.dtype.kind in "SU":
         return array, STRING
     dtype = array.dtype.newbyteorder("<")
     if dtype not in BY_DTYPE:
-        raise ValueError(f"`array` must have a dtype that is carried here. Received: {array.dtype}")
+        raise ValueError(f"`array` must have a supported dtype. Received: {array.dtype}")
     return array.astype(dtype), BY_DTYPE[dtype]
 
 
 @lru_cache(maxsize=1024)
 def header(message: Any, number: int, shape: tuple[int, ...]) -> bytes:
-    """Dtype and shape as they lie in a message: many tensors share them, and writing takes long."""
+    """Returns the serialized dtype and shape of a tensor, cached."""
     proto = message(dtype=number)
     proto.tensor_shape.SetInParent()
     for size in shape:
@@ -250,7 +230,7 @@ def _as_bytes(strings: np.ndarray[Any, Any]) -> list[bytes]:
 
 @lru_cache(maxsize=1024)
 def as_varint(value: int) -> bytes:
-    """Writes a number as lengths are written in a message: seven bits a byte, the lowest first."""
+    """Encodes a length as a protobuf varint: seven bits per byte, the lowest first."""
     data = bytearray()
     while value > 0x7F:
         data.append(value & 0x7F | 0x80)

@@ -1,4 +1,4 @@
-"""The API of a server, whatever it is reached by: messages in, messages out."""
+"""The API of a server, independent of the transport: messages in, messages out."""
 
 from __future__ import annotations
 
@@ -34,22 +34,16 @@ SIGNATURE_DEF: Final = "signature_def"
 
 
 class Api:
-    """Answers requests with the models of a core.
+    """Handles requests with the models of a core.
 
-    Every method raises `ServingError`, with the code and the text of TensorFlow Serving.
+    Every method raises `ServingError` with the code and message of TensorFlow Serving. A `timeout` in seconds
+    cancels the run.
 
     Args:
-        core: `ServerCore`. Knows the models.
-        metrics: `Metrics`. Is told how long the models took.
-        as_content: bool. Whether Predict's tensors come as blocks of bytes. Defaults to False.
-        check_methods: bool. Whether signatures must name the method that they are asked by.
-            Defaults to False.
-
-    Example:
-
-    ```python
-    Api(core, Metrics()).predict(request, timeout=1.0)
-    ```
+        core: `ServerCore`. The models.
+        metrics: `Metrics`. Records run times.
+        as_content: bool. Whether Predict returns tensors as blocks of bytes. Defaults to False.
+        check_methods: bool. Whether signatures must have the method name of the request. Defaults to False.
     """
 
     def __init__(
@@ -61,26 +55,11 @@ class Api:
         self._check_methods = check_methods
 
     def counted_name(self, name: str) -> str:
-        """Names what a request is counted under: clients choose names, and counters stay for good.
-
-        Args:
-            name: str. The name that was asked for.
-
-        Returns:
-            str. The same, or the empty string if there is no such model.
-        """
+        """Returns the name for counters: empty for unknown models, whose names clients choose freely."""
         return name if self._core.knows(name) else ""
 
     def predict(self, request: PredictRequest, timeout: float | None = None) -> PredictResponse:
-        """Answers Predict.
-
-        Args:
-            request: `PredictRequest` message.
-            timeout: float, seconds. After which the run is cancelled. Defaults to never.
-
-        Returns:
-            `PredictResponse` message.
-        """
+        """Handles Predict."""
         spec = _required_spec(request)
         with self._core.use(spec) as (version, servable), self._metrics.runtime(spec.name, "Predict"):
             response = answers.predict(servable, request, timeout, self._as_content)
@@ -89,30 +68,14 @@ class Api:
     def classify(
         self, request: ClassificationRequest, timeout: float | None = None
     ) -> ClassificationResponse:
-        """Answers Classify.
-
-        Args:
-            request: `ClassificationRequest` message.
-            timeout: float, seconds. After which the run is cancelled. Defaults to never.
-
-        Returns:
-            `ClassificationResponse` message.
-        """
+        """Handles Classify."""
         spec = _required_spec(request)
         with self._core.use(spec) as (version, servable), self._metrics.runtime(spec.name, "Classify"):
             response = answers.classify(servable, request, timeout, self._check_methods)
         return _named(response, spec, version)
 
     def regress(self, request: RegressionRequest, timeout: float | None = None) -> RegressionResponse:
-        """Answers Regress.
-
-        Args:
-            request: `RegressionRequest` message.
-            timeout: float, seconds. After which the run is cancelled. Defaults to never.
-
-        Returns:
-            `RegressionResponse` message.
-        """
+        """Handles Regress."""
         spec = _required_spec(request)
         with self._core.use(spec) as (version, servable), self._metrics.runtime(spec.name, "Regress"):
             response = answers.regress(servable, request, timeout, self._check_methods)
@@ -121,15 +84,7 @@ class Api:
     def multi_inference(
         self, request: MultiInferenceRequest, timeout: float | None = None
     ) -> MultiInferenceResponse:
-        """Answers MultiInference.
-
-        Args:
-            request: `MultiInferenceRequest` message.
-            timeout: float, seconds. After which the run is cancelled. Defaults to never.
-
-        Returns:
-            `MultiInferenceResponse` message.
-        """
+        """Handles MultiInference."""
         spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
         with self._core.use(spec) as (version, servable):
             response = answers.multi_inference(servable, request, timeout)
@@ -138,14 +93,7 @@ class Api:
         return response
 
     def metadata(self, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
-        """Answers GetModelMetadata.
-
-        Args:
-            request: `GetModelMetadataRequest` message.
-
-        Returns:
-            `GetModelMetadataResponse` message.
-        """
+        """Handles GetModelMetadata."""
         spec = _required_spec(request)
         _check_metadata_fields(request.metadata_field)
         signatures = SignatureDefMap()
@@ -157,32 +105,17 @@ class Api:
         return _named(response, spec, version)
 
     def status(self, request: GetModelStatusRequest) -> GetModelStatusResponse:
-        """Answers GetModelStatus.
-
-        Args:
-            request: `GetModelStatusRequest` message.
-
-        Returns:
-            `GetModelStatusResponse` message.
-        """
+        """Handles GetModelStatus."""
         response = GetModelStatusResponse()
         for version, status in self._core.status(_required_spec(request)).items():
             told = response.model_version_status.add(version=version, state=int(status.state))
-            told.status.SetInParent()  # OK, with no text, unless there is an error to tell
+            told.status.SetInParent()  # OK without a message, unless there is an error
             told.status.error_code = status.code.value[0]
             told.status.error_message = status.message
         return response
 
     def reload(self, request: ReloadConfigRequest, gave_up: Callable[[], bool]) -> ReloadConfigResponse:
-        """Answers HandleReloadConfigRequest.
-
-        Args:
-            request: `ReloadConfigRequest` message.
-            gave_up: function without arguments. Returns whether the caller has given up.
-
-        Returns:
-            `ReloadConfigResponse` message.
-        """
+        """Handles HandleReloadConfigRequest; `gave_up` returns whether the caller has given up."""
         if request.config.WhichOneof("config") != "model_config_list":
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT,
@@ -205,7 +138,7 @@ def _required_spec(request: Any) -> ModelSpec:
 
 
 def _named(response: Any, spec: ModelSpec, version: int) -> Any:
-    """Writes into an answer which model and version gave it; a label is never echoed."""
+    """Writes model and version into a response; a label is never echoed."""
     response.model_spec.name = spec.name
     response.model_spec.version.value = version
     return response

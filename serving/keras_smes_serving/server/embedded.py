@@ -16,16 +16,16 @@ from keras_smes_serving.server.models.versions import version_directories
 class EmbeddedServer(ModelServer):
     """Serves one model, from Python.
 
-    Answers with the codes and texts of TensorFlow Serving, and serves each new version that
-    appears. Where the command line waits for a version and retries a failed load, this raises.
+    It has the status codes and messages of TensorFlow Serving, and serves each new version that appears.
+    Unlike the command line, it raises if there is no version or a load fails.
 
     Args:
-        model_name: str. The name that requests use.
+        model_name: str. The name in requests.
         base_path: str or path. The directory that holds the version directories.
         port: int. TCP port; 0 takes any free one. Defaults to 0.
-        host: str. The address to listen at. Defaults to `"127.0.0.1"`, this machine alone.
-        max_threads: int. How many requests are worked on at a time, further ones wait; 0 is four
-            for each core. Defaults to 0.
+        host: str. The address to listen on. Defaults to `"127.0.0.1"`, this machine only.
+        max_threads: int. Maximum number of concurrent requests, further ones wait; 0 is four per core.
+            Defaults to 0.
         rest_port: int. TCP port of the REST API; 0 takes any free one. Defaults to no REST API.
         **flags: Further flags of the command line, by name; see `flags.Flags`.
 
@@ -63,10 +63,7 @@ class EmbeddedServer(ModelServer):
         super().__init__(replace(chosen, **flags), host, rest_port)
 
     def start(self, gave_up: Callable[[], bool] = lambda: False) -> None:
-        """Loads the model, then opens the ports.
-
-        Args:
-            gave_up: function without arguments. Returns whether the caller has given up.
+        """Loads the model, then opens the ports; `gave_up` returns whether the caller has given up.
 
         Raises:
             FileNotFoundError: The base path holds no version.

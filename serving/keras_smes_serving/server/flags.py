@@ -1,4 +1,4 @@
-"""The command line of a server, spelled as tensorflow_model_server spells it."""
+"""The command line of a server, with the flags of tensorflow_model_server."""
 
 from __future__ import annotations
 
@@ -9,22 +9,15 @@ from typing import Any, Final
 
 
 class FlagError(ValueError):
-    """A command line that can't be used."""
+    """An invalid command line."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """The flags, by name, with their defaults: those of tensorflow_model_server.
+    """The flags of tensorflow_model_server, with its defaults.
 
-    The last group is taken so that a command line written for TensorFlow Serving runs here, and
-    changes nothing: the embedded server has no profiler, no file-system cache to flush and keeps
-    its graphs as they are. See `serving/README.md` for what each flag does.
-
-    Example:
-
-    ```python
-    Flags(model_name="smes", model_base_path="/models/smes")
-    ```
+    The last group is accepted for compatibility and has no effect: the embedded server has no profiler and no
+    file-system cache to flush, and keeps its graphs unchanged. See `serving/README.md` for each flag.
     """
 
     port: int = 8500
@@ -63,7 +56,7 @@ class Flags:
     xla_cpu_compilation_enabled: bool = False
     xla_gpu_compilation_enabled: bool = False
     help: bool = False
-    # Without effect here.
+    # No effect.
     enable_profiler: bool = True
     flush_filesystem_caches: bool = True
     remove_unused_fields_from_bundle_metagraph: bool = True
@@ -73,23 +66,10 @@ _MAY_BE_NEGATIVE: Final = ("load_retry_interval_micros", "file_system_poll_wait_
 
 
 def parse_flags(argv: Sequence[str]) -> Flags:
-    """Reads a command line of `--flag=value` and, for switches, bare `--flag`.
-
-    Args:
-        argv: sequence of str. The arguments, without the name of the program.
-
-    Returns:
-        `Flags`.
+    """Parses a command line of `--flag=value` and, for switches, bare `--flag`.
 
     Raises:
-        FlagError: A flag is unknown, lacks its value, has one that can't be read, or doesn't go
-            with the others.
-
-    Example:
-
-    ```python
-    parse_flags(["--model_name=smes", "--model_base_path=/models/smes"]).port  # 8500
-    ```
+        FlagError: A flag is unknown, lacks a value, has an invalid one, or conflicts with others.
     """
     defaults = {field.name: field.default for field in fields(Flags)}
     values: dict[str, Any] = {}
@@ -105,17 +85,7 @@ def parse_flags(argv: Sequence[str]) -> Flags:
 
 
 def usage() -> str:
-    """Lists the flags with their defaults.
-
-    Returns:
-        str. One flag a line.
-
-    Example:
-
-    ```python
-    print(usage())
-    ```
-    """
+    """Lists the flags with their defaults, one per line."""
     lines = [f"  --{field.name}={_shown(field.default)}" for field in fields(Flags)]
     return "\n".join(["Known flags, with their defaults:", *lines])
 

@@ -1,7 +1,6 @@
-"""The embedded server: TensorFlow Serving's contract in one Python process.
+"""The embedded server: TensorFlow Serving's API in one Python process.
 
-It is for development, tests and small deployments. TensorFlow Serving takes its command line
-unchanged.
+It is for development, tests and small deployments. TensorFlow Serving accepts the same command line.
 
 ```
 python -m keras_smes_serving.server.main --model_name=smes --model_base_path=/models/smes --port=8500
@@ -34,24 +33,17 @@ _NOTICE: Final = (
 
 
 _SIGNAL_SECONDS: Final = 0.2
-"""How often the main thread looks up: a signal that another thread received doesn't wake it."""
+"""Polling interval of the main thread: a signal received by another thread doesn't wake it."""
 
 
 def serve(argv: Sequence[str]) -> int:
     """Runs the command line of a server until SIGTERM or SIGINT, then drains.
 
     Args:
-        argv: sequence of str. Flags as tensorflow_model_server spells them; see `flags.Flags`.
+        argv: sequence of str. Flags of tensorflow_model_server; see `flags.Flags`.
 
     Returns:
-        int. The exit code: 0 after draining, 1 if the server could not start, 2 for flags that
-        can't be used.
-
-    Example:
-
-    ```python
-    sys.exit(serve(["--model_name=smes", "--model_base_path=/models/smes", "--port=8500"]))
-    ```
+        int. The exit code: 0 after draining, 1 if the server can't start, 2 for invalid flags.
     """
     try:
         flags = parse_flags(argv)
@@ -61,8 +53,8 @@ def serve(argv: Sequence[str]) -> int:
         print(usage())
         return 0
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # else each load is logged twice
-    os.environ.setdefault("GRPC_VERBOSITY", "INFO")  # a TLS handshake that fails leaves a line
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)  # avoids logging each load twice
+    os.environ.setdefault("GRPC_VERBOSITY", "INFO")  # logs failed TLS handshakes
     print(_NOTICE, flush=True)
     if not (flags.xla_cpu_compilation_enabled or flags.xla_gpu_compilation_enabled or disable_xla()):
         logging.warning("XLA can't be disabled here: a model that needs it fails in TensorFlow Serving")
@@ -91,7 +83,7 @@ def _run(server: ModelServer) -> int:
 
 
 def _end_if_late(threads: set[threading.Thread], deadline: float) -> None:
-    """Ends the process if threads, which Python would wait for, are still at work by the deadline."""
+    """Ends the process if threads that Python would join are still running at the deadline."""
     for thread in threads:
         if not thread.daemon:
             thread.join(max(_SIGNAL_SECONDS, deadline - time.monotonic()))
@@ -103,7 +95,7 @@ def _end_if_late(threads: set[threading.Thread], deadline: float) -> None:
 
 @contextmanager
 def _stop_signal() -> Iterator[threading.Event]:
-    """Turns SIGTERM and SIGINT into an event, for as long as the block runs."""
+    """Turns SIGTERM and SIGINT into an event within the block."""
     stopped = threading.Event()
     signals = (signal.SIGTERM, signal.SIGINT)
     previous = [signal.signal(number, lambda *_: stopped.set()) for number in signals]

@@ -1,7 +1,6 @@
-"""The messages of TensorFlow Serving's API: the one place they are imported from.
+"""Imports the messages of TensorFlow Serving's API.
 
-They come from the package `tensorflow-serving-api`, which imports TensorFlow. Whoever wants them
-from elsewhere (a private descriptor pool, say) changes this file alone.
+They come from the package `tensorflow-serving-api`, which imports TensorFlow; only this file depends on it.
 """
 
 from __future__ import annotations

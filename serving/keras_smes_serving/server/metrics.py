@@ -1,4 +1,4 @@
-"""What a server counts, under the names that TensorFlow Serving gives it."""
+"""The metrics of a server, with the names of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -19,39 +19,15 @@ _PREFIX: Final = ":tensorflow:serving:"
 
 
 def exponential(scale: float, growth: float, count: int) -> list[float]:
-    """Makes the bounds of a histogram.
-
-    Args:
-        scale: float. The first bound.
-        growth: float. What each bound is to the one before.
-        count: int. How many bounds.
-
-    Returns:
-        list of float.
-
-    Example:
-
-    ```python
-    exponential(1, 2, 4)  # [1.0, 2.0, 4.0, 8.0]
-    ```
-    """
+    """Returns the bounds of a histogram: `count` bounds from `scale`, each `growth` times the one before."""
     return [float(f"{scale * growth**power:.6g}") for power in range(count)]
 
 
 class Metrics:
     """The counters and histograms of one server.
 
-    Latencies are in microseconds. As in TensorFlow Serving, a latency is recorded only for a
-    request that succeeded, and MultiInference isn't counted.
-
-    Example:
-
-    ```python
-    metrics = Metrics()
-    with metrics.request("smes", "Predict", "GRPC"):
-        answer()
-    print(metrics.page())
-    ```
+    Latencies are in microseconds. As in TensorFlow Serving, a latency is recorded only for a successful
+    request, and MultiInference isn't counted.
     """
 
     def __init__(self) -> None:
@@ -72,25 +48,13 @@ class Metrics:
 
     @contextmanager
     def runtime(self, model: str, api: str) -> Iterator[None]:
-        """Records how long a model took to answer, if it did.
-
-        Args:
-            model: str. The name of the model.
-            api: str. Such as `"Predict"`.
-        """
+        """Records the time of a successful run; `api` is such as `"Predict"`."""
         began = time.perf_counter()
         yield
         self.runtime_latency.labels(model, api, "TF1").observe(microseconds_since(began))
 
     def value(self, name: str) -> int:
-        """Reads the first value of a counter.
-
-        Args:
-            name: str. As TensorFlow Serving spells it inside: `"/tensorflow/serving/request_count"`.
-
-        Returns:
-            int. 0 for what isn't counted here, or has not been counted yet.
-        """
+        """Returns the first value of a counter, `"/tensorflow/serving/request_count"`; 0 if unknown."""
         wanted = name.replace("/", ":")
         for metric in self._registry.collect():
             if metric.name == wanted and metric.type == "counter" and metric.samples:
@@ -98,12 +62,7 @@ class Metrics:
         return 0
 
     def page(self) -> str:
-        """Writes everything in Prometheus's text format.
-
-        Returns:
-            str. The page. A counter's name lacks the suffix `_total`, which TensorFlow Serving
-            doesn't give it.
-        """
+        """Returns all metrics in Prometheus's text format, as TensorFlow Serving without suffix `_total`."""
         lines = []
         for metric in self._registry.collect():
             lines.append(f"# TYPE {metric.name} {metric.type}")
@@ -121,20 +80,7 @@ class Metrics:
 
 
 def microseconds_since(began: float) -> float:
-    """Measures a wall time.
-
-    Args:
-        began: float, seconds. What `time.perf_counter` gave.
-
-    Returns:
-        float, microseconds.
-
-    Example:
-
-    ```python
-    microseconds_since(time.perf_counter())
-    ```
-    """
+    """Returns the microseconds since a value of `time.perf_counter`."""
     return (time.perf_counter() - began) * 1e6
 
 

@@ -1,4 +1,4 @@
-"""A whole server, put together from its parts, started and stopped in order."""
+"""A complete server: builds, starts and stops its parts in order."""
 
 from __future__ import annotations
 
@@ -24,29 +24,20 @@ from keras_smes_serving.server.rest.api import RestApi
 from keras_smes_serving.server.rest.server import METRICS_PATH, RestServer
 
 DRAIN_SECONDS: Final = 30.0
-"""How long requests under way may take once the server stops: what Kubernetes grants a pod."""
+"""Time for requests in flight once the server stops: Kubernetes' default grace period."""
 
 _CANCELLING: Final = 1.0
 _FOREVER: Final = 1e9
 
 
 class ModelServer:
-    """TensorFlow Serving's contract in one Python process.
-
-    It knows nothing of how the models were made.
+    """TensorFlow Serving's API in one Python process.
 
     Args:
-        flags: `Flags`. What tensorflow_model_server would be told.
-        host: str. The address to listen at. Defaults to `"127.0.0.1"`, this machine alone.
-        rest_port: int. TCP port of the REST API; 0 takes any free one. Defaults to the flag
-            `rest_api_port`, where 0 is no REST API.
-
-    Example:
-
-    ```python
-    with ModelServer(Flags(port=0, model_config_file="models.config")) as server:
-        print(server.address)
-    ```
+        flags: `Flags`. The flags of tensorflow_model_server.
+        host: str. The address to listen on. Defaults to `"127.0.0.1"`, this machine only.
+        rest_port: int. TCP port of the REST API; 0 takes any free one. Defaults to the flag `rest_api_port`,
+            where 0 is no REST API.
     """
 
     def __init__(self, flags: Flags, host: str = "127.0.0.1", rest_port: int | None = None) -> None:
@@ -59,21 +50,18 @@ class ModelServer:
 
     @property
     def address(self) -> str:
-        """str. Where gRPC listens, as `host:port`; the real port once the server has started."""
+        """str. The gRPC address, as `host:port`; with the real port once the server has started."""
         return f"{self.host}:{self.port}"
 
     def start(self, gave_up: Callable[[], bool] = lambda: False) -> None:
-        """Loads the models, then opens the ports.
-
-        Waits until each model has a version that can answer.
+        """Loads the models, then opens the ports, once each model has an available version.
 
         Args:
-            gave_up: function without arguments. Returns whether the caller has given up: the
-                ports are opened then, whatever is loaded.
+            gave_up: function without arguments. Returns whether the caller has given up: the ports are then
+                opened without waiting.
 
         Raises:
-            ServingError: A model has no version that can be loaded, or the configuration is
-                refused.
+            ServingError: A model has no loadable version, or the configuration is rejected.
             OSError, ValueError: A configuration file can't be read.
             RuntimeError: A port is taken.
         """
@@ -93,11 +81,11 @@ class ModelServer:
             self._parts = parts.pop_all()
 
     def stop(self, grace: float = DRAIN_SECONDS) -> None:
-        """Rejects new requests, finishes those under way and unloads the models.
+        """Rejects new requests, finishes those in flight and unloads the models.
 
         Args:
-            grace: float, seconds. One deadline for all of it: requests that take longer are cancelled, and a
-                load that takes longer isn't waited for. Defaults to 30.
+            grace: float, seconds. The deadline: later requests are cancelled, and later loads abandoned.
+                Defaults to 30.
         """
         self._deadline = time.monotonic() + min(grace, _FOREVER)
         self._parts.close()
@@ -115,7 +103,7 @@ class ModelServer:
         self.stop()
 
     def _listen(self, parts: ExitStack, core: ServerCore, api: Api, metrics: Metrics) -> None:
-        """Opens the ports, that of REST last: whoever finds it open finds the other open too."""
+        """Opens the ports, REST last: if it is open, gRPC is open too."""
         rpc = GrpcServer(self.flags, api, metrics)
         self.port = rpc.start(self.host, self.port)
         parts.callback(lambda: rpc.stop(self._left()).wait(self._left() + _CANCELLING))
@@ -132,11 +120,11 @@ class ModelServer:
             parts.callback(self._stop_both, rpc, rest)
 
     def _stop_both(self, rpc: GrpcServer, rest: RestServer) -> None:
-        rpc.stop(self._left())  # returns at once: both drain at the same time
+        rpc.stop(self._left())  # returns at once: both drain concurrently
         rest.stop(self._left())
 
     def _left(self) -> float:
-        """Seconds until the server should have stopped."""
+        """Seconds until the deadline of `stop`."""
         return DRAIN_SECONDS if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _read_config(self) -> ModelServerConfig:
@@ -166,12 +154,12 @@ class ModelServer:
         return core
 
     def _start_polling(self, parts: ExitStack, core: ServerCore) -> None:
-        """Reads the file with the models again from time to time, if it is asked for."""
+        """Polls the model config file, if configured."""
         if self.flags.model_config_file:
             seconds = self.flags.model_config_file_poll_wait_seconds
 
             def read_again() -> None:
-                # Nobody waits here for a model that may never come; a later file may mend this one.
+                # Without waiting for models: a later file may correct this one.
                 core.reload(self._read_config(), gave_up=lambda: True)
 
             poll = Periodic(read_again, seconds, "poll of the model config file")
@@ -179,7 +167,7 @@ class ModelServer:
 
 
 def _metrics_path(path: str) -> str:
-    """The path of the page for Prometheus; empty if there is to be none."""
+    """The path of Prometheus' page; empty if disabled."""
     config = read_monitoring_config(path).prometheus_config if path else None
     if config is None or not config.enable:
         return ""

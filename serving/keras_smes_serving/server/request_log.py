@@ -1,4 +1,4 @@
-"""The log of requests that fail: one line each, and only so many a second."""
+"""The log of failed requests: one line each, with a limit per second."""
 
 from __future__ import annotations
 
@@ -15,24 +15,14 @@ _LONGEST: Final = 500
 
 
 class RequestLog(logging.LoggerAdapter[logging.Logger]):
-    """A logger for what clients can bring about: whatever they send, the log stays small.
+    """A rate-limited logger for errors that clients can cause.
 
-    An exception is one line, with the place it came from instead of a traceback. Lines beyond
-    `per_second` are counted, and the next line says how many there were.
+    An exception is one line, with its location instead of a traceback. Lines beyond `per_second` are counted,
+    and the next line includes the count.
 
     Args:
-        logger: `logging.Logger`. Where the lines go.
-        per_second: int. The most lines within a second. Defaults to 10.
-
-    Example:
-
-    ```python
-    log = RequestLog(logging.getLogger(__name__))
-    try:
-        answer()
-    except Exception:
-        log.exception("A request failed")
-    ```
+        logger: `logging.Logger`. Receives the lines.
+        per_second: int. Maximum number of lines per second. Defaults to 10.
     """
 
     def __init__(self, logger: logging.Logger, per_second: int = PER_SECOND) -> None:
@@ -44,18 +34,18 @@ class RequestLog(logging.LoggerAdapter[logging.Logger]):
         self._left_out = 0
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Writes a line, unless there were too many in this second."""
+        """Writes a line, unless the limit is exceeded."""
         error = kwargs.pop("exc_info", None)
         if self.isEnabledFor(level) and (note := self._admitted()) is not None:
             text = str(msg) % args if args else str(msg)
             self.logger.log(level, "%s%s", _one_line(text + _told(error)), note)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Leaves a message as it is."""
+        """Returns the message unchanged."""
         return msg, kwargs
 
     def _admitted(self) -> str | None:
-        """None for a line too many; else what the line says about those that were left out."""
+        """Returns None above the limit; else a note about omitted lines."""
         with self._lock:
             second = int(time.monotonic())
             if second != self._second:
@@ -70,7 +60,7 @@ class RequestLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def _told(error: Any) -> str:
-    """An exception in a few words: what it says, and where it was raised."""
+    """Describes an exception by its type, message and location."""
     if error is True:
         error = sys.exc_info()[1]
     if isinstance(error, tuple):

@@ -155,7 +155,7 @@ def odd(**tensor):
         (b"\xff\xff", "The answer is no message"),
         (odd(dtype=99), "Output y is no tensor: .*dtype=99"),
         (odd(tensor_content=b"123"), "Output y is no tensor"),
-        (odd(), "Output y came without its values"),
+        (odd(), "Output y has no values"),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_an_error(scripted, answer, text):

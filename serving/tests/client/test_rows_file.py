@@ -47,7 +47,7 @@ def test_marks_and_blank_lines(read):
 )
 def test_a_line_that_is_no_object_is_named(read, line):
     with pytest.raises(
-        ValueError, match=r"`--rows` must hold one JSON object a line. Received: line 3, "
+        ValueError, match=r"`--rows` must hold one JSON object per line. Received: line 3, "
     ) as caught:
         read(f'{{"user_id": 1}}\n\n{line}\n')
     assert len(str(caught.value)) < 250

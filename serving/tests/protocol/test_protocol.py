@@ -105,7 +105,7 @@ def test_what_is_no_tensor_is_refused(proto):
 def test_a_declared_shape_costs_no_memory_beyond_the_limit():
     size = tensors.MAX_EXPANDED_BYTES // 4
     assert tensors.decode(message(tf.float32, [size], float_val=[1.0])).nbytes == size * 4
-    with pytest.raises(ValueError, match=r"near what was sent"):
+    with pytest.raises(ValueError, match=r"close to the number of values"):
         tensors.decode(message(tf.float32, [size + 1], float_val=[1.0]))
 
 

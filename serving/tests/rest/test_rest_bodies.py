@@ -76,7 +76,7 @@ def test_corrupt_gzip(server, case):
 
 @pytest.mark.parametrize("encoding", ["deflate", "br", "zstd"])
 def test_other_compressions_are_named(server, encoding):
-    text = f"The body must be sent in gzip or as it is. Received: Content-Encoding: {encoding}"
+    text = f"The body must be gzipped or uncompressed. Received: Content-Encoding: {encoding}"
     for body in (zlib.compress(BODY), b"\xff\xffno compression"):
         assert predict(server, body, encoding) == (400, {"error": text})
 

@@ -1,1 +1,1 @@
-"""Requests of many clients run together, by TensorFlow Serving's parameters."""
+"""Batching of requests by several clients, with TensorFlow Serving's parameters."""

@@ -1,4 +1,4 @@
-"""How requests are put together into batches: TensorFlow Serving's parameters and defaults."""
+"""Batching options: TensorFlow Serving's parameters and defaults."""
 
 from __future__ import annotations
 
@@ -11,32 +11,25 @@ from keras_smes_serving.protocol.errors import reject
 from keras_smes_serving.server.config_files import read_batching_parameters
 
 MODEL_FILE: Final = "batching_params.pbtxt"
-"""The file of a version directory that sets the parameters of one model."""
+"""The file of a version directory that sets the options of one model."""
 
 
 @dataclass(frozen=True)
 class BatchingOptions:
-    """The parameters of batching.
+    """The options of batching.
 
     Args:
-        max_batch_size: int. The most rows that a request may have, and a batch. Defaults to 1000.
-        timeout: float, seconds. How long a batch waits to be filled. Defaults to 0: it runs as
-            soon as a thread is free.
-        max_enqueued_batches: int. How many batches may wait for a thread. Defaults to 10.
-        threads: int. How many batches run at a time. Defaults to the number of cores.
-        pool_name: str. What metrics call the threads.
-        allowed_batch_sizes: tuple of int. Batches are filled up to one of these, with copies of a
-            row. Defaults to any size.
-        pads: bool. Whether inputs of different lengths are padded to the longest.
-        splits: bool. Whether large requests are split.
-        max_execution_batch_size: int. The most rows of a batch if requests are split. Defaults to
-            `max_batch_size`.
-
-    Example:
-
-    ```python
-    BatchingOptions(max_batch_size=512, timeout=0.002)
-    ```
+        max_batch_size: int. Maximum rows of a request, and of a batch. Defaults to 1000.
+        timeout: float, seconds. How long a batch waits for more rows. Defaults to 0: it runs as soon as a
+            thread is free.
+        max_enqueued_batches: int. Maximum number of waiting batches. Defaults to 10.
+        threads: int. Maximum number of concurrent batches; 0, the default, is the number of cores.
+        pool_name: str. Name of the threads in metrics. Defaults to `"model_server_batch_threads"`.
+        allowed_batch_sizes: tuple of int. Batches are padded to one of these with copies of a row. Defaults
+            to any size.
+        pads: bool. Whether inputs of different lengths are padded to the longest. Defaults to `False`.
+        splits: bool. Whether large requests are split. Defaults to `False`.
+        max_execution_batch_size: int. Maximum rows of a batch if requests are split. Defaults to 0.
     """
 
     max_batch_size: int = 1000
@@ -51,39 +44,20 @@ class BatchingOptions:
 
     @property
     def batch_size(self) -> int:
-        """int. The most rows of a batch."""
+        """int. Maximum rows of a batch."""
         return self.max_execution_batch_size if self.splits else self.max_batch_size
 
     def padded_size(self, size: int) -> int:
-        """Rounds a number of rows up to one that is allowed.
-
-        Args:
-            size: int. The number of rows.
-
-        Returns:
-            int. The lowest allowed number that isn't below, or the number itself.
-        """
+        """Rounds a number of rows up to an allowed one, if there is any."""
         return next((allowed for allowed in self.allowed_batch_sizes if allowed >= size), size)
 
 
 def batching_options(path: str | os.PathLike[str] | None) -> BatchingOptions:
-    """Reads the parameters of batching from a file.
-
-    Args:
-        path: str or path. BatchingParameters in text format; None for the defaults.
-
-    Returns:
-        `BatchingOptions`.
+    """Reads BatchingParameters from a file in text format; None for the defaults.
 
     Raises:
         OSError, ValueError: The file can't be read.
-        ServingError: INVALID_ARGUMENT: the values don't go together.
-
-    Example:
-
-    ```python
-    batching_options("/models/batching.config").max_batch_size
-    ```
+        ServingError: INVALID_ARGUMENT: the values are invalid.
     """
     if path is None:
         return BatchingOptions(threads=os.cpu_count() or 1)
@@ -106,24 +80,7 @@ def batching_options(path: str | os.PathLike[str] | None) -> BatchingOptions:
 
 
 def model_batching_options(directory: Path) -> BatchingOptions | None:
-    """Reads the parameters that a version carries.
-
-    Args:
-        directory: path. The version directory.
-
-    Returns:
-        `BatchingOptions`. None if the version carries none: its requests aren't batched.
-
-    Raises:
-        OSError, ValueError: The file can't be read.
-        ServingError: INVALID_ARGUMENT: the values don't go together.
-
-    Example:
-
-    ```python
-    model_batching_options(Path("models/smes/1"))
-    ```
-    """
+    """Reads the options in a version directory; None if there are none, and requests aren't batched."""
     path = directory / MODEL_FILE
     return batching_options(path) if path.is_file() else None
 

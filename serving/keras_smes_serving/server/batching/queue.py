@@ -1,4 +1,4 @@
-"""Queues of batches, and the threads that work on them in turn."""
+"""Queues of batches, and the threads that run them in turn."""
 
 from __future__ import annotations
 
@@ -17,18 +17,12 @@ from keras_smes_serving.server.batching.options import BatchingOptions
 
 @dataclass
 class Piece:
-    """A request, or a part of one, that goes into a batch as a whole.
+    """A request or a part of one, which isn't split further.
 
     Args:
-        size: int. How many rows it has.
-        work: what the one who runs the batch knows it by.
-        enqueued: float, seconds. When it came, by `time.monotonic`. Defaults to now.
-
-    Example:
-
-    ```python
-    Piece(size=3, work=request)
-    ```
+        size: int. Number of rows.
+        work: Passed to the function that runs the batch.
+        enqueued: float, seconds. Time of arrival, by `time.monotonic`. Defaults to now.
     """
 
     size: int
@@ -44,7 +38,7 @@ class _Batch:
 
 
 class _Queue:
-    """The batches of one kind that wait for a thread; the last one is still open."""
+    """The waiting batches of one kind; the last one is open."""
 
     def __init__(self, options: BatchingOptions, process: Callable[[list[Piece]], None]) -> None:
         self.options = options
@@ -52,7 +46,7 @@ class _Queue:
         self.batches: deque[_Batch] = deque()
 
     def room(self) -> int:
-        """How many more rows the open batch takes."""
+        """Number of rows that fit into the open batch."""
         return self.options.batch_size - self.batches[-1].size if self.batches else 0
 
     def add(self, pieces: Sequence[Piece]) -> None:
@@ -64,7 +58,7 @@ class _Queue:
             self.batches[-1].size += piece.size
 
     def ready_at(self) -> float:
-        """When the first batch may run: at once if it is full, or has others behind it."""
+        """Time at which the first batch may run: at once if it is full, or followed by others."""
         first = self.batches[0]
         if len(self.batches) > 1 or first.size >= self.options.batch_size:
             return 0.0
@@ -92,15 +86,7 @@ class BatchScheduler:
     """Threads that run batches of many queues, one queue after the other.
 
     Args:
-        threads: int. How many batches run at a time.
-
-    Example:
-
-    ```python
-    scheduler = BatchScheduler(threads=2)
-    scheduler.submit("kind", options, process, lambda room: [Piece(3, request)])
-    scheduler.close()
-    ```
+        threads: int. Number of threads.
     """
 
     def __init__(self, threads: int) -> None:
@@ -121,31 +107,26 @@ class BatchScheduler:
         process: Callable[[list[Piece]], None],
         pieces: Callable[[int], Sequence[Piece]],
     ) -> None:
-        """Puts a request in line.
+        """Enqueues a request.
 
         Args:
-            key: hashable. Only requests of the same key share a batch.
-            options: `BatchingOptions`. Of the key.
-            process: function of a list of `Piece`. Runs a batch, and raises nothing.
-            pieces: function of the rows that the open batch still takes, to the pieces of the
-                request.
+            key: hashable. Only requests of equal keys share a batch.
+            options: `BatchingOptions` of the key.
+            process: function of a list of `Piece`. Runs a batch without raising.
+            pieces: function from the free rows of the open batch to the pieces of the request.
 
         Raises:
             ServingError: UNAVAILABLE: the queue is full.
         """
         with self._changed:
-            # A queue lives for as long as something waits in it: clients choose the keys.
+            # Empty queues are deleted, as clients choose the keys.
             queue = self._queues.get(key) or _Queue(options, process)
             queue.add(pieces(queue.room()))
             self._queues[key] = queue
             self._changed.notify()
 
     def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
-        """Ends the threads, once nothing waits any more.
-
-        Args:
-            timeout: float, seconds. Batches that take longer aren't waited for. Defaults to no limit.
-        """
+        """Ends the threads once all batches are done, or after the timeout in seconds."""
         deadline = time.monotonic() + timeout
         with self._changed:
             self._closed = True
@@ -175,7 +156,7 @@ class BatchScheduler:
     def _taken(self, key: Hashable, queue: _Queue) -> tuple[_Queue, _Batch]:
         batch = queue.batches.popleft()
         if queue.batches:
-            self._queues.move_to_end(key)  # the others come first next time
+            self._queues.move_to_end(key)  # round robin
         else:
             del self._queues[key]
         return queue, batch

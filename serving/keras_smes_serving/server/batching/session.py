@@ -1,4 +1,4 @@
-"""A session that runs the requests of many clients together."""
+"""A session that batches the requests of several clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_smes_serving.server.runtime.session import Array, Runner
 
 
 class _Request:
-    """A request that waits for its pieces to be run."""
+    """A request that waits for its pieces."""
 
     def __init__(self, inputs: Mapping[str, Array], timeout: float | None) -> None:
         self.inputs = inputs
@@ -53,22 +53,15 @@ class _Request:
 
 
 class BatchingSession:
-    """Runs requests for the same tensors together, by the rules of TensorFlow Serving.
+    """Batches requests for the same tensors, by the rules of TensorFlow Serving.
 
-    Each set of inputs (and their dtypes) and outputs has a queue of its own.
+    Each combination of inputs, their dtypes and outputs has its own queue.
 
     Args:
         session: `Runner`. Runs the batches.
         options: `BatchingOptions`.
-        scheduler: `BatchScheduler`. Its threads may be shared with other sessions.
-        metrics: `Metrics`. Is told about the batches.
-
-    Example:
-
-    ```python
-    scheduler = BatchScheduler(threads=2)
-    session = BatchingSession(Session("models/smes/1"), BatchingOptions(), scheduler, Metrics())
-    ```
+        scheduler: `BatchScheduler`. May be shared with other sessions.
+        metrics: `Metrics`. Records the batches.
     """
 
     def __init__(
@@ -83,15 +76,7 @@ class BatchingSession:
     def run(
         self, inputs: Mapping[str, Array], outputs: Sequence[str], timeout: float | None = None
     ) -> list[Array]:
-        """Runs a request as part of a batch, and waits for its outputs.
-
-        Args:
-            inputs: mapping of str to ndarray. Tensor name to value, rows first.
-            outputs: sequence of str. The names of the tensors wanted.
-            timeout: float, seconds. How long the request may take. Defaults to forever.
-
-        Returns:
-            list of ndarray. The tensors wanted, in their order.
+        """Runs a request in a batch, and waits for its outputs; arguments as of `Runner.run`.
 
         Raises:
             ServingError: The request can't be batched, the queue is full, or the run failed.
@@ -114,11 +99,11 @@ class BatchingSession:
         return [values[name] for name in outputs]
 
     def close(self) -> None:
-        """Frees the session. No request may be waiting, and none may follow."""
+        """Frees the session. No request may be in flight, and none may follow."""
         self._session.close()
 
     def _sizes(self, size: int, room: int) -> list[int]:
-        """The sizes of the pieces of a request: one, unless it must be split."""
+        """Sizes of a request's pieces: one, unless it must be split."""
         most = self._options.batch_size
         if not self._options.splits or size <= (room or most):
             return [size]
@@ -131,7 +116,7 @@ class BatchingSession:
         error: Exception | None = None
         try:
             results = self._run_together(names, pieces)
-        except Exception as caught:  # goes to those who wait, whatever it is
+        except Exception as caught:  # raised in the waiting requests
             error = caught
         for piece, result in zip(pieces, results, strict=True):
             request, index, _ = piece.work
@@ -150,7 +135,7 @@ class BatchingSession:
         return split(outputs, sizes, total)
 
     def _timeout(self, pieces: Sequence[Piece]) -> float | None:
-        """The time left to the most patient of the requests; None for all the time there is."""
+        """The longest time left to any of the requests; None without a deadline."""
         now = time.monotonic()
         for piece in pieces:
             waited = (now - piece.enqueued) * 1e6

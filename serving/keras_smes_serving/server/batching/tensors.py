@@ -1,4 +1,4 @@
-"""The arithmetic of batches: tensors of several requests made one, and taken apart again."""
+"""Joins the tensors of several requests into a batch, and splits its outputs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,10 @@ Inputs = Mapping[str, Array]
 
 
 def row_count(inputs: Inputs) -> int:
-    """Counts the rows of a request.
-
-    Args:
-        inputs: mapping of str to ndarray.
-
-    Returns:
-        int. The size of the first dimension of them all.
+    """Returns the number of rows of a request.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: there are no inputs, one is a scalar, or they differ.
-
-    Example:
-
-    ```python
-    row_count({"x": np.zeros((5, 3))})  # 5
-    ```
+        ServingError: INVALID_ARGUMENT: there are no inputs, one is a scalar, or their sizes differ.
     """
     if not inputs:
         reject("Batching Run() must have at least one input tensor")
@@ -45,25 +33,15 @@ def row_count(inputs: Inputs) -> int:
 
 
 def merged(parts: Sequence[Inputs], padding: int, pads: bool) -> dict[str, Array]:
-    """Puts the inputs of several requests under one another.
+    """Concatenates the inputs of several requests.
 
     Args:
         parts: sequence of mapping of str to ndarray. The inputs of each request.
-        padding: int. How many copies of the first row of the last request to add.
-        pads: bool. Whether inputs of different lengths are padded to the longest, each with its
-            own first value.
-
-    Returns:
-        dict of str to ndarray.
+        padding: int. Number of copies of the last request's first row to append.
+        pads: bool. Whether inputs of different lengths are padded to the longest, each with its first value.
 
     Raises:
         ServingError: FAILED_PRECONDITION: lengths differ and aren't padded.
-
-    Example:
-
-    ```python
-    merged([{"x": np.ones(2)}, {"x": np.zeros(1)}], padding=1, pads=False)  # {"x": [1, 1, 0, 0]}
-    ```
     """
     if len(parts) == 1 and not padding:
         return dict(parts[0])
@@ -83,24 +61,10 @@ def merged(parts: Sequence[Inputs], padding: int, pads: bool) -> dict[str, Array
 
 
 def split(outputs: Sequence[Array], sizes: Sequence[int], total: int) -> list[list[Array]]:
-    """Takes the outputs of a batch apart.
-
-    Args:
-        outputs: sequence of ndarray. The outputs of the batch.
-        sizes: sequence of int. The rows of each request.
-        total: int. The rows of the batch, with its padding.
-
-    Returns:
-        list of list of ndarray. The outputs of each request.
+    """Splits the outputs of a batch of `total` rows, padding included, by the sizes of its requests.
 
     Raises:
-        ServingError: FAILED_PRECONDITION: an output doesn't have the rows of the batch.
-
-    Example:
-
-    ```python
-    split([np.arange(4)], sizes=[2, 1], total=4)  # [[[0, 1]], [[2]]]
-    ```
+        ServingError: FAILED_PRECONDITION: an output has another number of rows.
     """
     for output in outputs:
         if output.ndim == 0:
@@ -115,20 +79,7 @@ def split(outputs: Sequence[Array], sizes: Sequence[int], total: int) -> list[li
 
 
 def joined(pieces: Sequence[Sequence[Array]]) -> list[Array]:
-    """Puts the outputs of a request that was split together again.
-
-    Args:
-        pieces: sequence of sequence of ndarray. The outputs of each piece.
-
-    Returns:
-        list of ndarray.
-
-    Example:
-
-    ```python
-    joined([[np.arange(2)], [np.arange(1)]])  # [[0, 1, 0]]
-    ```
-    """
+    """Concatenates the outputs of a split request."""
     if len(pieces) == 1:
         return list(pieces[0])
     return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
@@ -147,7 +98,7 @@ def _padded_to(tensor: Array, sizes: Sequence[int]) -> Array:
         return tensor
     if tensor.size < 1:
         reject("Got empty tensor in batch of non-empty tensors.")
-    # The first value, not zero: what TensorFlow Serving pads with.
+    # TensorFlow Serving pads with the first value, not with zero.
     whole = np.full((len(tensor), *sizes), tensor.ravel()[0], tensor.dtype)
     whole[tuple(slice(size) for size in tensor.shape)] = tensor
     return whole

@@ -1,4 +1,4 @@
-"""A gRPC server as the flags ask for it: its ports, its credentials, its services."""
+"""A gRPC server: its ports, credentials and services."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ except ImportError as error:
 _CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 2**31 - 1),
     ("grpc.max_send_message_length", 2**31 - 1),
-    ("grpc.so_reuseport", 0),  # or a second server would quietly take half of the requests
+    ("grpc.so_reuseport", 0),  # otherwise a second server would silently take half of the requests
 )
-_HEALTH_SERVICES: Final = ("", "ModelService", "PredictionService")  # not their full names, as there
+_HEALTH_SERVICES: Final = ("", "ModelService", "PredictionService")  # short names, as in TensorFlow Serving
 
 
 class GrpcServer:
@@ -35,16 +35,8 @@ class GrpcServer:
 
     Args:
         flags: `Flags`. Threads, channel arguments, TLS, socket and health.
-        api: `Api`. Answers the requests.
+        api: `Api`. Handles the requests.
         metrics: `Metrics`. Counts them.
-
-    Example:
-
-    ```python
-    server = GrpcServer(flags, api, metrics)
-    port = server.start("127.0.0.1", 0)
-    server.stop(grace=30).wait()
-    ```
     """
 
     def __init__(self, flags: Flags, api: Api, metrics: Metrics) -> None:
@@ -58,18 +50,11 @@ class GrpcServer:
         add_services(self._server, api, metrics)
 
     def start(self, host: str, port: int) -> int:
-        """Opens the ports.
-
-        Args:
-            host: str. The address to listen at.
-            port: int. The TCP port; 0 takes any free one.
-
-        Returns:
-            int. The TCP port.
+        """Opens the ports; returns the TCP port, for 0 any free one.
 
         Raises:
-            OSError, ValueError: The file with keys and certificates can't be read or used.
-            RuntimeError: The port or the socket can't be had.
+            OSError, ValueError: The file of keys and certificates is unreadable or invalid.
+            RuntimeError: The port or the socket is taken.
         """
         addresses = [f"{host}:{port}"]
         if self._flags.grpc_socket_path:
@@ -81,13 +66,10 @@ class GrpcServer:
         return port
 
     def stop(self, grace: float) -> threading.Event:
-        """Rejects new requests and lets those under way finish; returns at once.
+        """Rejects new requests and returns at once; the event is set when those in flight are finished.
 
         Args:
             grace: float, seconds. Requests that take longer are cancelled.
-
-        Returns:
-            `threading.Event`. Set when all is over.
         """
         self._health.enter_graceful_shutdown()
         stopped: threading.Event = self._server.stop(grace)
@@ -106,29 +88,18 @@ class GrpcServer:
 
 
 def channel_options(text: str) -> list[tuple[str, int | str]]:
-    """Reads the value of `--grpc_channel_arguments`.
-
-    Args:
-        text: str. Such as `"grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb"`.
-
-    Returns:
-        list of (str, int or str). Options of a gRPC server.
+    """Parses `--grpc_channel_arguments`, such as
+    `"grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb"`.
 
     Raises:
         ValueError: An argument has no value.
-
-    Example:
-
-    ```python
-    channel_options("grpc.max_connection_age_ms=2000")  # [("grpc.max_connection_age_ms", 2000)]
-    ```
     """
     options: list[tuple[str, int | str]] = []
     for argument in text.split(",") if text else ():
         name, equals, value = argument.partition("=")
         if not name or not equals:
             raise ValueError(
-                f"`--grpc_channel_arguments` must be name=value, with commas between. Received: {text}"
+                f"`--grpc_channel_arguments` must be name=value, separated by commas. Received: {text}"
             )
         try:
             options.append((name, int(value)))

@@ -1,4 +1,4 @@
-"""The gRPC services of a server: each call handed to the API, each error told as a status."""
+"""The gRPC services of a server: passes calls to the API, and errors on as status codes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,7 @@ _FOREVER: Final = 1e9
 
 
 def add_services(server: grpc.Server, api: Api, metrics: Metrics) -> None:
-    """Puts PredictionService and ModelService on a gRPC server.
-
-    Args:
-        server: `grpc.Server`. Not started yet.
-        api: `Api`. Answers the requests.
-        metrics: `Metrics`. Counts them.
-
-    Example:
-
-    ```python
-    add_services(server, Api(core, metrics), metrics)
-    ```
-    """
+    """Adds PredictionService and ModelService to a gRPC server that is not started."""
     calls = _Calls(api, metrics)
     prediction = {
         "Predict": calls.counted("Predict", PredictRequest, api.predict),
@@ -68,8 +56,8 @@ def add_services(server: grpc.Server, api: Api, metrics: Metrics) -> None:
 class _Calls:
     """Makes handlers of calls, from bytes to bytes.
 
-    They parse requests themselves: gRPC would do so in the one thread that serves all connections, and would
-    log a traceback for each that it can't parse.
+    They parse requests themselves: gRPC would parse in the one thread that serves all connections, and log a
+    traceback for each invalid request.
     """
 
     def __init__(self, api: Api, metrics: Metrics) -> None:
@@ -78,7 +66,7 @@ class _Calls:
         self._log = RequestLog(logging.getLogger(__name__))
 
     def plain(self, kind: Any, method: Callable[[Any, grpc.ServicerContext], Any]) -> Any:
-        """A handler of requests of a kind; the method takes the request and the context."""
+        """Returns a handler of a kind of requests; the method takes the request and the context."""
 
         def call(data: bytes, context: grpc.ServicerContext) -> Any:
             return self._answered(context, lambda: method(_parsed(kind, data), context))
@@ -86,7 +74,7 @@ class _Calls:
         return grpc.unary_unary_rpc_method_handler(call, None, _serialized)
 
     def counted(self, name: str, kind: Any, method: Callable[[Any, float | None], Any]) -> Any:
-        """The same for a method that takes the seconds left, and whose calls are counted."""
+        """As `plain`, for a counted method that takes the seconds left."""
 
         def counted(request: Any, context: grpc.ServicerContext) -> Any:
             with self._counted(name, request):
@@ -118,15 +106,14 @@ class _Calls:
         except ServingError as error:
             context.abort(error.code, error.message)
         except Exception as error:
-            # A mistake of ours, not the client's; without this the status would be UNKNOWN, and the
-            # text that of the exception.
+            # A bug of the server; gRPC would return UNKNOWN with the exception's message.
             self._log.exception("A request failed")
             context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
         raise AssertionError("abort raises")
 
 
 def _parsed(kind: Any, data: bytes) -> Any:
-    """The message; INVALID_ARGUMENT for strings that aren't UTF-8, for other bytes the code of gRPC."""
+    """Parses a message; INVALID_ARGUMENT for strings that aren't UTF-8, gRPC's code for other bytes."""
     try:
         return kind.FromString(data)
     except DecodeError as error:
@@ -141,6 +128,6 @@ def _serialized(message: Any) -> bytes:
 
 
 def _seconds_left(context: grpc.ServicerContext) -> float | None:
-    """How long the client will wait; None for ever, which gRPC tells as some hundred billion years."""
+    """Seconds until the client's deadline; None without one, for which gRPC returns a huge number."""
     left = context.time_remaining()
     return left if left is not None and left < _FOREVER else None

@@ -1,4 +1,4 @@
-"""TLS of the gRPC port: keys and certificates from a file, checked before the port opens."""
+"""TLS of the gRPC port: keys and certificates from a file, validated before the port opens."""
 
 from __future__ import annotations
 
@@ -19,26 +19,14 @@ except ImportError as error:
 
 
 def server_credentials(path: str) -> grpc.ServerCredentials | None:
-    """Makes the credentials of a server from the file of `--ssl_config_file`.
+    """Returns the credentials from the file of `--ssl_config_file`; None without a file.
 
-    gRPC says of a wrong key or certificate that it "failed to bind" to the address.
-
-    Args:
-        path: str. The file; the empty string for none.
-
-    Returns:
-        `grpc.ServerCredentials`. None without a file: the port is open to all.
+    gRPC only reports "failed to bind" for an invalid key or certificate.
 
     Raises:
         OSError: The file can't be read.
-        ValueError: It lacks a key or a certificate, holds one that can't be read, or a key that isn't the
-            certificate's; the text names the file and the field.
-
-    Example:
-
-    ```python
-    server_credentials("/models/ssl.config")
-    ```
+        ValueError: A key or certificate is missing, invalid, or they don't match; the message names the file
+            and the field.
     """
     if not path:
         return None

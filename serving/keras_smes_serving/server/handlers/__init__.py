@@ -1,1 +1,1 @@
-"""Predict, Classify, Regress and MultiInference on one servable, whatever the transport."""
+"""Predict, Classify, Regress and MultiInference on one servable, independent of the transport."""

@@ -1,6 +1,7 @@
-"""A servable's answers to the requests of the API, whoever asks: gRPC, REST or a warm-up file.
+"""Responses of a servable to the requests of gRPC, REST or a warm-up file.
 
-The answers name the signature, and neither model nor version: the servable doesn't know them.
+They name the signature, but not model and version, which a servable doesn't know. All functions raise
+`ServingError` with the code and message of TensorFlow Serving. A `timeout` in seconds cancels the run.
 """
 
 from __future__ import annotations
@@ -29,26 +30,7 @@ from keras_smes_serving.server.runtime.servable import DEFAULT_SIGNATURE, Servab
 def predict(
     servable: Servable, request: PredictRequest, timeout: float | None = None, as_content: bool = False
 ) -> PredictResponse:
-    """Answers Predict.
-
-    Args:
-        servable: `Servable`. The version asked.
-        request: `PredictRequest` message.
-        timeout: float, seconds. After which the run is cancelled. Defaults to never.
-        as_content: bool. Whether tensors come as blocks of bytes instead of typed fields.
-
-    Returns:
-        `PredictResponse` message.
-
-    Raises:
-        ServingError: With the code and the text of TensorFlow Serving.
-
-    Example:
-
-    ```python
-    predict(servable, request).outputs["click"].float_val
-    ```
-    """
+    """Handles Predict; `as_content` returns tensors as blocks of bytes instead of typed fields."""
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     outputs = servable.predict(name, request.inputs, request.output_filter, timeout)
     response = PredictResponse()
@@ -65,26 +47,7 @@ def classify(
     timeout: float | None = None,
     check_method: bool = False,
 ) -> ClassificationResponse:
-    """Answers Classify.
-
-    Args:
-        servable: `Servable`. The version asked.
-        request: `ClassificationRequest` message.
-        timeout: float, seconds. After which the run is cancelled. Defaults to never.
-        check_method: bool. Whether the signature's method name must say that it classifies.
-
-    Returns:
-        `ClassificationResponse` message.
-
-    Raises:
-        ServingError: With the code and the text of TensorFlow Serving.
-
-    Example:
-
-    ```python
-    classify(servable, request).result.classifications[0].classes[0].score
-    ```
-    """
+    """Handles Classify; `check_method` requires the signature's method name to be that of Classify."""
     name, signature = _signature(servable, request)
     task = classification.classification_task(signature, check_method)
     count, tensors = _run(servable, request, [task], timeout)
@@ -101,26 +64,7 @@ def regress(
     timeout: float | None = None,
     check_method: bool = False,
 ) -> RegressionResponse:
-    """Answers Regress.
-
-    Args:
-        servable: `Servable`. The version asked.
-        request: `RegressionRequest` message.
-        timeout: float, seconds. After which the run is cancelled. Defaults to never.
-        check_method: bool. Whether the signature's method name must say that it regresses.
-
-    Returns:
-        `RegressionResponse` message.
-
-    Raises:
-        ServingError: With the code and the text of TensorFlow Serving.
-
-    Example:
-
-    ```python
-    regress(servable, request).result.regressions[0].value
-    ```
-    """
+    """Handles Regress; `check_method` requires the signature's method name to be that of Regress."""
     name, signature = _signature(servable, request)
     task = regression.regression_task(signature, check_method)
     count, tensors = _run(servable, request, [task], timeout)
@@ -134,25 +78,7 @@ def regress(
 def multi_inference(
     servable: Servable, request: MultiInferenceRequest, timeout: float | None = None
 ) -> MultiInferenceResponse:
-    """Answers MultiInference: several signatures over the same examples, in one run.
-
-    Args:
-        servable: `Servable`. The version asked.
-        request: `MultiInferenceRequest` message.
-        timeout: float, seconds. After which the run is cancelled. Defaults to never.
-
-    Returns:
-        `MultiInferenceResponse` message. Its results name model and signature.
-
-    Raises:
-        ServingError: With the code and the text of TensorFlow Serving.
-
-    Example:
-
-    ```python
-    multi_inference(servable, request).results[0].regression_result
-    ```
-    """
+    """Handles MultiInference: several signatures over the same examples, in one run."""
     _check_tasks(servable, request)
     tasks = [_inference_task(servable, task) for task in request.tasks]
     count, tensors = _run(servable, request, tasks, timeout)
@@ -180,7 +106,7 @@ def _signature(servable: Servable, request: Any) -> tuple[str, Any]:
 def _run(
     servable: Servable, request: Any, tasks: list[Task], timeout: float | None
 ) -> tuple[int, dict[str, Any]]:
-    """Runs all tasks at once; returns how many examples there were, and the tensors by name."""
+    """Runs all tasks at once; returns the number of examples, and the tensors by name."""
     examples = serialized_examples(request.input)
     outputs = sorted({name for task in tasks for name in task.outputs.values()})
     return len(examples), servable.run({task.fed: examples for task in tasks}, outputs, timeout)

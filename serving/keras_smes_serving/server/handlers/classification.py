@@ -17,23 +17,10 @@ _INPUTS, _CLASSES, _SCORES = "inputs", "classes", "scores"
 
 
 def classification_task(signature: Any, check_method: bool = False) -> Task:
-    """Finds the tensors of a signature that classifies.
-
-    Args:
-        signature: SignatureDef message.
-        check_method: bool. Whether its method name must say that it classifies. Defaults to False.
-
-    Returns:
-        `Task`. The tensor to feed and those to fetch.
+    """Returns the tensors of a signature for Classify.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: the signature doesn't classify.
-
-    Example:
-
-    ```python
-    classification_task(servable.signatures["classify"]).outputs  # {"scores": "scores:0"}
-    ```
+        ServingError: INVALID_ARGUMENT: the signature doesn't support Classify.
     """
     if check_method and signature.method_name != METHOD:
         reject(f"Expected classification signature method_name to be {METHOD}. Was: {signature.method_name}")
@@ -50,23 +37,10 @@ def classification_task(signature: Any, check_method: bool = False) -> Task:
 def classification_result(
     task: Task, tensors: Mapping[str, Any], count: int, result: ClassificationResult
 ) -> None:
-    """Fills the answer to Classify.
-
-    Args:
-        task: `Task`. Of the signature.
-        tensors: mapping of str to ndarray. What the graph gave, by tensor name.
-        count: int. How many examples went in.
-        result: empty `ClassificationResult` message, which is filled.
+    """Fills a response to Classify for `count` examples from tensors by name.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: the tensors aren't `[examples, classes]`, of strings and of
-            float32.
-
-    Example:
-
-    ```python
-    classification_result(task, tensors, 2, response.result)
-    ```
+        ServingError: INVALID_ARGUMENT: the tensors aren't `[examples, classes]`, of strings and of float32.
     """
     values = {name: tensors[tensor] for name, tensor in task.outputs.items()}
     for name, wanted in ((_CLASSES, "DT_STRING"), (_SCORES, "DT_FLOAT")):
@@ -101,6 +75,6 @@ def _text(label: bytes) -> str:
     try:
         return label.decode()
     except UnicodeDecodeError:
-        # The field is a string: what isn't UTF-8 can't be sent in it.
+        # The field is a string, which must be UTF-8.
         text = f"Class label is not valid UTF-8: {label!r}"
         raise ServingError(grpc.StatusCode.INTERNAL, text) from None

@@ -1,4 +1,4 @@
-"""Regress: tf.Examples in, one number for each out."""
+"""Regress: tf.Examples in, one number per example out."""
 
 from __future__ import annotations
 
@@ -14,23 +14,10 @@ _INPUTS, _OUTPUTS = "inputs", "outputs"
 
 
 def regression_task(signature: Any, check_method: bool = False) -> Task:
-    """Finds the tensors of a signature that regresses.
-
-    Args:
-        signature: SignatureDef message.
-        check_method: bool. Whether its method name must say that it regresses. Defaults to False.
-
-    Returns:
-        `Task`. The tensor to feed and the one to fetch.
+    """Returns the tensors of a signature for Regress.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: the signature doesn't regress.
-
-    Example:
-
-    ```python
-    regression_task(servable.signatures["regress"]).outputs  # {"outputs": "outputs:0"}
-    ```
+        ServingError: INVALID_ARGUMENT: the signature doesn't support Regress.
     """
     if check_method and signature.method_name != METHOD:
         reject(f"Expected regression signature method_name to be {METHOD}. Was: {signature.method_name}")
@@ -41,22 +28,10 @@ def regression_task(signature: Any, check_method: bool = False) -> Task:
 
 
 def regression_result(task: Task, tensors: Mapping[str, Any], count: int, result: RegressionResult) -> None:
-    """Fills the answer to Regress.
-
-    Args:
-        task: `Task`. Of the signature.
-        tensors: mapping of str to ndarray. What the graph gave, by tensor name.
-        count: int. How many examples went in.
-        result: empty `RegressionResult` message, which is filled.
+    """Fills a response to Regress for `count` examples from tensors by name.
 
     Raises:
         ServingError: INVALID_ARGUMENT: the tensor isn't `[examples]` or `[examples, 1]` of float32.
-
-    Example:
-
-    ```python
-    regression_result(task, tensors, 2, response.result)
-    ```
     """
     value = tensors[task.outputs[_OUTPUTS]]
     if not (value.ndim == 1 or (value.ndim == 2 and value.shape[1] == 1)):

@@ -1,1 +1,1 @@
-"""Which models and versions are served: configured, found, loaded, warmed up, unloaded."""
+"""Models and versions: configuration, discovery, loading, warm-up, unloading."""

@@ -1,4 +1,4 @@
-"""Which servable answers: models by configuration, versions by number or by label."""
+"""Models by configuration, and versions by number or by label."""
 
 from __future__ import annotations
 
@@ -24,21 +24,11 @@ class ServerCore:
 
     Args:
         manager: `Manager`. Loads and unloads.
-        board: `StateBoard`. The one that the manager writes to.
-        poll_seconds: float. The wait between looks at the file system; 0 looks only when the
-            configuration is set, and a negative number never looks. Defaults to 1.
-        labels_in_advance: bool. Whether a new label may be put on a version that isn't available
-            yet. Defaults to False.
-
-    Example:
-
-    ```python
-    board = StateBoard()
-    core = ServerCore(Manager(load, board), board)
-    core.reload(single_model("smes", "models/smes"))
-    with core.use(request.model_spec) as (version, servable):
-        servable.predict("", request.inputs)
-    ```
+        board: `StateBoard` of the manager.
+        poll_seconds: float. Polling interval of the file system; 0 polls only when the configuration is set,
+            and a negative number never. Defaults to 1.
+        labels_in_advance: bool. Whether a new label may be assigned to a version that isn't available yet.
+            Defaults to False.
     """
 
     def __init__(
@@ -55,16 +45,15 @@ class ServerCore:
         self._poll = Periodic(self._source.poll, poll_seconds, "poll of the base paths")
 
     def reload(self, config: ModelServerConfig, gave_up: Callable[[], bool] = lambda: False) -> None:
-        """Serves what a configuration says, and only that.
+        """Serves the models of a configuration, and only these.
 
         Args:
             config: `ModelServerConfig` message. All the models.
             gave_up: function without arguments. Returns whether the caller has given up.
 
         Raises:
-            ServingError: The configuration is refused, or a new model has no version that can be
-                loaded. As in TensorFlow Serving, a configuration refused for its labels is
-                remembered all the same.
+            ServingError: The configuration is rejected, or a new model has no loadable version. As in
+                TensorFlow Serving, a configuration rejected for its labels is kept anyway.
         """
         with self._reloading:
             old, new = self._config.model_config_list.config, config.model_config_list.config
@@ -86,16 +75,10 @@ class ServerCore:
             self._wait_for(what, [model.name for model in new if model.name not in known], mark, gave_up)
 
     def use(self, spec: Any) -> AbstractContextManager[tuple[int, Servable]]:
-        """Lends the servable that a request means.
-
-        Args:
-            spec: `ModelSpec` message of the request.
-
-        Returns:
-            context manager of (int, `Servable`). The version's number and the version itself.
+        """Lends the servable of a request's ModelSpec, with its version number.
 
         Raises:
-            ServingError: There is none: no name, an unknown name, version or label.
+            ServingError: There is no name, or an unknown name, version or label.
         """
         if not spec.name:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
@@ -106,24 +89,13 @@ class ServerCore:
         return self._manager.use(spec.name, spec.version.value if choice else None)
 
     def knows(self, name: str) -> bool:
-        """Tells whether a model was ever served, or tried to be.
-
-        Args:
-            name: str. The name of the model.
-
-        Returns:
-            bool.
-        """
+        """Returns whether a model was ever configured."""
         return bool(self._board.versions(name))
 
     def status(self, spec: Any) -> dict[int, Status]:
-        """Tells the states of the versions that a status request means.
+        """Returns the states of the versions in a ModelSpec, newest first, ended ones included.
 
-        Args:
-            spec: `ModelSpec` message of the request. A label isn't looked at.
-
-        Returns:
-            dict of int to `Status`. The newest version first, with those that ended long ago.
+        Labels are ignored.
 
         Raises:
             ServingError: NOT_FOUND: there is none.
@@ -139,11 +111,7 @@ class ServerCore:
         return states
 
     def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
-        """Stops looking at the file system and unloads everything.
-
-        Args:
-            timeout: float, seconds. What takes longer isn't waited for. Defaults to no limit.
-        """
+        """Stops polling and unloads everything, or gives up after the timeout in seconds."""
         deadline = time.monotonic() + timeout
         self._poll.stop(timeout)
         self._manager.close(max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Loads and unloads versions so that a model that can answer never stops answering."""
+"""Loads and unloads versions without a gap in service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Loader = Callable[[Path], Servable]
 
 @dataclass
 class Version:
-    """A version under management: wanted or not, and how far it has come."""
+    """A managed version: whether it should be served, and its state."""
 
     directory: Path
     aspired: bool = True
@@ -37,27 +37,18 @@ class Version:
 
 
 class Manager:
-    """Brings the versions that should be served into service, and takes the others out.
+    """Loads the versions that should be served, and unloads the others.
 
-    A new version is loaded before an old one is unloaded, and an old one stays for as long as
-    none that should be served is ready. Unloading waits for the requests under way.
+    A new version is loaded before an old one is unloaded, and an old one stays until a version that should be
+    served is ready. Unloading waits for requests in flight.
 
     Args:
         load: function of a directory to `Servable`. Raises if the version can't be served.
-        board: `StateBoard`. Is told every change.
-        max_load_retries: int. How often a failed load is tried again. Defaults to 5.
-        retry_seconds: float. The wait before each retry. Defaults to 60.
-        load_threads: int. How many versions load at a time. Defaults to 1.
-        unload_threads: int. How many versions unload at a time. Defaults to 1.
-
-    Example:
-
-    ```python
-    manager = Manager(lambda directory: Servable(Session(directory)), StateBoard())
-    manager.aspire("smes", {1: Path("models/smes/1")})
-    with manager.use("smes") as (version, servable):
-        servable.predict("", inputs)
-    ```
+        board: `StateBoard`. Receives every change.
+        max_load_retries: int. Maximum retries of a failed load. Defaults to 5.
+        retry_seconds: float. Pause before each retry. Defaults to 60.
+        load_threads: int. Maximum concurrent loads. Defaults to 1.
+        unload_threads: int. Maximum concurrent unloads. Defaults to 1.
     """
 
     def __init__(
@@ -80,12 +71,7 @@ class Manager:
         self._changed = threading.Condition()
 
     def aspire(self, name: str, directories: Mapping[int, Path]) -> None:
-        """Says which versions of a model should be served from now on.
-
-        Args:
-            name: str. The model.
-            directories: mapping of int to path. Version to directory; empty to unload the model.
-        """
+        """Sets the versions of a model to serve, with their directories; none unloads the model."""
         with self._changed:
             if self._closing:
                 return
@@ -102,14 +88,7 @@ class Manager:
 
     @contextmanager
     def use(self, name: str, number: int | None = None) -> Iterator[tuple[int, Servable]]:
-        """Lends a version that is available; it isn't unloaded before it is given back.
-
-        Args:
-            name: str. The model.
-            number: int. The version. Defaults to the highest that is available.
-
-        Returns:
-            context manager of (int, `Servable`). The version's number and the version itself.
+        """Lends an available version, the highest by default, which isn't unloaded in the meantime.
 
         Raises:
             ServingError: NOT_FOUND, if there is none.
@@ -127,12 +106,7 @@ class Manager:
                     self._changed.notify_all()
 
     def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
-        """Unloads everything, once the requests under way are done.
-
-        Args:
-            timeout: float, seconds. Loads and requests that take longer aren't waited for. Defaults to no
-                limit.
-        """
+        """Unloads everything after requests in flight, or gives up after the timeout in seconds."""
         deadline = time.monotonic() + timeout
         with self._changed:
             self._closing = True
@@ -166,13 +140,13 @@ class Manager:
         return number, versions[number]
 
     def _forget_ended(self, name: str) -> None:
-        """Drops failed versions that nobody wants, so that they are tried afresh if they return."""
+        """Drops failed versions that aren't wanted, so that they are retried if they return."""
         versions = self._models[name]
         for number in [n for n, v in versions.items() if not v.aspired and v.state is State.END]:
             del versions[number]
 
     def _advance(self, name: str) -> None:
-        """Starts every load and unload that may be started now."""
+        """Starts every load and unload that is possible now."""
         versions = self._models[name]
         while (unwanted := unloadable(versions)) is not None:
             self._start_unload(name, unwanted, versions[unwanted])
@@ -207,7 +181,7 @@ class Manager:
             try:
                 version.servable = self._load(version.directory)
                 return Status(State.AVAILABLE)
-            except Exception as error:  # the loader raises whatever the file made some part of it raise
+            except Exception as error:  # a model file can cause any error
                 status = Status(State.END, *_told(error))
                 _LOG.error("Loading version %d of model %s failed: %s", number, name, status)
         return status
@@ -241,20 +215,10 @@ class Manager:
 
 
 def unloadable(versions: Mapping[int, Version]) -> int | None:
-    """Finds the next version that may be unloaded without a gap in service.
+    """Returns the next version of a model that can be unloaded without a gap in service.
 
-    Args:
-        versions: mapping of int to `Version`. All versions of one model.
-
-    Returns:
-        int. The lowest version that is served but shouldn't be, if nothing should be served, or
-        something that should be is ready, or another such version stays behind. None otherwise.
-
-    Example:
-
-    ```python
-    unloadable(versions)
-    ```
+    This is the lowest available version that isn't wanted, if no version is wanted, a wanted one is
+    available, or another unwanted one stays available.
     """
     ready = {number: v for number, v in versions.items() if v.state is State.AVAILABLE}
     unwanted = sorted(number for number, version in ready.items() if not version.aspired)
@@ -265,7 +229,7 @@ def unloadable(versions: Mapping[int, Version]) -> int | None:
 
 
 def _told(error: Exception) -> tuple[grpc.StatusCode, str]:
-    """The code and the text under which a failed load is shown."""
+    """The code and the message of a failed load."""
     if isinstance(error, ServingError):
         return error.code, error.message
     if isinstance(error, tf.errors.OpError):

@@ -1,4 +1,4 @@
-"""Turns a version directory into a servable that is ready for its first request."""
+"""Loads a version directory as a warmed-up servable."""
 
 from __future__ import annotations
 
@@ -26,17 +26,11 @@ from keras_smes_serving.server.runtime.session import Runner, Session
 
 
 class ServableLoader:
-    """Loads versions the way the flags of a server ask for.
+    """Loads versions by the flags of a server.
 
     Args:
         flags: `Flags`. Tags, threads, batching and warm-up.
-        metrics: `Metrics`. Is told about warm-ups and batches.
-
-    Example:
-
-    ```python
-    servable = ServableLoader(Flags(model_base_path="models/smes"), Metrics())(Path("models/smes/1"))
-    ```
+        metrics: `Metrics`. Records warm-ups and batches.
     """
 
     def __init__(self, flags: Flags, metrics: Metrics) -> None:
@@ -53,12 +47,6 @@ class ServableLoader:
     def __call__(self, directory: Path) -> Servable:
         """Loads a version and runs its warm-up file.
 
-        Args:
-            directory: path. The version directory.
-
-        Returns:
-            `Servable`.
-
         Raises:
             ServingError, tf.errors.OpError, RuntimeError, OSError: It can't be served.
         """
@@ -71,11 +59,7 @@ class ServableLoader:
         return servable
 
     def close(self, timeout: float = threading.TIMEOUT_MAX) -> None:
-        """Ends the threads that batches run on. Nothing loaded may be in use any more.
-
-        Args:
-            timeout: float, seconds. Batches that take longer aren't waited for. Defaults to no limit.
-        """
+        """Ends the batching threads, or gives up after the timeout in seconds. No servable may be in use."""
         if self._scheduler is not None:
             self._scheduler.close(timeout)
 

@@ -1,4 +1,4 @@
-"""Looks at the file system for versions of models, again and again."""
+"""Polls the file system for versions of models."""
 
 from __future__ import annotations
 
@@ -14,19 +14,12 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls a function every so many seconds, on a thread of its own.
+    """Calls a function periodically, in its own thread.
 
     Args:
-        function: function without arguments. What it raises is logged, and it is called again.
-        seconds: float. The wait between calls; nothing is ever called if it isn't positive.
+        function: function without arguments. Its exceptions are logged.
+        seconds: float. Interval; no calls if it isn't positive.
         name: str. The name of the thread.
-
-    Example:
-
-    ```python
-    poll = Periodic(source.poll, seconds=1, name="poll")
-    poll.stop()
-    ```
     """
 
     def __init__(self, function: Callable[[], None], seconds: float, name: str) -> None:
@@ -38,11 +31,7 @@ class Periodic:
             self._thread.start()
 
     def stop(self, timeout: float = threading.TIMEOUT_MAX) -> None:
-        """Stops calling; returns once a call under way has ended.
-
-        Args:
-            timeout: float, seconds. A call that takes longer isn't waited for. Defaults to no limit.
-        """
+        """Stops calling, after a running call or the timeout in seconds."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -51,23 +40,15 @@ class Periodic:
         while not self._stopped.wait(self._seconds):
             try:
                 self._function()
-            except Exception:  # whatever it was, the next call may find it gone
+            except Exception:  # the next call may succeed
                 _LOG.exception("%s failed", self._thread.name)
 
 
 class FileSystemSource:
-    """Says which versions should be served, from what lies in the base paths of the models.
+    """Finds the versions to serve in the base paths of the models.
 
     Args:
         aspire: function of a model's name and a mapping of version to directory.
-
-    Example:
-
-    ```python
-    source = FileSystemSource(manager.aspire)
-    source.watch({"smes": model_config})
-    source.poll()
-    ```
     """
 
     def __init__(self, aspire: Callable[[str, Mapping[int, Path]], None]) -> None:
@@ -77,11 +58,7 @@ class FileSystemSource:
         self._lock = threading.Lock()
 
     def watch(self, models: Mapping[str, Any]) -> None:
-        """Watches these models from now on, and no others: those left out are unloaded.
-
-        Args:
-            models: mapping of str to `ModelConfig` message. Looked at by the next `poll`.
-        """
+        """Sets the models by name to their `ModelConfig`s; other models are unloaded."""
         with self._lock:
             dropped = set(self._models) - set(models)
             self._models = dict(models)
@@ -89,7 +66,7 @@ class FileSystemSource:
             self._aspire(name, {})
 
     def poll(self) -> None:
-        """Looks at every base path once."""
+        """Scans every base path once."""
         with self._lock:
             for name, config in self._models.items():
                 found = aspired_versions(config.base_path, config.model_version_policy)

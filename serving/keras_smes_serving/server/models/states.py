@@ -1,4 +1,4 @@
-"""What became of each version of each model, as GetModelStatus tells it."""
+"""The states of all versions, for GetModelStatus."""
 
 from __future__ import annotations
 
@@ -25,18 +25,12 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """Where a version stands.
+    """The state of a version.
 
     Args:
         state: `State`.
-        code: `grpc.StatusCode`. Why it ended, OK otherwise.
-        message: str. The text of the error, if there was one.
-
-    Example:
-
-    ```python
-    Status(State.END, grpc.StatusCode.NOT_FOUND, "SavedModel file does not exist")
-    ```
+        code: `grpc.StatusCode`. Why it ended, OK otherwise. Defaults to `grpc.StatusCode.OK`.
+        message: str. The error message, if any. Defaults to `""`.
     """
 
     state: State
@@ -48,16 +42,7 @@ class Status:
 
 
 class StateBoard:
-    """Keeps the last state of every version ever seen. Any thread may write and read.
-
-    Example:
-
-    ```python
-    board = StateBoard()
-    board.publish("smes", 3, Status(State.LOADING))
-    board.versions("smes")  # {3: Status(State.LOADING, ...)}
-    ```
-    """
+    """Holds the last state of every version ever seen, for any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -66,13 +51,7 @@ class StateBoard:
         self._clock = 0
 
     def publish(self, name: str, version: int, status: Status) -> None:
-        """Writes the state of a version.
-
-        Args:
-            name: str. The model.
-            version: int. The version.
-            status: `Status`. Where it stands now.
-        """
+        """Sets the state of a version."""
         with self._changed:
             self._clock += 1
             self._states.setdefault(name, {})[version] = status
@@ -80,46 +59,28 @@ class StateBoard:
             self._changed.notify_all()
 
     def versions(self, name: str) -> dict[int, Status]:
-        """Reads the states of a model's versions.
-
-        Args:
-            name: str. The model.
-
-        Returns:
-            dict of int to `Status`. The newest version first; empty for an unknown model.
-        """
+        """Returns the states of a model's versions, newest first."""
         with self._changed:
             states = self._states.get(name, {})
             return {version: states[version] for version in sorted(states, reverse=True)}
 
     def mark(self) -> int:
-        """Remembers this moment, for `wait_for_models`.
-
-        Returns:
-            int. A number to hand in as `since`.
-        """
+        """Returns the current time of the board, for `wait_for_models`."""
         with self._changed:
             return self._clock
 
     def wait_for_models(
         self, names: Iterable[str], since: int = 0, gave_up: Callable[[], bool] = lambda: False
     ) -> dict[str, dict[int, Status]]:
-        """Waits until each model has a version AVAILABLE, or has none that still could be.
+        """Waits until each model has an available version, or all its versions have ended.
 
         Args:
             names: iterable of str. The models.
-            since: int. Only what was written after this `mark` counts.
+            since: int. Only states after this `mark` count. Defaults to 0.
             gave_up: function without arguments. Returns whether the caller has given up.
 
         Returns:
-            dict. The models that failed, each with its versions and their states; empty if all
-            are available, or if nobody waits any more.
-
-        Example:
-
-        ```python
-        failed = board.wait_for_models(["smes"])
-        ```
+            dict. The failed models, each with its versions and their states.
         """
         waiting, failed = set(names), {}
         with self._changed:

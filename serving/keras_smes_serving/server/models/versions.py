@@ -1,4 +1,4 @@
-"""Which versions of a model should be served: its directories, by its policy."""
+"""The versions of a model to serve: its directories, by its policy."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ _MAX_VERSION: Final = 2**63 - 1
 
 
 def version_directories(base_path: str | os.PathLike[str]) -> dict[int, Path]:
-    """Finds the versions of a model: the directories whose name is a number.
+    """Returns the version directories of a model in ascending order; other names are ignored.
 
-    Args:
-        base_path: str or path. The directory of the model. It need not exist.
-
-    Returns:
-        dict of int to path. Version to directory, in rising order. `00000123` is version 123;
-        anything that isn't a number (a version being written, say) is passed over.
-
-    Example:
-
-    ```python
-    version_directories("models/smes")  # {1: Path("models/smes/1"), ...}
-    ```
+    `00000123` is version 123.
     """
     base = Path(base_path)
     children = sorted(base.iterdir()) if base.is_dir() else []
@@ -33,22 +22,9 @@ def version_directories(base_path: str | os.PathLike[str]) -> dict[int, Path]:
 
 
 def aspired_versions(base_path: str | os.PathLike[str], policy: Any) -> dict[int, Path] | None:
-    """Picks the versions that a policy asks for.
+    """Returns the version directories of a policy: `latest` (one by default), `all` or `specific`.
 
-    Args:
-        base_path: str or path. The directory of the model.
-        policy: `ServableVersionPolicy` message: `latest` (of one version unless told otherwise,
-            the default), `all` or `specific`.
-
-    Returns:
-        dict of int to path. Version to directory. None if there is no base path: it may be away
-        for a moment, and nothing is unloaded for that.
-
-    Example:
-
-    ```python
-    aspired_versions("models/smes", model_config.model_version_policy)
-    ```
+    None if the base path is missing: it may only be temporary, so nothing is unloaded.
     """
     if not Path(base_path).is_dir():
         return None

@@ -1,4 +1,4 @@
-"""Replays a model's warm-up file before its first request, so that no client pays for it."""
+"""Replays a model's warm-up file before its first request."""
 
 from __future__ import annotations
 
@@ -20,26 +20,12 @@ MAX_RECORDS: Final = 1000
 
 
 def warm_up(servable: Servable, directory: Path, iterations: int = 1) -> int:
-    """Runs every request of the warm-up file of a version. No file, no warm-up.
+    """Runs every request of a version's warm-up file, if any; returns the number of records.
 
-    Model and version named in a record aren't looked at, its signature is.
-
-    Args:
-        servable: `Servable`. Loaded from that directory.
-        directory: path. The version directory.
-        iterations: int. How often each record runs. Defaults to 1.
-
-    Returns:
-        int. How many records there were.
+    Model and version of a record are ignored, its signature is used.
 
     Raises:
-        ServingError: A record can't be read or answered, or there are more than 1000.
-
-    Example:
-
-    ```python
-    warm_up(servable, Path("models/smes/1"))
-    ```
+        ServingError: A record is invalid or fails, or there are more than 1000.
     """
     path = directory / WARMUP_FILE
     count = 0

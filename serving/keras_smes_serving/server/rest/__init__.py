@@ -1,1 +1,1 @@
-"""The REST port: HTTP, JSON and the page that Prometheus reads."""
+"""The REST port: HTTP, JSON and Prometheus' page."""

@@ -1,4 +1,4 @@
-"""The REST API of a server, without HTTP: a method, a path and a body in, a status and JSON out."""
+"""The REST API without HTTP: method, path and body in, status and JSON out."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _STATUSES: Final = {
 
 
 class Target(NamedTuple):
-    """What a path means: a model, and what is asked of it."""
+    """The meaning of a path: a model, and an operation."""
 
     spec: ModelSpec
     verb: str
@@ -63,19 +63,13 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back to the client, and what is counted.
+    """A response, and the labels of its metrics.
 
     Args:
-        code: `grpc.StatusCode`. How it went.
+        code: `grpc.StatusCode`. The status.
         text: str. The body, JSON.
-        model: str. The model that was meant; empty if there is none.
-        verb: str. `"predict"`, `"classify"` or `"regress"`; empty for the rest.
-
-    Example:
-
-    ```python
-    Answer(grpc.StatusCode.OK, '{"predictions": [3.0]}', "smes", "predict").status  # 200
-    ```
+        model: str. The model; empty if unknown.
+        verb: str. `"predict"`, `"classify"` or `"regress"`; empty for others.
     """
 
     code: grpc.StatusCode
@@ -85,25 +79,18 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """int. The status of HTTP."""
+        """int. The HTTP status."""
         return _STATUSES.get(self.code, 500)
 
 
 class RestApi:
-    """Answers REST requests with the models of a core.
+    """Handles REST requests with the models of a core.
 
     Args:
-        core: `ServerCore`. Knows the models.
-        api: `Api`. Answers what isn't Predict.
-        metrics: `Metrics`. Is told how long the models took.
-        timeout: float, seconds. After which a run is cancelled.
-
-    Example:
-
-    ```python
-    rest = RestApi(core, api, metrics, timeout=30.0)
-    rest.answer("POST", "/v1/models/smes:predict", b'{"instances": [1.0]}').text
-    ```
+        core: `ServerCore`. The models.
+        api: `Api`. Handles requests other than Predict.
+        metrics: `Metrics`. Records run times.
+        timeout: float, seconds. Deadline of a run.
     """
 
     def __init__(self, core: ServerCore, api: Api, metrics: Metrics, timeout: float) -> None:
@@ -113,16 +100,13 @@ class RestApi:
         self._timeout = timeout
 
     def answer(self, method: str, path: str, body: bytes, encoding: str = "") -> Answer:
-        """Answers a request, whatever it is.
+        """Handles any request; errors are returned as responses.
 
         Args:
             method: str. Such as `"POST"`.
-            path: str. As it was sent, without the query.
-            body: bytes. The body, as it was sent.
+            path: str. The encoded path, without the query.
+            body: bytes. The encoded body.
             encoding: str. The header `Content-Encoding`. Defaults to none.
-
-        Returns:
-            `Answer`. Errors are answers too.
         """
         target = Target(ModelSpec(), "")
         try:
@@ -176,24 +160,10 @@ class RestApi:
 
 
 def parse_path(method: str, path: str) -> Target:
-    """Reads what a request asks for.
-
-    Args:
-        method: str. Such as `"POST"`.
-        path: str. As it was sent, without the query.
-
-    Returns:
-        `Target`. Its verb is `"predict"`, `"classify"`, `"regress"`, `"metadata"`, or empty for the
-        status.
+    """Parses the path of a request; the verb of a status request is empty.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: it asks for nothing known.
-
-    Example:
-
-    ```python
-    parse_path("GET", "/v1/models/smes/versions/3/metadata").verb  # "metadata"
-    ```
+        ServingError: INVALID_ARGUMENT for an unknown path.
     """
     if method == "GET" and _ALL_MODELS.fullmatch(path):
         reject("Missing model name in request.")

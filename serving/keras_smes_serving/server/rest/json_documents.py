@@ -1,7 +1,7 @@
-"""JSON documents of any size, decoded in pieces.
+"""Decodes JSON documents of any size in pieces.
 
-The decoder of the standard library lets no other thread run until it is done: 50 MB would hold up every other
-request for seconds. A document that fits into one piece is decoded at once.
+The decoder of the standard library holds the GIL until it is done: 50 MB would block all other requests for
+seconds. A document that fits into one piece is decoded at once.
 """
 
 from __future__ import annotations
@@ -15,33 +15,21 @@ _PIECE: Final = 2**16
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _DECODER: Final = json.JSONDecoder()
 _LAST: Final = MappingProxyType({"[": "]", "{": "}", '"': '"'})
-"""What values end with, by what they begin with."""
+"""Last characters of values, by their first."""
 
 
 def decode_document(text: str) -> Any:
-    """Decodes the JSON value that a text begins with; NaN and Infinity are numbers.
-
-    Args:
-        text: str. The text; what follows the value is left.
-
-    Returns:
-        dict, list, str, int, float, bool or None.
+    """Decodes the JSON value at the start of a text; NaN and Infinity are numbers.
 
     Raises:
         json.JSONDecodeError: There is no JSON value.
         RecursionError: It is nested too deeply.
-
-    Example:
-
-    ```python
-    decode_document('{"instances": [1.0]}')
-    ```
     """
     return _value(text, _skip(text, 0))[0]
 
 
 def _value(text: str, start: int) -> tuple[Any, int]:
-    """The value that starts here, and where it ends."""
+    """The value that starts here, and its end."""
     if len(text) - start > _PIECE:
         if text.startswith("[", start):
             return _list(text, start)
@@ -60,7 +48,7 @@ def _list(text: str, start: int) -> tuple[list[Any], int]:
         if several:
             values += several
             position += end
-        else:  # one that is larger than a piece, or none at all
+        else:  # larger than a piece, or none at all
             value, position = _value(text, position)
             values.append(value)
         position = _skip(text, position)
@@ -70,25 +58,25 @@ def _list(text: str, start: int) -> tuple[list[Any], int]:
 
 
 def _several(piece: str) -> tuple[list[Any], int]:
-    """The values of a list that lie within a piece, and where they end; what is cut is left."""
+    """The complete values of a list within a piece, and their end."""
     last = _LAST.get(piece[:1], "")
     if (end := piece.rfind(f"{last},") + len(last)) > len(last):
         try:
             return _DECODER.decode(f"[{piece[:end]}]"), end
         except json.JSONDecodeError:
-            pass  # that comma lies within a value: one by one then
+            pass  # the comma lies within a value: decode one by one
     values: list[Any] = []
     position = end = 0
     try:
         while True:
             value, stop = _DECODER.raw_decode(piece, position)
             following = _skip(piece, stop)
-            if piece[following : following + 1] not in (",", "]"):  # a number, perhaps, that goes on
+            if piece[following : following + 1] not in (",", "]"):  # maybe a truncated number
                 return values, end
             values.append(value)
             end = stop
             position = _skip(piece, _expect(",", piece, following))
-    except json.JSONDecodeError:  # the end of the list, a value that is cut, or a fault: others see which
+    except json.JSONDecodeError:  # the end of the list, a truncated value, or an error that the caller finds
         return values, end
 
 
@@ -110,14 +98,14 @@ def _object(text: str, start: int) -> tuple[dict[str, Any], int]:
 
 
 def _expect(delimiter: str, text: str, position: int) -> int:
-    """The position behind a delimiter."""
+    """The position after a delimiter."""
     if not text.startswith(delimiter, position):
         raise json.JSONDecodeError(f"Expecting {delimiter!r} delimiter", text, position)
     return position + 1
 
 
 def _skip(text: str, position: int) -> int:
-    """The position of what follows white space."""
+    """The position after white space."""
     found = _SPACE.match(text, position)
     assert found is not None
     return found.end()

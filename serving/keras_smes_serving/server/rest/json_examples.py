@@ -1,4 +1,4 @@
-"""The bodies of Classify and Regress over REST: JSON objects to tf.Examples."""
+"""Converts the JSON bodies of Classify and Regress to tf.Examples."""
 
 from __future__ import annotations
 
@@ -11,20 +11,10 @@ from keras_smes_serving.server.rest.json_tensors import b64_value, shown
 
 
 def fill_examples(document: Mapping[str, Any], examples: Input) -> None:
-    """Reads the examples of a request, and the context that they may share.
-
-    Args:
-        document: mapping. The JSON object, with `examples` and perhaps `context`.
-        examples: empty `Input` message, which is filled.
+    """Reads the examples of a request and their shared context, if any, into an empty `Input`.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: they are missing, or hold what no feature can be.
-
-    Example:
-
-    ```python
-    fill_examples({"examples": [{"user_id": 7, "city": "oslo"}]}, request.input)
-    ```
+        ServingError: INVALID_ARGUMENT: they are missing or hold unsupported values.
     """
     listed = examples.example_list
     if "context" in document:
@@ -54,7 +44,7 @@ def _fill(value: Any, example: Any) -> None:
 
 
 def _add(name: str, value: Any, feature: Any) -> None:
-    """Adds a value to a feature; the first one decides which kind of list it is."""
+    """Adds a value to a feature; the first one determines its kind of list."""
     decoded = value.encode() if isinstance(value, str) else b64_value(value)
     if decoded is not None:
         field, value = "bytes_list", decoded

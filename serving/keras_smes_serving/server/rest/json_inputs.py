@@ -1,4 +1,4 @@
-"""The bodies of REST requests: rows or columns to the inputs of a signature."""
+"""Converts the JSON bodies of Predict requests to the inputs of a signature."""
 
 from __future__ import annotations
 
@@ -17,22 +17,10 @@ _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """Reads the JSON object of a request. NaN and Infinity are numbers; what follows it is left.
-
-    Args:
-        body: bytes. The body of the request.
-
-    Returns:
-        dict. The object.
+    """Parses the JSON object of a request. NaN and Infinity are numbers; trailing text is ignored.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: it is no JSON, or no object.
-
-    Example:
-
-    ```python
-    parse_body(b'{"instances": [1.0]}')
-    ```
+        ServingError: INVALID_ARGUMENT: it is no JSON object.
     """
     if not body:
         reject("JSON Parse error: The document is empty")
@@ -41,7 +29,7 @@ def parse_body(body: bytes) -> dict[str, Any]:
         document = decode_document(text)
         if _SURROGATE.search(text):
             for piece in json.JSONEncoder(ensure_ascii=False).iterencode(document):
-                piece.encode()  # half a character can't go on from here
+                piece.encode()  # rejects unpaired surrogates
     except json.JSONDecodeError as error:
         reject(f"JSON Parse error: {error.msg} at offset: {error.pos}")
     except UnicodeEncodeError:
@@ -54,22 +42,10 @@ def parse_body(body: bytes) -> dict[str, Any]:
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-    """Reads which signature a request asks.
-
-    Args:
-        document: mapping. The JSON object of the request.
-
-    Returns:
-        str. The empty string if it doesn't say.
+    """Returns the signature name of a request; empty without one.
 
     Raises:
         ServingError: INVALID_ARGUMENT: it isn't a string.
-
-    Example:
-
-    ```python
-    signature_name({"signature_name": "rank", "instances": [1.0]})  # "rank"
-    ```
     """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
@@ -81,23 +57,14 @@ def signature_name(document: Mapping[str, Any]) -> str:
 
 
 def predict_inputs(document: Mapping[str, Any], infos: Mapping[str, Any]) -> tuple[dict[str, Array], bool]:
-    """Reads the tensors of a Predict request.
+    """Reads the tensors of a Predict request, and whether they came as rows.
 
     Args:
         document: mapping. The JSON object, with `instances` (rows) or `inputs` (columns).
         infos: mapping of str to TensorInfo message. The inputs of the signature.
 
-    Returns:
-        (dict of str to ndarray, bool). The inputs by name, and whether they came as rows.
-
     Raises:
-        ServingError: INVALID_ARGUMENT: they don't fit the signature, or one another.
-
-    Example:
-
-    ```python
-    predict_inputs({"instances": [1.0, 2.0]}, signature.inputs)  # {"x": [1., 2.]}, True
-    ```
+        ServingError: INVALID_ARGUMENT: they don't match the signature, or one another.
     """
     if "instances" in document and "inputs" in document:
         reject(

@@ -1,4 +1,4 @@
-"""The answers of the REST API: tensors and results to JSON, as TensorFlow Serving writes them."""
+"""Converts outputs to JSON in the format of TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -14,27 +14,15 @@ from keras_smes_serving.server.messages import ClassificationResult, RegressionR
 from keras_smes_serving.server.runtime.session import Array
 
 _BYTES_SUFFIX: Final = "_bytes"
-_REFUSED: Final = ("bfloat16", "float16", "complex64", "complex128", "uint16")
+_UNSUPPORTED: Final = ("bfloat16", "float16", "complex64", "complex128", "uint16")
 
 
 def predictions(outputs: Mapping[str, Array]) -> str:
-    """Writes the answer to rows: one value or object for each.
-
-    Args:
-        outputs: mapping of str to ndarray. The outputs by name.
-
-    Returns:
-        str. JSON with the key `predictions`.
+    """Returns JSON with the key `predictions`, one value or object per row.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: the outputs differ in their first dimension, or one has
-            none or can't be written.
-
-    Example:
-
-    ```python
-    predictions({"y": np.array([3.0], "float32")})  # '{"predictions": [3.0]}'
-    ```
+        ServingError: INVALID_ARGUMENT: the first dimensions of outputs differ or are missing, or a dtype is
+            unsupported.
     """
     rows = _row_count(outputs)
     columns = {name: _items(name, value) for name, value in sorted(outputs.items())}
@@ -49,22 +37,10 @@ def predictions(outputs: Mapping[str, Array]) -> str:
 
 
 def outputs_by_name(outputs: Mapping[str, Array]) -> str:
-    """Writes the answer to columns: one tensor, or an object of them.
-
-    Args:
-        outputs: mapping of str to ndarray. The outputs by name.
-
-    Returns:
-        str. JSON with the key `outputs`.
+    """Returns JSON with the key `outputs`: one tensor, or an object of them.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: an output can't be written.
-
-    Example:
-
-    ```python
-    outputs_by_name({"y": np.array([3.0], "float32")})  # '{"outputs": [3.0]}'
-    ```
+        ServingError: INVALID_ARGUMENT: a dtype is unsupported.
     """
     columns = {name: _tensor(name, value) for name, value in sorted(outputs.items())}
     if len(columns) == 1:
@@ -75,20 +51,7 @@ def outputs_by_name(outputs: Mapping[str, Array]) -> str:
 
 
 def classifications(result: ClassificationResult) -> str:
-    """Writes the answer to Classify.
-
-    Args:
-        result: `ClassificationResult` message.
-
-    Returns:
-        str. JSON with the key `results`: for each example, pairs of label and score.
-
-    Example:
-
-    ```python
-    classifications(response.result)  # '{"results": [[["like", 0.9]]]}'
-    ```
-    """
+    """Returns JSON with the key `results`: pairs of label and score for each example."""
     rows = (
         ", ".join(f"[{_text(one.label)}, {decimal(np.float32(one.score))}]" for one in row.classes)
         for row in result.classifications
@@ -97,57 +60,18 @@ def classifications(result: ClassificationResult) -> str:
 
 
 def regressions(result: RegressionResult) -> str:
-    """Writes the answer to Regress.
-
-    Args:
-        result: `RegressionResult` message.
-
-    Returns:
-        str. JSON with the key `results`: a number for each example.
-
-    Example:
-
-    ```python
-    regressions(response.result)  # '{"results": [3.0]}'
-    ```
-    """
+    """Returns JSON with the key `results`: a number for each example."""
     values = ", ".join(decimal(np.float32(one.value)) for one in result.regressions)
     return '{\n    "results": [' + values + "]\n}"
 
 
 def error_text(message: str) -> str:
-    """Writes an error.
-
-    Args:
-        message: str. Its text.
-
-    Returns:
-        str. JSON with the key `error`.
-
-    Example:
-
-    ```python
-    error_text("Missing 'inputs' or 'instances' key")
-    ```
-    """
+    """Returns JSON with the key `error`."""
     return json.dumps({"error": message}, indent=4, ensure_ascii=False)
 
 
 def decimal(value: np.floating[Any]) -> str:
-    """Writes a number so that it is read back as the same, and never as an integer.
-
-    Args:
-        value: NumPy float32 or float64.
-
-    Returns:
-        str. Six digits if they will do, all of them otherwise.
-
-    Example:
-
-    ```python
-    decimal(np.float32(0.2))  # "0.2"
-    ```
-    """
+    """Formats a number so that it parses to the same value, never as an integer: six digits if enough."""
     number = float(value)
     if not np.isfinite(value):
         return "NaN" if number != number else ("Infinity" if number > 0 else "-Infinity")
@@ -174,7 +98,7 @@ def _items(name: str, value: Array) -> list[str]:
     """Writes each row of an output."""
     if value.ndim > 1:
         return [_tensor(name, row) for row in value]
-    if value.dtype.name in _REFUSED:
+    if value.dtype.name in _UNSUPPORTED:
         reject(f"Failed to write JSON value for tensor type: {value.dtype.name}")
     if value.dtype.kind == "f":
         return [decimal(item) for item in value]

@@ -1,4 +1,4 @@
-"""JSON values to arrays: what a value may be for each dtype, and how lists become shapes."""
+"""Converts JSON values to arrays."""
 
 from __future__ import annotations
 
@@ -16,30 +16,21 @@ from keras_smes_serving.protocol.errors import ServingError, reject
 from keras_smes_serving.server.runtime.session import Array
 
 _SHOWN: Final = 256
-_MOST_DIMENSIONS: Final = 64  # of an array of NumPy
+_MOST_DIMENSIONS: Final = 64  # limit of NumPy
 _PART: Final = 2**16
 _INTEGERS: Final = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 _NAMES: Final = {"float32": "float", "float64": "double"}
 
 
 def tensor(value: Any, dtype: str) -> Array:
-    """Turns nested lists into an array; integers stay integers, and nothing is rounded or cast.
+    """Converts nested lists to an array; integers stay integers, and nothing is rounded or cast.
 
     Args:
-        value: what JSON gives: a number, a string, a boolean, `{"b64": ...}`, or lists of these.
+        value: A number, a string, a boolean, `{"b64": ...}`, or lists of these.
         dtype: str. The NumPy name of the dtype, or `"string"`.
-
-    Returns:
-        ndarray.
 
     Raises:
         ServingError: INVALID_ARGUMENT: a value isn't of the dtype, or the lists are ragged.
-
-    Example:
-
-    ```python
-    tensor([[1, 2], [3, 4]], "int64").shape  # (2, 2)
-    ```
     """
     shape, first = [], value
     while isinstance(first, list):
@@ -60,22 +51,10 @@ def tensor(value: Any, dtype: str) -> Array:
 
 
 def b64_value(value: Any) -> bytes | None:
-    """Decodes `{"b64": "..."}`.
-
-    Args:
-        value: what JSON gives.
-
-    Returns:
-        bytes. None if the value is something else.
+    """Decodes `{"b64": "..."}`; None for other values.
 
     Raises:
         ServingError: INVALID_ARGUMENT: the text isn't base64.
-
-    Example:
-
-    ```python
-    b64_value({"b64": "AQI="})  # b"\\x01\\x02"
-    ```
     """
     if not (isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str)):
         return None
@@ -86,21 +65,8 @@ def b64_value(value: Any) -> bytes | None:
 
 
 def shown(value: Any) -> str:
-    """Writes a JSON value for an error, cut to what is worth reading.
-
-    Args:
-        value: what JSON gives.
-
-    Returns:
-        str. At most 256 characters.
-
-    Example:
-
-    ```python
-    shown([1, 2])  # "[1, 2]"
-    ```
-    """
-    # Only so much is written, so that a large request doesn't cost twice to reject.
+    """Formats a JSON value for an error message, truncated to 256 characters."""
+    # Stops early, so that rejecting a large request stays cheap.
     text = ""
     for chunk in json.JSONEncoder(ensure_ascii=False).iterencode(value):
         text += chunk
@@ -130,7 +96,7 @@ def _flatten(value: Any, level: int, shape: list[int], flat: list[Any]) -> None:
 
 
 def _leaf(dtype: str) -> Callable[[Any], Any]:
-    """The check that a single value of a dtype has to pass."""
+    """Returns the conversion of a single value of a dtype."""
     if dtype == "string":
         return _bytes
     kinds: tuple[type, ...] = (bool,) if dtype == "bool" else (int,)
@@ -141,7 +107,7 @@ def _leaf(dtype: str) -> Callable[[Any], Any]:
         raise ServingError(grpc.StatusCode.UNIMPLEMENTED, text)
 
     def check(value: Any) -> Any:
-        return value if type(value) in kinds else _refuse_type(value, dtype)
+        return value if type(value) in kinds else _reject_type(value, dtype)
 
     return check
 
@@ -150,11 +116,11 @@ def _bytes(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
     decoded = b64_value(value)
-    return _refuse_type(value, "string") if decoded is None else decoded
+    return _reject_type(value, "string") if decoded is None else decoded
 
 
 def _numbers(values: list[Any], dtype: str) -> Array:
-    # In parts, between which other threads run.
+    # In parts, between which other threads can run.
     parts = [_part(values[start : start + _PART], dtype) for start in range(0, len(values), _PART)]
     return np.concatenate(parts) if parts else _part(values, dtype)
 
@@ -165,7 +131,7 @@ def _part(values: list[Any], dtype: str) -> Array:
         bounds = np.iinfo(target)
         for value in (min(values), max(values)):
             if not bounds.min <= value <= bounds.max:
-                _refuse_type(value, dtype)
+                _reject_type(value, dtype)
     with np.errstate(over="ignore"):
         return np.array([_float(v) for v in values] if target.kind == "f" else values, target)
 
@@ -173,11 +139,11 @@ def _part(values: list[Any], dtype: str) -> Array:
 def _float(value: float) -> float:
     try:
         return float(value)
-    except OverflowError:  # an integer of hundreds of digits
+    except OverflowError:  # an integer of more than 308 digits
         return float("inf") if value > 0 else float("-inf")
 
 
-def _refuse_type(value: Any, dtype: str) -> NoReturn:
+def _reject_type(value: Any, dtype: str) -> NoReturn:
     kind = {bool: str(value), type(None): "Null", str: "String", dict: "Object", list: "Array"}
     reject(
         f"JSON Value: {shown(value)} Type: {kind.get(type(value), 'Number')} is not of expected type: "

@@ -1,4 +1,4 @@
-"""HTTP around the REST API, and the page that Prometheus reads."""
+"""The HTTP server of the REST API and of Prometheus' page."""
 
 from __future__ import annotations
 
@@ -34,22 +34,14 @@ METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 
 
 class RestServer:
-    """The HTTP side of a server, on an event loop in a thread of its own.
+    """The HTTP side of a server, on an event loop in its own thread.
 
     Args:
-        rest: `RestApi`. Answers the requests.
+        rest: `RestApi`. Handles the requests.
         metrics: `Metrics`. Counts them.
-        threads: int. How many requests are worked on at a time; 0 is four for each core.
-        cors: bool. Whether pages of other origins may ask. Defaults to False.
-        metrics_path: str. The path of the page for Prometheus. Defaults to none.
-
-    Example:
-
-    ```python
-    server = RestServer(rest, metrics)
-    port = server.start("127.0.0.1", 0)
-    server.stop(grace=30)
-    ```
+        threads: int. Maximum number of concurrent requests; 0, the default, is four per core.
+        cors: bool. Whether pages of other origins may send requests. Defaults to False.
+        metrics_path: str. The path of Prometheus' page. Defaults to none.
     """
 
     def __init__(
@@ -76,22 +68,15 @@ class RestServer:
             handle_signals=False,
             access_log=None,
             logger=self._log,
-            auto_decompress=False,  # on the event loop, and without a limit
-            shutdown_timeout=_FOREVER,  # until `stop` cuts it short
+            auto_decompress=False,  # it would run on the event loop, without a limit
+            shutdown_timeout=_FOREVER,  # `stop` has its own deadline
         )
 
     def start(self, host: str, port: int) -> int:
-        """Opens the port.
-
-        Args:
-            host: str. The address to listen at.
-            port: int. The TCP port; 0 takes any free one.
-
-        Returns:
-            int. The TCP port.
+        """Opens the port and returns it, for 0 any free one.
 
         Raises:
-            OSError: The port can't be had.
+            OSError: The port is taken.
         """
         self._thread.start()
         try:
@@ -133,7 +118,7 @@ class RestServer:
             return web.Response(status=200 if known else 400, headers=self._headers)
         try:
             body = await request.read()
-        except (web.RequestPayloadError, ConnectionError) as error:  # it ends too soon, or can't be parsed
+        except (web.RequestPayloadError, ConnectionError) as error:  # truncated or invalid
             text = error_text(f"The body can't be read: {error}")
             return self._response(Answer(grpc.StatusCode.INVALID_ARGUMENT, text))
         path, encoding = request.rel_url.raw_path, request.headers.get("Content-Encoding", "")
@@ -153,7 +138,7 @@ class RestServer:
     def _answer(self, method: str, path: str, body: bytes, encoding: str) -> Answer:
         try:
             return self._rest.answer(method, path, body, encoding)
-        except Exception as error:  # a mistake of ours, not the client's
+        except Exception as error:  # a bug of the server
             self._log.exception("A request failed")
             return Answer(grpc.StatusCode.INTERNAL, error_text(f"{type(error).__name__}: {error}"))
 

@@ -1,16 +1,16 @@
-"""One version of a model, asked by signature."""
+"""A loaded version of a model, run by signature."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-from keras_smes_serving.protocol.errors import ServingError
+from keras_smes_serving.protocol.errors import ServingError, reject
 from keras_smes_serving.protocol.tensors import decode
 from keras_smes_serving.server.runtime.session import Runner
 
@@ -19,8 +19,8 @@ DEFAULT_SIGNATURE = "serving_default"
 
 @dataclass(frozen=True)
 class _Signature:
-    """A SignatureDef as plain dicts, which requests look things up in much faster: alias to the
-    name of the tensor, in the order of aliases, and alias to the default."""
+    """A SignatureDef as plain dicts, for fast lookups: alias to tensor name, in the order of aliases, and
+    alias to default."""
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
@@ -28,20 +28,12 @@ class _Signature:
 
 
 class Servable:
-    """A loaded version of a SavedModel that answers by signature. Any thread may ask.
+    """A loaded version of a SavedModel, run by signature from any thread.
 
     Args:
-        runner: `Runner`. The session that the model was loaded into.
-        max_executors: int. How many different sets of outputs get an executor of their own.
-            A session never lets go of one, and a client could ask for every subset; requests
-            for further sets compute all outputs and return what was asked for. Defaults to 64.
-
-    Example:
-
-    ```python
-    servable = Servable(Session("models/smes/1"))
-    servable.predict("serving_default", {"user_id": np.array([7]), "item_id": np.array([42])})
-    ```
+        runner: `Runner`. The session of the model.
+        max_executors: int. Maximum number of sets of outputs with their own executor, which a session never
+            frees. Further sets compute all outputs and return the requested ones. Defaults to 64.
     """
 
     def __init__(self, runner: Runner, max_executors: int = 64) -> None:
@@ -62,23 +54,14 @@ class Servable:
         """Runs a signature.
 
         Args:
-            signature_name: str. The signature; the empty string is `serving_default`.
-            inputs: mapping of str to ndarray or TensorProto. A value for each input that has no
-                default. Strings are object arrays of bytes.
-            output_filter: sequence of str. The outputs wanted. Defaults to all of them.
-            timeout: float, seconds. After which the run is cancelled. Defaults to never.
-
-        Returns:
-            dict of str to ndarray. The outputs by name.
+            signature_name: str. The signature; empty for `serving_default`.
+            inputs: mapping of str to ndarray or TensorProto. A value for each input without default. Strings
+                are object arrays of bytes.
+            output_filter: sequence of str. The outputs to return. Defaults to all of them.
+            timeout: float, seconds. Cancels the run. Defaults to never.
 
         Raises:
-            ServingError: With the code and the text of TensorFlow Serving.
-
-        Example:
-
-        ```python
-        servable.predict("", {"x": np.array([1.0], "float32")}, output_filter=["y"])
-        ```
+            ServingError: With the code and message of TensorFlow Serving.
         """
         name = signature_name or DEFAULT_SIGNATURE
         if name not in self._plain:
@@ -95,25 +78,7 @@ class Servable:
         return {alias: values[alias] for alias in wanted}
 
     def run(self, inputs: Mapping[str, Any], outputs: Sequence[str], timeout: float | None) -> dict[str, Any]:
-        """Runs the graph by the names of its tensors, for the APIs that don't go by alias.
-
-        Args:
-            inputs: mapping of str to ndarray. Tensor name to value.
-            outputs: sequence of str. The names of the tensors wanted.
-            timeout: float, seconds. After which the run is cancelled; None is never.
-
-        Returns:
-            dict of str to ndarray. The tensors wanted, by name.
-
-        Raises:
-            ServingError: With the code and the text of TensorFlow Serving.
-
-        Example:
-
-        ```python
-        servable.run({"input_examples:0": examples}, ["scores:0"], timeout=None)
-        ```
-        """
+        """Runs the graph by tensor names, for APIs without aliases; returns the outputs by name."""
         return dict(zip(outputs, self._runner.run(inputs, outputs, timeout), strict=True))
 
     def close(self) -> None:
@@ -121,7 +86,7 @@ class Servable:
         self._runner.close()
 
     def _fetched(self, name: str, signature: _Signature, wanted: Sequence[str]) -> list[str]:
-        """The outputs to compute: those wanted, in one order, or all once executors are many."""
+        """The outputs to compute: the wanted ones, sorted, or all beyond `max_executors` sets."""
         key = (name, frozenset(wanted))
         with self._lock:
             if key in self._executors or len(self._executors) < self._max_executors:
@@ -137,17 +102,13 @@ def _plain(signature: Any) -> _Signature:
     return _Signature(names(signature.inputs), names(signature.outputs), dict(signature.defaults))
 
 
-def _refuse(message: str) -> NoReturn:
-    raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
-
-
 def _input_tensors(signature: _Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives every input of a signature its value, in the order of their names."""
+    """Returns a value for every input of a signature, in the order of names."""
     _check_input_count(signature, inputs)
     tensors = {}
     for alias, name in signature.inputs.items():
         if alias not in inputs and alias not in signature.defaults:
-            _refuse(
+            reject(
                 f"Signature input alias: {alias}(feed name: {name}) not found in "
                 f"request and no default value provided. Inputs expected to be in the request "
                 f"{_braced(inputs)}, or default input alias set: {','.join(sorted(signature.defaults))}"
@@ -155,7 +116,7 @@ def _input_tensors(signature: _Signature, inputs: Mapping[str, Any]) -> dict[str
         tensors[alias] = _tensor(alias, inputs[alias] if alias in inputs else signature.defaults[alias])
     if not set(inputs) <= set(tensors):
         used = ",".join(sorted(set(inputs) & set(tensors)))
-        _refuse(
+        reject(
             f"Inputs contains invalid name. Used request inputs: {used}, "
             f"request input: {','.join(sorted(inputs))}"
         )
@@ -165,7 +126,7 @@ def _input_tensors(signature: _Signature, inputs: Mapping[str, Any]) -> dict[str
 def _check_input_count(signature: _Signature, inputs: Mapping[str, Any]) -> None:
     sent, known = set(inputs), set(signature.inputs)
     if len(sent) > len(known) or (len(sent) < len(known) and not signature.defaults):
-        _refuse(
+        reject(
             f"input size does not match signature: {len(sent)}!={len(known)} "
             f"len({_braced(sent)}) != len({_braced(known)}). Sent extra: {_braced(sent - known)}. "
             f"Missing but required: {_braced(known - sent)}."
@@ -178,19 +139,19 @@ def _tensor(alias: str, value: Any) -> Any:
     try:
         return decode(value)
     except ValueError:
-        _refuse(f"tensor parsing error: {alias}")
+        reject(f"tensor parsing error: {alias}")
 
 
 def _wanted_outputs(signature: _Signature, output_filter: Sequence[str]) -> list[str]:
     seen: set[str] = set()
     for alias in output_filter:
         if alias not in signature.outputs:
-            _refuse(
+            reject(
                 f"output tensor alias not found in signature: {alias} "
                 f"Outputs expected to be in the set {_braced(signature.outputs)}."
             )
         if alias in seen:
-            _refuse(f"duplicate output tensor alias: {alias}")
+            reject(f"duplicate output tensor alias: {alias}")
         seen.add(alias)
     return list(output_filter) or list(signature.outputs)
 

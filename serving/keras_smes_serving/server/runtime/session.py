@@ -1,4 +1,4 @@
-"""A SavedModel in a session of the C++ runtime, asked by the names of its tensors."""
+"""A SavedModel in a session of the C++ runtime, run by tensor names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Runner(Protocol):
-    """What runs a graph: a session, or one that puts several requests into a run."""
+    """Runs a graph: a session, or a batching session."""
 
     @property
     def signatures(self) -> Mapping[str, Any]:
@@ -27,34 +27,24 @@ class Runner(Protocol):
     def run(
         self, inputs: Mapping[str, Array], outputs: Sequence[str], timeout: float | None = None
     ) -> list[Array]:
-        """Feeds tensors by name, and returns others in the order of their names given."""
+        """Feeds tensors by name, and returns others in the given order."""
 
     def close(self) -> None:
-        """Frees the graph. No run may be under way, and none may follow."""
+        """Frees the graph. No run may be in flight, and none may follow."""
 
 
 class Session:
-    """A loaded SavedModel.
+    """A loaded SavedModel, in a session as in TensorFlow Serving, usable from any thread.
 
-    The graph runs in a session, as in TensorFlow Serving: what that serves is served here, with
-    the same codes and texts. `tf.saved_model.load` would refuse some of it and word errors in
-    its own way. All methods may be called from any thread.
+    `tf.saved_model.load` would reject some models and change error messages.
 
     Args:
         directory: str or path. The version directory, which holds `saved_model.pb`.
         tags: sequence of str. The tags of the graph to load. Defaults to `("serve",)`.
-        config: `tf.compat.v1.ConfigProto`. Threads and the like. Defaults to TensorFlow's choice.
+        config: `tf.compat.v1.ConfigProto`. Threads and other options. Defaults to TensorFlow's choice.
 
     Raises:
-        tf.errors.OpError, RuntimeError, OSError: The directory doesn't hold a SavedModel that can
-            be loaded.
-
-    Example:
-
-    ```python
-    session = Session("models/half_plus_two/1")
-    session.run({"serving_default_x:0": np.array([2.0], "float32")}, ["StatefulPartitionedCall:0"])
-    ```
+        tf.errors.OpError, RuntimeError, OSError: The directory doesn't hold a loadable SavedModel.
     """
 
     def __init__(
@@ -73,21 +63,13 @@ class Session:
     def run(
         self, inputs: Mapping[str, Array], outputs: Sequence[str], timeout: float | None = None
     ) -> list[Array]:
-        """Runs the graph the way the C++ server does.
+        """Runs the graph as the C++ server does, from tensor names to values.
 
-        `Session.run` of Python would cast the inputs to the dtypes of the graph and rewrite the
-        texts of errors, at three times the cost.
-
-        Args:
-            inputs: mapping of str to ndarray. Tensor name to value.
-            outputs: sequence of str. The names of the tensors wanted.
-            timeout: float, seconds. After which the run is cancelled. Defaults to never.
-
-        Returns:
-            list of ndarray. The tensors wanted, in their order.
+        Python's `Session.run` would cast the inputs to the dtypes of the graph and change error messages, at
+        three times the cost.
 
         Raises:
-            ServingError: The run failed; with the code and the text of TensorFlow.
+            ServingError: The run failed; with the code and message of TensorFlow.
         """
         feeds = {self._endpoint(name): value for name, value in inputs.items()}
         fetches = [self._endpoint(name) for name in outputs]
@@ -104,7 +86,7 @@ class Session:
             pywrap_tf_session.TF_DeleteBuffer(buffer)
 
     def close(self) -> None:
-        """Frees the graph. No run may be under way, and none may follow."""
+        """Frees the graph. No run may be in flight, and none may follow."""
         self._session.close()
 
     def _endpoint(self, name: str) -> Any:
@@ -118,7 +100,7 @@ class Session:
 
 
 def _endpoints(graph: tf.Graph, signatures: Iterable[Any]) -> dict[str, Any]:
-    """Looks up the tensors that signatures name; those the graph lacks are left out."""
+    """Looks up the tensors of signatures; missing ones are omitted."""
     operations = {operation.name: operation for operation in graph.get_operations()}
     endpoints = {}
     for signature in signatures:

@@ -1,4 +1,4 @@
-"""The switch that TensorFlow Serving throws at its start: no graph may compile with XLA."""
+"""Disables XLA compilation, as TensorFlow Serving does at its start."""
 
 from __future__ import annotations
 
@@ -13,20 +13,11 @@ _SYMBOL: Final = "_ZN10tensorflow21DisableXlaCompilationEv"
 
 
 def disable_xla() -> bool:
-    """Makes graphs that compile with XLA fail, for the whole process and for good.
+    """Makes graphs that compile with XLA fail, permanently for the whole process.
 
-    TensorFlow Serving does so unless it is told otherwise: a model that needs XLA loads, and fails
-    at its first request with INTERNAL, `XLA compilation disabled`. Better seen here than there.
-
-    Returns:
-        bool. Whether it could be done: the function isn't part of TensorFlow's public API, and the
-        library that holds it isn't called the same on every platform.
-
-    Example:
-
-    ```python
-    disable_xla()
-    ```
+    TensorFlow Serving does so by default: a model that needs XLA loads, and its first request fails with
+    INTERNAL, `XLA compilation disabled`. Returns whether it succeeded: the function isn't part of
+    TensorFlow's public API, and its library has other names on some platforms.
     """
     path = Path(tf.sysconfig.get_lib()) / _LIBRARY
     try:
