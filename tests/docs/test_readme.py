@@ -26,7 +26,7 @@ def test_every_command_is_in_its_guide():
     from keras_smes.cli.main import build_parser
 
     known = set(build_parser()._subparsers._group_actions[0].choices)
-    page = (ROOT / "docs" / "guides" / "commands.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == known
 
 
