@@ -58,9 +58,6 @@ def own_losses(layer: keras.layers.Layer) -> Iterator[None]:
 
     Replicas in one process are traced in turns that switch at a sum, but Keras has one list of losses per
     layer for all of them: the next replica's call would clear it.
-
-    Args:
-        layer: The layer that sums; all layers of the model being called are preserved.
     """
     if _context() is None:
         yield
@@ -88,11 +85,6 @@ def run_if(condition: Tensor, act: Callable[..., Tensor], *arguments: Any) -> Te
     """Returns `act(*arguments)`, a bool equal in all replicas; false without calling it otherwise.
 
     Variables shared by replicas must be updated by all replicas together, so the branch is outside of them.
-
-    Args:
-        condition: Bool scalar, equal in all replicas.
-        act: Function of the arguments that returns a bool scalar.
-        *arguments: Tensors, or structures of them.
     """
     import tensorflow as tf
 

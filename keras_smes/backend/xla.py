@@ -12,13 +12,7 @@ def is_compiled() -> bool:
 
 
 def as_graph(function: Callable[..., Any], signature: Any = None) -> Callable[..., Any]:
-    """Returns a function of tensors as one TensorFlow graph; unchanged with JAX.
-
-    Args:
-        function: The function.
-        signature: The `tf.TensorSpec`s of its arguments, for one graph of all shapes. Defaults to `None`:
-            traced for the arguments of each call.
-    """
+    """Returns a function of tensors as a TensorFlow graph for the shapes of `signature`; same with JAX."""
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf

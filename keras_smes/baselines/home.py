@@ -174,14 +174,6 @@ class ExpertGroup(keras.layers.Layer):
     """Experts of one kind, `[B, D] -> [B, experts, out]`, and the gates of their mixture.
 
     It is not an `ExpertPool`, since outputs are normalised over the batch before they are mixed.
-
-    Args:
-        num_experts: Integer, number of experts.
-        units: Integer list, widths of an expert's layers.
-        gated: Integer, number of experts that the mixture's gate weights, other kinds included; zero if
-            this kind has no mixture.
-        feature_gate: The `FeatureGate` of the experts' input.
-        kernel_initializer: Initializer of kernels and gates.
     """
 
     def __init__(
@@ -250,13 +242,7 @@ class ExpertGroup(keras.layers.Layer):
 
 
 class FeatureGate(keras.layers.Layer):
-    """`x * sum_l softmax(x @ mix)[l] * 2 sigmoid(x @ down[l] @ up[l])`, float32 inside.
-
-    Args:
-        num_gates: Integer, number of gates l.
-        rank: Integer, rank of each gate.
-        kernel_initializer: Initializer of all kernels.
-    """
+    """`x * sum_l softmax(x @ mix)[l] * 2 sigmoid(x @ down[l] @ up[l])`, float32 inside."""
 
     def __init__(self, num_gates: int, rank: int, kernel_initializer: Any, **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})

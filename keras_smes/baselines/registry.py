@@ -29,9 +29,6 @@ MODELS = tuple(_LAYERS)
 def model_layer(model: str) -> type[keras.layers.Layer]:
     """Returns the class of a model's layer of experts.
 
-    Args:
-        model: One of `MODELS`.
-
     Raises:
         ValueError: `model` is not the name of a model.
     """

@@ -13,15 +13,7 @@ from keras_smes.validation import check_count, check_counts
 
 
 class TaskMixture(keras.layers.Layer):
-    """A layer `[B, D] -> [B, T, out]` that mixes experts of equal shape for each task.
-
-    Args:
-        num_tasks: Integer, tasks T.
-        expert_units: Integer, or list of them: widths of an expert's layers.
-        expert_activation: Activation after every expert layer but the last. Defaults to `"relu"`.
-        output_activation: Activation after an expert's last layer. Defaults to `None`, linear.
-        kernel_initializer: Initializer of gates and experts. Defaults to `"glorot_uniform"`.
-    """
+    """A layer `[B, D] -> [B, T, out]` that mixes experts of equal shape for each task."""
 
     def __init__(
         self,

@@ -60,18 +60,12 @@ def _jax_devices(config: DistributionConfig) -> list[str]:
     return devices[: _checked_count(config.devices, len(devices))]
 
 
-def _data_parallel(config: DistributionConfig) -> Engine:
-    return DeviceEngine("data_parallel", over_batches(_jax_devices(config)))
-
-
-def _expert_parallel(config: DistributionConfig) -> Engine:
-    return DeviceEngine("expert_parallel", over_experts(_jax_devices(config)), over_experts=True)
-
-
 _OF_DEVICES: dict[str, Callable[[DistributionConfig], Engine]] = {
     "mirrored": _mirrored,
-    "data_parallel": _data_parallel,
-    "expert_parallel": _expert_parallel,
+    "data_parallel": lambda config: DeviceEngine("data_parallel", over_batches(_jax_devices(config))),
+    "expert_parallel": lambda config: DeviceEngine(
+        "expert_parallel", over_experts(_jax_devices(config)), over_experts=True
+    ),
 }
 
 

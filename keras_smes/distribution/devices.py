@@ -13,13 +13,7 @@ OF_EXPERTS = r".*[/_](kernel|bias)_\d+(_.*)?"
 
 
 class DeviceEngine(SpreadEngine):
-    """Runs steps on several devices of the JAX backend.
-
-    Args:
-        name: Its name in a `DistributionConfig`.
-        distribution: The `keras.distribution.Distribution`.
-        over_experts: Whether experts are sharded, in equal parts. Defaults to `False`.
-    """
+    """Runs steps on several devices of the JAX backend."""
 
     def __init__(self, name: str, distribution: Any, over_experts: bool = False) -> None:
         self.name, self.spread, self.over_experts = name, distribution, over_experts

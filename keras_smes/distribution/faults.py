@@ -6,12 +6,7 @@ from typing import Any
 
 
 class LostProcessError(ConnectionError):
-    """Another process of the job was lost, or stopped with an error.
-
-    Args:
-        whose: Kind of the lost process, such as `"a worker"`.
-        received: TensorFlow's message.
-    """
+    """Another process of the job was lost, or stopped with an error."""
 
     def __init__(self, whose: str, received: str) -> None:
         self._given = whose, received
@@ -27,11 +22,7 @@ class LostProcessError(ConnectionError):
 
 @contextlib.contextmanager
 def lost_processes(whose: str) -> Iterator[None]:
-    """Converts TensorFlow's errors of lost connections to `LostProcessError`.
-
-    Args:
-        whose: Kind of the lost process, such as `"a worker"`.
-    """
+    """Converts TensorFlow's errors of lost connections to `LostProcessError`."""
     import tensorflow as tf
 
     errors = tf.errors

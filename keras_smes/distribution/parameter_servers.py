@@ -26,10 +26,6 @@ class ParameterServerEngine(LoopEngine):
     Variables are spread over the servers, and each embedding table is sharded; lookups and updates run on the
     server of the shard. With one worker, steps equal those of one device; with more, they differ, and are not
     reproducible. The balance loss is that of each worker's batch.
-
-    Args:
-        cluster: The `Cluster`; this process is its chief.
-        shards: Number of shards per table. Defaults to `None`, one per server.
     """
 
     name = "parameter_server"

@@ -14,12 +14,8 @@ class ReplicatedEngine(LoopEngine):
     """Runs steps under a synchronous `tf.distribute` strategy, with the loop of `LoopEngine`.
 
     The i-th of n replicas takes rows i, i + n, i + 2n, ... of each batch: parts differ by at most one
-    row, and may be empty. Batches and their order are those of one replica.
-
-    Args:
-        name: Its name in a `DistributionConfig`.
-        strategy: The strategy.
-        place: Index of this process, and the number of processes. Defaults to `(0, 1)`.
+    row, and may be empty. Batches and their order are those of one replica. `place` is the index of this
+    process, and the number of processes.
     """
 
     def __init__(self, name: str, strategy: Any, place: tuple[int, int] = (0, 1)) -> None:

@@ -26,12 +26,7 @@ class Plan(NamedTuple):
 
 
 def pack(executed_bm: Tensor, num_experts: int) -> Plan:
-    """Groups the pairs of a batch by expert.
-
-    Args:
-        executed_bm: `[B, M]` int32, the executed experts of each instance, padded with E.
-        num_experts: E.
-    """
+    """Groups the pairs of a batch by expert."""
     instance_b = tf.range(tf.shape(executed_bm)[0])
     # Broadcast instead of an integer division of the slot, which is slow.
     instance_bm = tf.broadcast_to(instance_b[:, None], tf.shape(executed_bm))

@@ -43,12 +43,7 @@ def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
 
 
 def group_slots(executed_bm: Tensor, num_experts: int) -> Groups:
-    """Sorts the slots of a batch by expert.
-
-    Args:
-        executed_bm: `[B, M]` int32, the executed experts of each instance, padded with E.
-        num_experts: E.
-    """
+    """Sorts the slots of a batch by expert."""
     expert_s = ops.reshape(executed_bm, (-1,))
     slot_p = ops.cast(ops.argsort(expert_s), "int32")
     expert_p = ops.take(expert_s, slot_p, axis=0)

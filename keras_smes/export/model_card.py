@@ -27,14 +27,7 @@ UNUSUAL = {
 
 
 def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Writes `assets.extra/model_card.json`.
-
-    Args:
-        folder: Folder of the version.
-        inputs: The `ServedInput`s by name.
-        signatures: Result of `describe_signatures`.
-        facts: Further entries, such as the tasks, the verification, or the metrics of the run.
-    """
+    """Writes `assets.extra/model_card.json`."""
     card = {
         "features": {name: _feature(item) for name, item in inputs.items()},
         "signatures": signatures,

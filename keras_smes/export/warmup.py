@@ -26,12 +26,6 @@ EXAMPLES = {"tensorflow/serving/classify": "classify_log", "tensorflow/serving/r
 def write_warmup(folder: Path, cases: Sequence[ParityCase], output_filters: Filters | None = None) -> int:
     """Writes `assets.extra/tf_serving_warmup_requests`, and replays it once.
 
-    Args:
-        folder: Folder of the SavedModel.
-        cases: The `ParityCase`s to send.
-        output_filters: Lists of outputs by signature that clients request. Defaults to each output by itself
-            for `serving_default` and `rank`. All outputs together are always warmed up.
-
     Returns:
         Number of records.
 

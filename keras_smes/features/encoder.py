@@ -63,10 +63,6 @@ def preprocessor(schema: FeatureSchema, name: str = "preprocessor") -> keras.Mod
 
     Rows are `[B]`, and `[B, max_length]` with lengths `[B]` for `Tags` and `Sequence`.
 
-    Args:
-        schema: A fitted `FeatureSchema`.
-        name: Name of the model. Defaults to `"preprocessor"`.
-
     Returns:
         A functional model from dict to dict. Out-of-vocabulary ids and strings get row 0, as do missing
         numbers in buckets.

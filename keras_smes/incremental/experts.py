@@ -13,10 +13,6 @@ DEPTH = 16.0
 def expert_sources(before: int, after: int) -> np.ndarray:
     """Returns the source of each expert: old ones keep their index, new ones copy the old ones in turn.
 
-    Args:
-        before: Number of experts before.
-        after: Number of experts now.
-
     Raises:
         ValueError: The number decreases.
 

@@ -20,12 +20,6 @@ def mixture_sources(
 ) -> dict[str, Sources]:
     """Returns the sources of the expert layer's weights, by name.
 
-    Args:
-        old: The layer before.
-        new: The layer now.
-        old_tasks: The tasks before.
-        new_tasks: The tasks now.
-
     Returns:
         The sources; empty if experts and tasks are the same.
 
@@ -56,15 +50,7 @@ def mixture_sources(
 
 
 def finish_mixture(layer: Any, before: int, is_new: np.ndarray, h_bd: np.ndarray, seed: int) -> None:
-    """Sets the weights of new experts and tasks, after the other weights have been copied.
-
-    Args:
-        layer: The `SMES`.
-        before: Number of old experts, the first ones.
-        is_new: bool `[T]`, which tasks are new.
-        h_bd: `[B, D]`, encoded rows.
-        seed: Seed of the noise.
-    """
+    """Sets the weights of new experts and tasks, after the other weights have been copied."""
     generator = np.random.default_rng(seed)
     kernel_dte = np.array(layer.router.kernel)
     if is_new.any():

@@ -70,12 +70,7 @@ class QualityGate:
             check_weight("within", self.within)
 
     def judge(self, metrics: TaskMetrics, previous: TaskMetrics | None = None) -> Verdict:
-        """Judges a model.
-
-        Args:
-            metrics: `{task: {metric: value}}` of the model, the `tasks` of `evaluate`.
-            previous: Those of the version exported before, on the same rows. Defaults to `None`, no version.
-        """
+        """Judges metrics `{task: {metric: value}}`, also against the previous version's on the same rows."""
         try:
             value = self.metric.of(metrics)
             before = None if previous is None else self.metric.of(previous)
@@ -97,10 +92,6 @@ class QualityGate:
 
 def metrics_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | None:
     """Returns the metrics of the newest exported version on the rows.
-
-    Args:
-        model_folder: Folder of the model's versions.
-        rows: The rows, with the features that the version needs.
 
     Returns:
         The metrics of each task that both have; `None` if there is no version.

@@ -14,11 +14,6 @@ from keras_smes.tasks.task import Labels
 def grow_tasks(old: Sequence[Task], stated: Sequence[Task], labels: Labels) -> list[Task]:
     """Returns the tasks of a continued model: old ones as fitted, new ones fitted to `labels`.
 
-    Args:
-        old: The tasks of the model.
-        stated: The configured tasks, in any order.
-        labels: The labels of newer rows.
-
     Raises:
         ValueError: An old task is missing, or has another type or label.
 
@@ -56,11 +51,6 @@ def grown_task_weights(
     and each old task's own experts and gates depend only on its own logits and S(b). The new task uses the
     shared experts, and chooses private ones. A later run may raise its weight.
 
-    Args:
-        weights: Weights before; `None` for equal ones.
-        old: Names of the tasks before.
-        new: Names of the tasks now.
-
     Returns:
         A weight for each of `new`, or `weights` if the tasks are the same.
 
@@ -76,13 +66,7 @@ def grown_task_weights(
 
 
 def pooled_routers(kernel_dte: np.ndarray, weights: Sequence[float], is_new: np.ndarray) -> np.ndarray:
-    """Returns a router's kernel whose new tasks start from the weighted mean of the old tasks' routers.
-
-    Args:
-        kernel_dte: `[D, T, E]`; the new tasks' routers are overwritten.
-        weights: w `[T]`, the old tasks' weights in the joint choice, in any unit.
-        is_new: bool `[T]`, which tasks are new.
-    """
+    """Returns a router's kernel whose new tasks start from the weighted mean of the old tasks' routers."""
     pooled, share_t = kernel_dte.copy(), np.where(is_new, 0.0, np.asarray(weights, np.float64))
     if share_t.sum() == 0:
         share_t = (~is_new).astype(np.float64)
@@ -104,14 +88,7 @@ def towers(tasks: Sequence[Task]) -> set[str]:
 def weigh_tasks(
     values: Mapping[str, Any], before: Mapping[str, Any], old: Sequence[str], new: Sequence[str]
 ) -> dict[str, Any]:
-    """Returns the expert layer's options with `grown_task_weights`, unless the weights were changed.
-
-    Args:
-        values: The options now.
-        before: The options before.
-        old: Names of the tasks before.
-        new: Names of the tasks now.
-    """
+    """Returns the expert layer's options with `grown_task_weights`, unless the weights were changed."""
     stated, known = values.get("task_weights"), before.get("task_weights")
     if stated != known:
         return dict(values)

@@ -19,10 +19,6 @@ def grow_schema(old: FeatureSchema, new: FeatureSchema) -> FeatureSchema:
 
     Moments and boundaries don't change, since weights were learned with that scaling.
 
-    Args:
-        old: The schema of the model.
-        new: The same features, fitted on newer rows.
-
     Raises:
         ValueError: The features are not the same.
 

@@ -83,9 +83,6 @@ class WarmStart:
     def read(cls, run: str | Path) -> "WarmStart":
         """Reads a run.
 
-        Args:
-            run: Folder of the run.
-
         Raises:
             FileNotFoundError: The folder is not that of a finished run, or its optimizer state is missing.
         """
@@ -116,10 +113,6 @@ class WarmStart:
     def prepare(self, train: Rows, verbose: int | str = 0) -> Prepared:
         """Prepares rows with the run's features and tasks, grown by new values.
 
-        Args:
-            train: The rows.
-            verbose: `0` shows no progress bar. Defaults to `0`.
-
         Raises:
             ValueError: The features differ, or a task is missing.
         """
@@ -130,10 +123,6 @@ class WarmStart:
 
     def apply(self, prepared: Prepared, model: MultiTaskModel) -> None:
         """Sets the weights and the optimizer of a model.
-
-        Args:
-            prepared: From `prepare`.
-            model: A model that is built for it, larger or not.
 
         Raises:
             ValueError: The layers differ, or there are fewer experts.

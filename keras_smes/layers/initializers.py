@@ -17,9 +17,6 @@ def stacked(initializer: Any) -> Callable[..., Tensor]:
     unlike N draws from one seed. Initializers whose values depend on each other, such as orthogonal matrices,
     draw each member with its own seed.
 
-    Args:
-        initializer: A Keras initializer, or an argument of `keras.initializers.get`.
-
     Returns:
         A function of `(shape, dtype)`.
     """

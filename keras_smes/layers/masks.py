@@ -17,11 +17,7 @@ _counted: contextvars.ContextVar[Tensor | None] = contextvars.ContextVar("counte
 
 @contextlib.contextmanager
 def counting(rows_b: Tensor) -> Iterator[None]:
-    """Makes layers exclude rows from batch statistics.
-
-    Args:
-        rows_b: Bool `[B]`, whether a row counts for any task.
-    """
+    """Makes layers exclude rows that count for no task, false in `rows_b [B]`, from batch statistics."""
     token = _counted.set(rows_b)
     try:
         yield

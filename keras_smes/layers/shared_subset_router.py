@@ -14,11 +14,7 @@ from keras_smes.validation import check_count, check_rank, check_task_weights
 
 
 class InFloatx(keras.regularizers.Regularizer):
-    """Casts a float32 weight's regularization loss to Keras' floatx, in which Keras sums losses.
-
-    Args:
-        regularizer: The `keras.regularizers.Regularizer`.
-    """
+    """Casts a float32 weight's regularization loss to Keras' floatx, in which Keras sums losses."""
 
     def __init__(self, regularizer: keras.regularizers.Regularizer) -> None:
         self.regularizer = regularizer

@@ -50,16 +50,10 @@ class Checkpoints:
         self.keep = check_count("keep", keep)
 
     def write(self, number: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes a checkpoint and deletes older ones beyond `keep`.
-
-        Args:
-            number: Position in the training, such as steps. The highest is the latest.
-            meta: JSON values.
-            arrays: Arrays by name.
-        """
+        """Writes a checkpoint and deletes older ones beyond `keep`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step-{number:012d}.npz"
-        everything: dict[str, Any] = {_META: _to_array(meta), **arrays}
+        everything: dict[str, Any] = {_META: np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays}
         write_whole(path, lambda file: np.savez(file, **everything))
         for old in self._paths()[self.keep :]:
             old.unlink()
@@ -90,10 +84,6 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.npz"), reverse=True)
-
-
-def _to_array(meta: Mapping[str, Any]) -> np.ndarray:
-    return np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
 
 def _read(path: Path) -> Checkpoint:

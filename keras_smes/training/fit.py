@@ -226,15 +226,7 @@ def _monitor(rows: int, ranker: keras.Model, packed: PackedRows, outputs: Output
 def new_model(
     config: RunConfig, prepared: Prepared, steps: int, engine: Engine | None = None, first_step: int = 0
 ) -> tuple[keras.Model, MultiTaskModel]:
-    """Builds the ranker of `config`, and the model that trains it.
-
-    Args:
-        config: The `RunConfig`.
-        prepared: The rows.
-        steps: Steps per epoch.
-        engine: The `Engine`. Defaults to `None`, one device.
-        first_step: Steps that the optimizer has already done. Defaults to `0`.
-    """
+    """Builds the ranker of `config`, and the model that trains it."""
     engine = engine or Engine()
     keras.utils.set_random_seed(config.seed)
     ranker = _build(config, prepared.schema, prepared.tasks)
@@ -265,10 +257,6 @@ def start_at_base_rates(ranker: keras.Model, base_rates: Mapping[str, float]) ->
     ```
 
     The first steps on a rare label then learn from features, instead of moving the bias.
-
-    Args:
-        ranker: A model of `build_ranker`.
-        base_rates: Mean label of each binary task in the training rows, by task name.
     """
     core = ranker.get_layer("core")
     for task, rate in base_rates.items():

@@ -75,10 +75,6 @@ def read_rows_to_score(run: str | Path, source: ScoreSource) -> RowsToScore:
     Rows above the `memory` of their log, or of the run's configuration, stay on disk, and so does the run's
     own data.
 
-    Args:
-        run: Folder of the run.
-        source: The `ScoreSource`.
-
     Raises:
         FileNotFoundError: A file is missing.
         ValueError: A column is missing or has another type, or no row has such a date; names it.

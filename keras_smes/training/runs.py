@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from keras_smes.baselines.cost import executed_multiplications
@@ -136,14 +135,6 @@ def train_rows(
 ) -> dict[str, Any]:
     """As `train_run`, on rows that are already loaded and split.
 
-    Args:
-        config: The `RunConfig`.
-        rows: The `RunRows`.
-        out: Folder of the run.
-        options: `RunOptions`. Defaults to `None`, their defaults.
-        start: A `StartState`, described in `metrics.json` as `start`. Defaults to `None`, fresh weights.
-        engine: The `Engine` that runs the steps. Defaults to `None`, that of the configuration.
-
     Raises:
         LockedError: Another process trains into that folder.
     """
@@ -194,14 +185,15 @@ def _clear(session: Session, routing: Path) -> None:
 
 def _measure(fitted: Fitted, rows: RunRows, engine: Engine, start: StartState | None) -> dict[str, Any]:
     evaluated = evaluate(fitted.ranker, rows.test, engine)
+    experts = fitted.ranker.get_layer("core").get_layer("experts")
     parts = {"train": rows.train, "test": rows.test}
     return {
         "split": dict(rows.description),
         "unusual": {part: unusual_values(fitted.schema, own) for part, own in parts.items()},
         **evaluated,
         "history": fitted.history,
-        "parameters": _count_parameters(fitted.ranker),
-        "multiplications": _count_multiplications(fitted.ranker, evaluated["routing"]),
+        "parameters": {"all": fitted.ranker.count_params(), "experts": experts.count_params()},
+        "multiplications": executed_multiplications(experts, evaluated["routing"].get("union_mean")),
         "training": _describe_training(fitted, len(rows.train), engine),
         "environment": describe_environment(),
         **({} if start is None else {"start": start.describe()}),
@@ -247,10 +239,6 @@ def _check_unchosen(config: RunConfig) -> None:
 def unusual_values(schema: FeatureSchema, rows: Rows) -> dict[str, Counts]:
     """Counts the values that a ranker handles by a special rule, by feature.
 
-    Args:
-        schema: The fitted schema.
-        rows: The rows.
-
     Returns:
         The counts of `schema.check_columns` that are not zero, such as `missing`, `unknown` and `infinite`.
     """
@@ -262,16 +250,6 @@ def unusual_values(schema: FeatureSchema, rows: Rows) -> dict[str, Counts]:
                     known = odd.setdefault(name, {})
                     known[kind] = known.get(kind, 0) + count
     return odd
-
-
-def _count_parameters(ranker: keras.Model) -> dict[str, int]:
-    experts = ranker.get_layer("core").get_layer("experts")
-    return {"all": ranker.count_params(), "experts": experts.count_params()}
-
-
-def _count_multiplications(ranker: keras.Model, routing: Mapping[str, Any]) -> float:
-    experts = ranker.get_layer("core").get_layer("experts")
-    return executed_multiplications(experts, routing.get("union_mean"))
 
 
 def _describe_training(fitted: Fitted, rows: int, engine: Engine) -> dict[str, Any]:
@@ -296,6 +274,7 @@ def _write_run(
     state: Mapping[str, Any] | None,
 ) -> None:
     routing = out / CHECKPOINTS / ROUTING
+    _, some = next(test.pieces())
     with whole_set(out, FILES) as write:
         write(MODEL, fitted.ranker.save)
         if state is not None:
@@ -304,13 +283,8 @@ def _write_run(
             write(ROUTING, lambda path: shutil.copyfile(routing, path))
         write(SCHEMA, lambda path: write_json(path, fitted.schema.to_config()))
         write(CONFIG, lambda path: write_json(path, config.to_dict()))
-        write(ROWS, lambda path: write_rows(path, _some_columns(test), SAMPLE))
+        write(ROWS, lambda path: write_rows(path, some.columns(), SAMPLE))
         write(METRICS, lambda path: write_json(path, metrics))
-
-
-def _some_columns(rows: Rows) -> Mapping[str, np.ndarray]:
-    _, piece = next(rows.pieces())
-    return piece.columns()
 
 
 def evaluate_run(

@@ -29,12 +29,7 @@ class Chunk(NamedTuple):
 
 
 class Scorer:
-    """Scores rows and measures their routing.
-
-    Args:
-        core: A ranker's core.
-        probe: Its `RoutingProbe`. Defaults to `None`, routing isn't measured.
-    """
+    """Scores rows and measures their routing."""
 
     def __init__(self, core: keras.Model, probe: RoutingProbe | None = None) -> None:
         self._core, self._probe = core, probe
@@ -49,13 +44,7 @@ class Scorer:
             self._probe.update(features, counted["counted"] > 0)
 
     def score(self, pieces: Iterable[Chunk], num_rows: int, engine: Engine) -> dict[str, np.ndarray]:
-        """Returns the logits of all rows by task, collected from all processes.
-
-        Args:
-            pieces: The share of this process.
-            num_rows: Total number of rows.
-            engine: The `Engine`.
-        """
+        """Returns the logits of all rows by task, collected from all processes."""
         outputs: Mapping[str, Any] = self._core.output
         whole = {
             name: np.zeros((num_rows, *logits.shape[1:]), keras.backend.standardize_dtype(logits.dtype))

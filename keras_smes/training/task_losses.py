@@ -82,25 +82,14 @@ class JointLoss(Protocol):
     def gradients(
         self, differentiate: Differentiate, losses: StepLosses, variables: Sequence[Any], scale: Tensor
     ) -> list[Any]:
-        """Returns a gradient for each variable.
-
-        Args:
-            differentiate: Returns gradients of a loss, times `scale`.
-            losses: The losses, unscaled.
-            variables: The variables.
-            scale: Factor of the gradients.
-        """
+        """Returns a gradient for each variable."""
 
     def end_epoch(self) -> None:
         """Is called after each epoch."""
 
 
 class WeightedLosses:
-    """A weighted sum, with weights that are fixed, learned, or updated after each epoch.
-
-    Args:
-        weights: A layer of `keras_smes.losses`, from task losses to one loss.
-    """
+    """A weighted sum, with weights that are fixed, learned, or updated after each epoch."""
 
     def __init__(self, weights: Any) -> None:
         self.state = weights
@@ -119,12 +108,7 @@ class WeightedLosses:
 
 
 class GradNormLosses(WeightedLosses):
-    """A weighted sum by `GradNorm`, which updates its weights at each step.
-
-    Args:
-        weights: A `GradNorm`.
-        shared: The last weights that all tasks share, whose gradients are compared.
-    """
+    """A weighted sum by `GradNorm`, which updates its weights at each step."""
 
     def __init__(self, weights: GradNorm, shared: Sequence[Any]) -> None:
         super().__init__(weights)
@@ -141,12 +125,7 @@ class GradNormLosses(WeightedLosses):
 
 
 class PCGradLosses:
-    """The plain sum, with `PCGrad` between the tasks' gradients of shared dense weights.
-
-    Args:
-        surgery: A `PCGrad`.
-        shared: Dense weights that at least two tasks use.
-    """
+    """The plain sum, with `PCGrad` between the tasks' gradients of shared dense weights."""
 
     def __init__(self, surgery: PCGrad, shared: Sequence[Any]) -> None:
         self.surgery = surgery
@@ -174,13 +153,6 @@ def joint_loss(
     name: str, tasks: Sequence[Task], core: keras.Model, seed: int, options: Mapping[str, Any]
 ) -> JointLoss:
     """Builds the configured combination of task losses.
-
-    Args:
-        name: `"fixed"`, `"uncertainty"`, `"dwa"`, `"gradnorm"` or `"pcgrad"`.
-        tasks: The tasks.
-        core: The ranker's core.
-        seed: Seed of PCGrad's orders.
-        options: Further options of the class in `keras_smes.losses`.
 
     Raises:
         ValueError: An option is unknown, or there are no dense weights that all tasks share.

@@ -23,9 +23,6 @@ _EXPERTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
 def with_usual(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns values of a `RunConfig` over the defaults of their data set and model.
 
-    Args:
-        values: As for `RunConfig.from_dict`; `data` may be missing.
-
     Example:
 
     >>> with_usual({"data": "kuairand-pure", "optimizer": {"name": "sgd"}})["optimizer"]

@@ -51,12 +51,6 @@ def make_endpoints(
 ) -> dict[str, Endpoint]:
     """Returns all signatures that the ranker supports, by name.
 
-    Args:
-        ranker: A functional model from a dict of raw columns to a dict of scores.
-        inputs: Its `ServedInput`s.
-        fusion: From the scores to the fused score `[B]`, such as `ScoreFusion`. Defaults to `None`.
-        xla: Whether XLA compiles the core. Defaults to `False`.
-
     Raises:
         ValueError: A task's name can't be served, or is that of another output.
     """

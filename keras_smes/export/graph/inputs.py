@@ -91,10 +91,6 @@ def _named(kind: str, structure: Any, tensors: list[Tensor], names: list[str]) -
 def served_inputs(ranker: keras.Model, schema: FeatureSchema | None) -> dict[str, ServedInput]:
     """Returns the inputs of a ranker by name.
 
-    Args:
-        ranker: A functional model from a dict of raw columns.
-        schema: Its `FeatureSchema`. `None`: no input has a side or a default.
-
     Raises:
         ValueError: The model's input is no dict of named features, a name can't be served, or the schema
             belongs to another model.

@@ -29,14 +29,7 @@ def complete_signatures(
     defaults: Mapping[str, Mapping[str, np.ndarray]],
     inputs: Mapping[str, str],
 ) -> None:
-    """Writes method names, defaults and names of inputs.
-
-    Args:
-        folder: Folder of the SavedModel.
-        methods: `"predict"`, `"classify"` or `"regress"` by signature.
-        defaults: Arrays by signature and input.
-        inputs: Names of inputs by their argument names, see `argument_names`.
-    """
+    """Writes method names, defaults and names of inputs."""
     saved = read_saved_model(folder)
     _rename_inputs(saved.meta_graphs[0], inputs)
     for name, signature in saved.meta_graphs[0].signature_def.items():

@@ -96,9 +96,6 @@ def argument_names(names: Iterable[str]) -> dict[str, str]:
 
     TensorFlow traces a signature as a Python function whose arguments are also nodes of the graph. This
     excludes `class`, `self`, `_x`, and `ID` beside `id`. The written signature has the original names.
-
-    Args:
-        names: Names of all inputs.
     """
     names = list(names)
     lower = Counter(name.lower() for name in names)

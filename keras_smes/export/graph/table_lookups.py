@@ -50,11 +50,6 @@ class WithTables:
 def with_tables(ranker: keras.Model, schema: FeatureSchema | None, tables: "FeatureTables") -> WithTables:
     """Puts feature tables before a ranker.
 
-    Args:
-        ranker: A model of `build_ranker`.
-        schema: Its `FeatureSchema`.
-        tables: The `FeatureTables`.
-
     Raises:
         ValueError: There is no schema, the ranker lacks a feature of the tables, or a key is neither integer
             nor string.
@@ -226,12 +221,7 @@ def _lookup(column: str, values: np.ndarray) -> keras.layers.Layer:
 
 
 class StatisticsLookup(_TableLookup):
-    """The statistics of keys, float32 `[B, features]`.
-
-    Args:
-        keys: The key columns of the table.
-        values: The features, `[1 + keys, features]`, impressions first.
-    """
+    """The statistics of keys, float32 `[B, features]`."""
 
     def __init__(self, keys: Arrays, values: np.ndarray, **kwargs: Any) -> None:
         super().__init__(keys, **kwargs)
@@ -250,13 +240,7 @@ class StatisticsLookup(_TableLookup):
 
 
 class HistoryLookup(_TableLookup):
-    """The histories of keys: items `[B, L]` and lengths int32 `[B]`, empty for an unknown key.
-
-    Args:
-        keys: The key columns of the table.
-        items: `[keys, L]`, integers or strings.
-        lengths: `[keys]`.
-    """
+    """The histories of keys: items `[B, L]` and lengths int32 `[B]`, empty for an unknown key."""
 
     def __init__(self, keys: Arrays, items: np.ndarray, lengths: np.ndarray, **kwargs: Any) -> None:
         super().__init__(keys, **kwargs)

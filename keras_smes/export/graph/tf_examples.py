@@ -19,10 +19,6 @@ def parse_examples(serialized: Tensor, inputs: Inputs) -> dict[str, Tensor]:
     doesn't fail the other examples of a merged batch. A multi-valued feature is a list of any length in the
     example, without a separate length; no list and an empty list are the same.
 
-    Args:
-        serialized: Strings `[B]`.
-        inputs: The `ServedInput`s by name.
-
     Returns:
         The columns, `[B]` or `[B, L]`.
     """

@@ -19,12 +19,6 @@ def run_once_a_side(ranker: keras.Model, columns: Columns, user: Collection[str]
     Lookups, embeddings and pooling of the user's values run on one row, which is repeated only where it meets
     values of candidates.
 
-    Args:
-        ranker: A functional model from a dict of columns; nested functional models are traversed.
-        columns: Tensors by name.
-        user: Names of the columns with one row.
-        rows: Scalar, N.
-
     Returns:
         The model's outputs for N rows.
     """

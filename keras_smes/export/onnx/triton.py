@@ -18,14 +18,7 @@ dynamic_batching {{ }}
 
 
 def triton_config(name: str, max_batch_size: int, inputs: Iterable[Any], outputs: Iterable[Any]) -> str:
-    """Returns the text of `config.pbtxt`, which operators may edit.
-
-    Args:
-        name: Name of the model and of its folder.
-        max_batch_size: Maximum number of rows per request and per batch.
-        inputs: From `get_inputs` of an `onnxruntime.InferenceSession`; rows come first.
-        outputs: From `get_outputs`.
-    """
+    """Returns the text of `config.pbtxt`, which operators may edit."""
     tensors = [_tensor("input", value) for value in inputs] + [_tensor("output", value) for value in outputs]
     return TEMPLATE.format(name=name, max_batch_size=max_batch_size, tensors="".join(tensors))
 

@@ -38,12 +38,7 @@ _LOOKUPS: dict[type[Vocabulary], Any] = {
 
 
 def lookup_layer(item: Category, name: str) -> keras.layers.Layer:
-    """Returns the layer that maps raw values of any shape to table rows.
-
-    Args:
-        item: A fitted category.
-        name: Name of the layer.
-    """
+    """Returns the layer that maps raw values of any shape to table rows."""
     if isinstance(item, Hashed):
         return keras.layers.Hashing(item.num_bins, name=name)
     assert isinstance(item, IntegerCategory | StringCategory)

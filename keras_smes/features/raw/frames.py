@@ -11,9 +11,6 @@ from keras_smes.features.feature import Columns
 def as_columns(columns: Any) -> Columns:
     """Returns the columns of a frame, or of a dict, by name; series become arrays, or lists with `None`.
 
-    Args:
-        columns: A dict, or a data frame of polars or pandas.
-
     Raises:
         ValueError: `columns` is of another type.
     """

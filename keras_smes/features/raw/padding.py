@@ -12,10 +12,6 @@ from keras_smes.features.raw.conversion import to_int64
 def flatten_lists(name: str, rows: Any) -> tuple[Any, np.ndarray]:
     """Returns the concatenated values of all rows, and their number per row; `None` is an empty row.
 
-    Args:
-        name: Name of the feature, for the error.
-        rows: A list or object array of lists, tuples or one-dimensional arrays.
-
     Raises:
         ValueError: A row is of another type.
     """

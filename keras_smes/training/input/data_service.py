@@ -23,13 +23,6 @@ class ServedPlan(StepPlan):
     of its batch, and early batches wait for their turn, so each row comes once per epoch in the order of
     `StepPlan`. A batch of a lost worker never comes, which raises an error. Rows in memory are part of the
     data set's graph, which must be below 2 GiB; rows on disk are read by the workers from the same path.
-
-    Args:
-        rows: As of `StepPlan`.
-        batch_size: As of `StepPlan`.
-        seed: As of `StepPlan`.
-        epochs: Epochs of the training.
-        address: Address of the service's dispatcher, `grpc://HOST:PORT`.
     """
 
     epochs: int

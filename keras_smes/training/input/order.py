@@ -63,13 +63,7 @@ class Group:
 
 
 def groups(num_rows: int, seed: int, epoch: int) -> Iterator[Group]:
-    """Yields the groups of an epoch in order.
-
-    Args:
-        num_rows: Total number of rows.
-        seed: Seed of the orders.
-        epoch: Number of the epoch; no state is carried from one to the next.
-    """
+    """Yields the groups of an epoch in order."""
     if num_rows <= GROUP_BLOCKS * BLOCK_ROWS:
         yield Group(0, (Lane((range(num_rows),), (seed, epoch)),))
         return
@@ -78,7 +72,7 @@ def groups(num_rows: int, seed: int, epoch: int) -> Iterator[Group]:
     dealt = whole - whole % LANES
     for number, start in enumerate(range(0, dealt, GROUP_BLOCKS)):
         own = blocks[start : min(start + GROUP_BLOCKS, dealt)]
-        lanes = (_lane(own[k::LANES], (seed, epoch, number, k)) for k in range(LANES))
+        lanes = (Lane(tuple(_ranges(own[k::LANES])), (seed, epoch, number, k)) for k in range(LANES))
         yield Group(start * BLOCK_ROWS, tuple(lanes))
     rest = [*_ranges(blocks[dealt:]), range(whole * BLOCK_ROWS, num_rows)]
     if any(map(len, rest)):
@@ -88,10 +82,6 @@ def groups(num_rows: int, seed: int, epoch: int) -> Iterator[Group]:
 def epoch_order(num_rows: int, seed: int, epoch: int) -> np.ndarray:
     """Returns all row numbers in the order of an epoch, int64 `[num_rows]`."""
     return np.concatenate([group.rows() for group in groups(num_rows, seed, epoch)])
-
-
-def _lane(blocks: list[int], seed: tuple[int, ...]) -> Lane:
-    return Lane(tuple(_ranges(blocks)), seed)
 
 
 def _ranges(blocks: list[int]) -> list[range]:

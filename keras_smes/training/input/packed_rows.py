@@ -22,12 +22,7 @@ ALL: Piece = (0, 1)
 
 
 class PackedRows(abc.ABC):
-    """N rows of equal width, with the packing that describes their words.
-
-    Args:
-        packing: The `Packing`.
-        num_rows: N.
-    """
+    """N rows of equal width, with the packing that describes their words."""
 
     def __init__(self, packing: Packing, num_rows: int) -> None:
         self.packing, self.num_rows = packing, num_rows
@@ -38,15 +33,7 @@ class PackedRows(abc.ABC):
 
     @abc.abstractmethod
     def epoch(self, seed: int, epoch: int, batch_size: int, first_step: int = 0, piece: Piece = ALL) -> Any:
-        """Makes a `tf.data.Dataset` of the batches of an epoch.
-
-        Args:
-            seed: Seed of the orders.
-            epoch: Number of the epoch.
-            batch_size: Rows per batch; the last one may have fewer.
-            first_step: First batch. Defaults to `0`.
-            piece: `(i, n)`: rows i, i + n, i + 2n, ... of each batch. Defaults to `(0, 1)`, all of them.
-        """
+        """Makes a `tf.data.Dataset` of an epoch's batches from a step on, or of a piece of each."""
 
     @abc.abstractmethod
     def words(self, rows: range) -> np.ndarray:
@@ -71,11 +58,7 @@ class PackedRows(abc.ABC):
 
 
 class RowsInMemory(PackedRows):
-    """Packed rows in memory.
-
-    Args:
-        parts: A tuple of dicts of arrays of N rows, such as `(features, labels)`.
-    """
+    """Packed rows in memory."""
 
     def __init__(self, parts: tuple[Arrays, ...]) -> None:
         import tensorflow as tf
@@ -97,13 +80,7 @@ class RowsInMemory(PackedRows):
         return self.batches(batch_size, order, piece)
 
     def batches(self, batch_size: int, order: np.ndarray | None = None, piece: Piece = ALL) -> Any:
-        """Makes a `tf.data.Dataset` of batches.
-
-        Args:
-            batch_size: Rows per batch; the last one may have fewer.
-            order: Row numbers `[n]` in order. Defaults to `None`, all rows in file order.
-            piece: As for `epoch`.
-        """
+        """Makes a `tf.data.Dataset` of batches of rows by number, by default of all rows in file order."""
         import tensorflow as tf
 
         order = np.arange(self.num_rows) if order is None else order
@@ -117,14 +94,7 @@ class RowsInMemory(PackedRows):
 
 
 class RowsOnDisk(PackedRows):
-    """Packed rows in a file of words; one group of an epoch at a time is in memory.
-
-    Args:
-        path: The file.
-        packing: The `Packing`.
-        num_rows: N.
-        known: Precomputed `digest`. Defaults to `None`.
-    """
+    """Packed rows in a file of words, of which one group at a time is in memory; `known` is their digest."""
 
     def __init__(self, path: Path, packing: Packing, num_rows: int, known: str | None = None) -> None:
         super().__init__(packing, num_rows)

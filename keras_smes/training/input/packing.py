@@ -30,11 +30,7 @@ class Place(NamedTuple):
 
 
 class Packing:
-    """Layout of arrays in the words of a row.
-
-    Args:
-        places: The places, in the order of their words.
-    """
+    """Layout of arrays in the words of a row."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         self.places = tuple(places)

@@ -9,13 +9,7 @@ from keras_smes.training.input.packed_rows import ALL, PackedRows, Piece
 
 @dataclasses.dataclass(frozen=True)
 class StepPlan:
-    """Assigns rows to batches from the seed and the position in training alone.
-
-    Args:
-        rows: The `PackedRows`, of features, targets and counts.
-        batch_size: Rows per batch; the last of an epoch may have fewer.
-        seed: Seed of the orders.
-    """
+    """Assigns rows to batches from the seed and the position in training alone."""
 
     rows: PackedRows
     batch_size: int

@@ -45,10 +45,6 @@ class Prepared(NamedTuple):
 def prepare(train: Rows, verbose: int | str = 0) -> Prepared:
     """Fits schema and tasks to training rows, and prepares the rows.
 
-    Args:
-        train: The rows.
-        verbose: `0` shows no progress bar. Defaults to `0`.
-
     Raises:
         ValueError: A task has only one label in the rows that count.
     """

@@ -14,11 +14,6 @@ PREPROCESSING_BATCH = 8192
 def preprocess(ranker: keras.Model, columns: Arrays, verbose: int = 0) -> dict[str, np.ndarray]:
     """Runs the ranker's preprocessor over all rows.
 
-    Args:
-        ranker: A model of `build_ranker`.
-        columns: Raw columns of N rows.
-        verbose: `1` shows a progress bar. Defaults to `0`.
-
     Returns:
         Inputs of the ranker's layer `"core"`, arrays of N rows.
     """
@@ -43,12 +38,7 @@ def count_for_any(counted: Arrays) -> np.ndarray:
 
 
 def sample_counted(packed: PackedRows, rows: int) -> dict[str, np.ndarray]:
-    """Returns the features of at most `rows` rows that count for any task, evenly spread.
-
-    Args:
-        packed: Rows of `(features, targets, counted)`.
-        rows: Maximum number of rows.
-    """
+    """Returns the features of at most `rows` rows that count for any task, evenly spread."""
     counted_n = np.concatenate([count_for_any(counted) for _, (_, _, counted) in packed.chunks()])
     taken = evenly_spread(np.flatnonzero(counted_n), rows)
     parts = []

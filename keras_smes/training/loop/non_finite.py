@@ -39,21 +39,18 @@ class NonFiniteError(FloatingPointError):
 
 
 def diagnose(model: MultiTaskModel, data: tuple[Any, ...], epoch: int, batch: int) -> NonFiniteError:
-    """Returns the error that names what is not finite in a batch.
-
-    Args:
-        model: The model, with the weights before the batch.
-        data: The batch, `(features, targets, counted)`.
-        epoch: Its epoch, from 0.
-        batch: Its number in the epoch, from 0.
-    """
+    """Returns the error for a batch, counted from 0, of a model with the weights before the batch."""
     losses, step, gradients = _step(model, data)
     tasks = [name for name, loss in losses.items() if not _is_finite(loss)]
     finite_loss = _is_finite(step.total)
     found = {
         "tasks": [*tasks, *([] if _is_finite(step.layers) else ["(the layers' own loss)"])],
         "features": _features(model.core, data[0]),
-        "weights": [v.path for v in model.trainable_variables if not _is_table(v) and not _is_finite(v)],
+        "weights": [
+            v.path
+            for v in model.trainable_variables
+            if not v.path.endswith("/embeddings") and not _is_finite(v)
+        ],
         "gradients": [
             variable.path
             for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
@@ -84,10 +81,6 @@ def _features(core: keras.Model, features: Mapping[str, Any]) -> list[str]:
         if isinstance(layer, keras.layers.Embedding) and not _is_finite(layer.embeddings)
     ]
     return list(dict.fromkeys([*inputs, *tables]))
-
-
-def _is_table(variable: Any) -> bool:
-    return variable.path.endswith("/embeddings")
 
 
 def _is_finite(values: Any) -> bool:

@@ -33,9 +33,6 @@ class Session:
     def resume(self, data: str) -> Checkpoint | None:
         """Returns the latest state, or `None` if there is none.
 
-        Args:
-            data: Fingerprint of the rows.
-
         Raises:
             ValueError: The configuration or the data differ.
         """

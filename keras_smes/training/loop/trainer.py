@@ -106,7 +106,7 @@ class Trainer:
             metrics = with_prefix("metrics", self._variables)
             callbacks.append(RestoredMeans(lambda: write_variables(metrics, means)))
         if first == self.plan.steps:  # killed after the last step, before the epoch was closed
-            return _floats(self.model.get_metrics_result())
+            return {name: float(value) for name, value in self.model.get_metrics_result().items()}
         listed = keras.callbacks.CallbackList(
             callbacks,
             add_history=True,
@@ -176,7 +176,3 @@ class Trainer:
 
 def _after(best: Best, epoch: int, metrics: TaskMetrics, metric: MetricOfTask | None) -> Best:
     return best if metric is None else best.after(epoch, metric.of(metrics), metric)
-
-
-def _floats(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items()}

@@ -17,15 +17,7 @@ from keras_smes.training.scorer import Scorer
 
 
 class Validation:
-    """Evaluates a model during training on held-out rows.
-
-    Args:
-        ranker: The ranker whose core is trained.
-        model: The `MultiTaskModel` that trains it.
-        packed: The rows, from `prepare_for`.
-        rows: The same rows, for ranking metrics. `None` computes losses only.
-        engine: The `Engine` that trains the model. Defaults to `None`, one device.
-    """
+    """Evaluates a model during training on held-out rows."""
 
     def __init__(
         self,
@@ -47,7 +39,7 @@ class Validation:
         self.engine.hand_over(self.model.core, self.ranker.get_layer("core"))
         pieces = pieces_of(self.packed, self.engine.share)
         logits = self._scorer.score(pieces, self.packed.num_rows, self.engine)
-        losses = self.model.task_losses(*self._with_targets(logits))
+        losses = self.model.task_losses(self._whole(1), logits, self._whole(2))
         weighted = {task.name: task.weight * losses[task.name] for task in self.model.task_losses.tasks}
         total = self.model.joint.total(weighted, training=False)
         named: Mapping[str, Any] = {"val_loss": total, **{f"val_{t}_loss": x for t, x in losses.items()}}
@@ -57,10 +49,6 @@ class Validation:
             known = rows.labels(), rows.user_ids(), rows.request_ids()
             metrics = task_metrics(self.ranker, logits, *known)
         return {name: float(value) for name, value in named.items()}, metrics
-
-    def _with_targets(self, logits: Arrays) -> tuple[Arrays, Arrays, Arrays]:
-        targets, counted = (self._whole(part) for part in (1, 2))
-        return targets, logits, counted
 
     def _whole(self, part: int) -> dict[str, np.ndarray]:
         chunks: Iterator[Arrays] = (parts[part] for _, parts in self.packed.chunks())

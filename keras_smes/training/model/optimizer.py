@@ -29,14 +29,6 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Builds the optimizer of a model's variables, with its state.
 
-    Args:
-        config: The `OptimizerConfig`.
-        steps: Steps of the whole training.
-        variables: The model's trainable variables.
-        scale_loss: Whether to scale the loss, as `"mixed_float16"` requires. Defaults to `False`.
-        first_step: Steps that the optimizer has already done, before the schedule begins. Defaults to
-            `0`.
-
     Returns:
         A `SplitOptimizer`, or the dense optimizer alone if the model has no embeddings.
     """
@@ -73,11 +65,6 @@ def learning_rate(peak: float, config: OptimizerConfig, steps: int) -> Any:
     peak                                                         after that, if constant
     peak * (1 + cos(pi * (n - warmup_steps) / (steps - warmup_steps))) / 2      if cosine
     ```
-
-    Args:
-        peak: The highest rate.
-        config: The `OptimizerConfig` with `schedule` and `warmup_steps`.
-        steps: Steps of the whole training.
 
     Returns:
         A float, or a `keras.optimizers.schedules.LearningRateSchedule`.

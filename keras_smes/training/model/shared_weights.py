@@ -33,9 +33,6 @@ def shared_weights(core: keras.Model) -> list[Any]:
     random values of all dense weights. The current values may hide it, such as a layer that starts at zero. A
     weight is shared if two tasks use one of its elements. Task-specific experts of PLE are therefore not
     shared, nor is a stack of gates with one slice per task.
-
-    Args:
-        core: From features to a dict of each task's logits.
     """
     tables = {id(v) for layer in core.layers if _is_lookup(layer) for v in layer.trainable_variables}
     dense = [variable for variable in core.trainable_variables if id(variable) not in tables]
