@@ -20,16 +20,16 @@ from keras_smes.features.schema import FeatureSchema
 MODEL, SCHEMA, FACTS = "model.keras", "schema.json", ("config", "metrics")
 IN_TENSORFLOW = """
 import os, pickle, sys
-answers = os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)  # keeps printed text out of the answer
+output = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)  # keeps printed text out of the result
 from keras_smes.export import run
 function, arguments = pickle.load(sys.stdin.buffer)
 try:
-    answer = getattr(run, function)(**arguments)
+    result = getattr(run, function)(**arguments)
 except (ValueError, OSError, ImportError) as error:
-    answer = error
-with answers:
-    pickle.dump(answer, answers)
+    result = error
+with output:
+    pickle.dump(result, output)
 """
 
 
@@ -154,9 +154,9 @@ def _in_tensorflow(function: Callable[..., Any], **arguments: Any) -> Any:
     """Calls a function of this module in a process with the TensorFlow backend."""
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
     command = [sys.executable, "-c", IN_TENSORFLOW]
-    asked = pickle.dumps((function.__name__, arguments))
-    process = subprocess.run(command, input=asked, stdout=subprocess.PIPE, env=environment, check=True)
-    answer = pickle.loads(process.stdout)
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    call = pickle.dumps((function.__name__, arguments))
+    process = subprocess.run(command, input=call, stdout=subprocess.PIPE, env=environment, check=True)
+    result = pickle.loads(process.stdout)
+    if isinstance(result, Exception):
+        raise result
+    return result

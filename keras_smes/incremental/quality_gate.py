@@ -105,7 +105,7 @@ def metrics_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | 
         return None
     newest = folder / str(found[-1])
     _check_unknown(newest, rows)
-    scores = _ask(newest, rows)
+    scores = _score(newest, rows)
     tasks = [task for task in rows.tasks if task.name in scores]
     return score_metrics(tasks, scores, rows.labels(), rows.user_ids(), rows.request_ids())
 
@@ -124,17 +124,19 @@ def _check_unknown(version: Path, rows: Rows) -> None:
         )
 
 
-def _ask(version: Path, rows: Rows) -> dict[str, np.ndarray]:
+def _score(version: Path, rows: Rows) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(version))  # must outlive its signature
-    answer = loaded.signatures[SIGNATURE]
-    needed = {name: spec.dtype.name for name, spec in answer.structured_input_signature[1].items()}
+    signature = loaded.signatures[SIGNATURE]
+    needed = {name: spec.dtype.name for name, spec in signature.structured_input_signature[1].items()}
     parts = []
     for _, piece in rows.pieces():
         columns = _columns(version, piece, needed)
         for start in range(0, len(piece), BATCH):
-            parts.append(answer(**{n: tf.constant(own[start : start + BATCH]) for n, own in columns.items()}))
+            parts.append(
+                signature(**{n: tf.constant(own[start : start + BATCH]) for n, own in columns.items()})
+            )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

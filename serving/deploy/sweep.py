@@ -1,9 +1,9 @@
-"""Which batching parameters suit a model: the same load, once for each of them.
+"""Measures batching parameters of a model under the same load.
 
     python serving/deploy/sweep.py --model_base_path=$PWD/models/smes --rows=runs/smes/rows.jsonl \
         --candidates=500 --rate=60 --batch-sizes 0 1000 2000 --timeouts 0 1000 --threads 2
 
-starts the embedded server with each choice in turn and asks it in an open loop (see
+starts the embedded server with each choice in turn and sends requests in an open loop (see
 `keras_smes_serving.load_test`); 0 is without batching. For TensorFlow Serving, start it by hand with each
 choice and run `python -m keras_smes_serving.load_test` against it: the parameters file is the same.
 """
@@ -53,7 +53,7 @@ def print_row(cells):
 
 
 def parsed(argv):
-    """The arguments; refuses those that would start servers in vain."""
+    """Parses and validates the arguments."""
     made = parser()
     arguments = made.parse_args(argv)
     if not version_directories(arguments.model_base_path):
@@ -75,7 +75,7 @@ def parser():
     made.add_argument("--batch-sizes", type=int, nargs="+", default=[0, 1000], help="0: no batching")
     made.add_argument("--timeouts", type=int, nargs="+", default=[0, 1000], help="microseconds")
     made.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count()])
-    made.add_argument("--json", metavar="FILE", help="where to write the figures")
+    made.add_argument("--json", metavar="FILE", help="also write the results there")
     return made
 
 
@@ -88,7 +88,7 @@ def choices(arguments):
 
 @contextlib.contextmanager
 def server(base_path, max_batch_size, timeout, threads):
-    """Runs the embedded server in a process of its own; gives its address."""
+    """Runs the embedded server in a separate process; yields its address."""
     command = [sys.executable, "-m", "keras_smes_serving.server.main", f"--model_name={MODEL}", "--port=0"]
     command += [f"--model_base_path={base_path}", "--grpc_max_threads=64"]
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w+", encoding="utf-8") as log:

@@ -124,7 +124,7 @@ def closed_loop(send: Send, concurrency: int, seconds: float) -> Record:
     record, lock = Record(), threading.Lock()
     start = time.perf_counter()
 
-    def ask() -> None:
+    def worker() -> None:
         while (began := time.perf_counter()) < start + seconds:
             done, codes = threading.Event(), list[str]()
 
@@ -139,7 +139,7 @@ def closed_loop(send: Send, concurrency: int, seconds: float) -> Record:
                 if codes[0] == "OK":
                     record.latencies.append(time.perf_counter() - began)
 
-    threads = [threading.Thread(target=ask) for _ in range(concurrency)]
+    threads = [threading.Thread(target=worker) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -198,8 +198,8 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
             open_loop(send, poisson_arrivals(arguments.rate, arguments.warmup, arguments.seed + 1))
         due = poisson_arrivals(arguments.rate, arguments.seconds, arguments.seed)
         record = open_loop(send, due)
-    asked = {"rate": arguments.rate, "candidates": arguments.candidates, "request_bytes": len(request)}
-    return {**asked, **record.summary(arguments.candidates)}
+    settings = {"rate": arguments.rate, "candidates": arguments.candidates, "request_bytes": len(request)}
+    return {**settings, **record.summary(arguments.candidates)}
 
 
 def _parser() -> argparse.ArgumentParser:

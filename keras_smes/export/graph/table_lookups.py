@@ -146,23 +146,23 @@ class _Completion:
     def __call__(self, columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
         columns, found = dict(columns), dict[str, Tensor]()
         for table, keys in zip(self.tables.tables, self.keys, strict=True):
-            asked = [columns[column] for column in table.columns]
+            requested = [columns[column] for column in table.columns]
             if table.is_history:
-                columns |= self._history(table, keys, asked)
+                columns |= self._history(table, keys, requested)
                 continue
             lookup = StatisticsLookup(keys, _matrix(table), name=f"{table.name}_table")
             parent = None if table.towards is None else found[table.towards]
-            found[table.name] = lookup(asked, parent)
+            found[table.name] = lookup(requested, parent)
             columns |= {name: found[table.name][:, place] for place, name in enumerate(table.default)}
         return {name: columns[name] for name in self.schema.input_specs}
 
-    def _history(self, table: "FeatureTable", keys: Arrays, asked: Sequence[Tensor]) -> dict[str, Tensor]:
+    def _history(self, table: "FeatureTable", keys: Arrays, requested: Sequence[Tensor]) -> dict[str, Tensor]:
         from keras_smes.data.column_types import to_inputs
 
         feature = self.schema[table.name]
         assert isinstance(feature, MultiValued)
         items, lengths = to_inputs(feature, table.rows[table.name]).values()
-        found, length = HistoryLookup(keys, items, lengths, name=f"{table.name}_table")(asked)
+        found, length = HistoryLookup(keys, items, lengths, name=f"{table.name}_table")(requested)
         return {feature.name: found, feature.length_name: length}
 
 

@@ -48,7 +48,7 @@ def make_parity_cases(
     """
     model = _KerasModel(ranker, inputs, fusion, keys)
     return [
-        ParityCase(name, rows, *model.ask(name, model.rows(rows, seed)))
+        ParityCase(name, rows, *model.request(name, model.rows(rows, seed)))
         for name in signatures
         for seed, rows in enumerate(batch_sizes)
     ]
@@ -72,9 +72,9 @@ def make_parity_cases_without_optional(
     cases = []
     for name in signatures if optional else ():
         count = rows if _tells_rows(name, inputs) else 1
-        asked, answer = model.ask(name, model.rows(count, seed=rows, without=optional))
-        left = {alias: value for alias, value in asked.items() if alias not in optional}
-        cases.append(ParityCase(name, count, left, answer))
+        request, expected = model.request(name, model.rows(count, seed=rows, without=optional))
+        left = {alias: value for alias, value in request.items() if alias not in optional}
+        cases.append(ParityCase(name, count, left, expected))
     return cases
 
 
@@ -105,15 +105,15 @@ class _KerasModel:
             columns[name] = np.repeat(default, count, axis=0)
         return columns
 
-    def ask(self, signature: str, columns: Arrays) -> tuple[Arrays, Arrays]:
+    def request(self, signature: str, columns: Arrays) -> tuple[Arrays, Arrays]:
         """Returns the inputs of a request for these rows, and the outputs."""
-        ask: Callable[[Arrays], tuple[Arrays, Arrays]] = {
+        build: Callable[[Arrays], tuple[Arrays, Arrays]] = {
             "serving_default": self._scores,
             "rank": self._rank,
             "classify": self._classify,
             "routing": self._routing,
         }.get(signature, lambda rows: self._regress(signature, rows))
-        return ask(columns)
+        return build(columns)
 
     def _scores(self, columns: Arrays) -> tuple[Arrays, Arrays]:
         scores = self._ranker(_tensors(columns), training=False)
@@ -125,22 +125,22 @@ class _KerasModel:
         count = len(next(iter(columns.values())))
         user = {name: columns[name][:1] for name, item in self._inputs.items() if item.of_user}
         tiled = {name: np.repeat(value, count, axis=0) for name, value in user.items()}
-        _, answer = self._scores({**columns, **tiled})
-        if FUSED in answer:
-            answer[ORDER] = np.argsort(-answer[FUSED], kind="stable").astype(np.int32)
-        return {**columns, **user}, answer
+        _, expected = self._scores({**columns, **tiled})
+        if FUSED in expected:
+            expected[ORDER] = np.argsort(-expected[FUSED], kind="stable").astype(np.int32)
+        return {**columns, **user}, expected
 
     def _classify(self, columns: Arrays) -> tuple[Arrays, Arrays]:
-        asked, scores = self._scores(columns)
+        request, scores = self._scores(columns)
         single = [task for task in self._tasks if scores[task].size == len(scores[task])]
         values = np.stack([scores[task].ravel() for task in single], axis=1)
         classes = np.array([[task.encode() for task in single]] * len(values), object)
-        return self._examples(asked), {"classes": classes, "scores": values}
+        return self._examples(request), {"classes": classes, "scores": values}
 
     def _regress(self, signature: str, columns: Arrays) -> tuple[Arrays, Arrays]:
-        asked, scores = self._scores(columns)
+        request, scores = self._scores(columns)
         name = signature.removeprefix("regress").removeprefix("_") or FUSED
-        return self._examples(asked), {"outputs": scores[name].ravel()}
+        return self._examples(request), {"outputs": scores[name].ravel()}
 
     def _routing(self, columns: Arrays) -> tuple[Arrays, Arrays]:
         route = routing_of(self._ranker)

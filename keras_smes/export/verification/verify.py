@@ -65,13 +65,13 @@ def verify(
     libraries = Path(tf.sysconfig.get_lib() if runtime is None else runtime)
     if not list(libraries.glob("libtensorflow_cc*")):
         raise ValueError(f"`runtime` must be the folder of an installed tensorflow. Received: {libraries}")
-    asked = {"model": os.fspath(folder), "runs": runs, "disable_xla": not xla}
-    answered = _ask_in_fresh_process(libraries, asked)
+    request = {"model": os.fspath(folder), "runs": runs, "disable_xla": not xla}
+    result = _run_in_fresh_process(libraries, request)
     differences = [
         compare(case, dict(zip(sorted(case.expected), outputs, strict=True)), tolerance)
-        for case, outputs in zip(cases, answered["outputs"], strict=True)
+        for case, outputs in zip(cases, result["outputs"], strict=True)
     ]
-    return Proof(answered["version"], len(differences), max(differences, default=0.0))
+    return Proof(result["version"], len(differences), max(differences, default=0.0))
 
 
 def _run(signature: Any, case: ParityCase) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -87,11 +87,11 @@ def _run(signature: Any, case: ParityCase) -> tuple[dict[str, np.ndarray], list[
     return feeds, [signature.outputs[alias].name for alias in sorted(case.expected)]
 
 
-def _ask_in_fresh_process(libraries: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def _run_in_fresh_process(libraries: Path, request: dict[str, Any]) -> dict[str, Any]:
     command = [sys.executable, "-I", c_runtime.__file__, os.fspath(libraries)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.run(
-        command, input=pickle.dumps(asked), capture_output=True, env=environment, check=False
+        command, input=pickle.dumps(request), capture_output=True, env=environment, check=False
     )
     if process.returncode != 0:
         reason = process.stderr.decode(errors="replace").strip() or f"exit code {process.returncode}"

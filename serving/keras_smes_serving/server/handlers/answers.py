@@ -83,11 +83,11 @@ def multi_inference(
     tasks = [_inference_task(servable, task) for task in request.tasks]
     count, tensors = _run(servable, request, tasks, timeout)
     response = MultiInferenceResponse()
-    for asked, task in zip(request.tasks, tasks, strict=True):
+    for wanted, task in zip(request.tasks, tasks, strict=True):
         result = response.results.add()
-        result.model_spec.name = asked.model_spec.name
-        result.model_spec.signature_name = asked.model_spec.signature_name or DEFAULT_SIGNATURE
-        if asked.method_name == classification.METHOD:
+        result.model_spec.name = wanted.model_spec.name
+        result.model_spec.signature_name = wanted.model_spec.signature_name or DEFAULT_SIGNATURE
+        if wanted.method_name == classification.METHOD:
             result.classification_result.SetInParent()
             classification.classification_result(task, tensors, count, result.classification_result)
         else:

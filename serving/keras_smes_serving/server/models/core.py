@@ -101,11 +101,11 @@ class ServerCore:
             ServingError: NOT_FOUND: there is none.
         """
         states = self._board.versions(spec.name)
-        asked = spec.version.value if spec.HasField("version") else None
-        if asked is not None and asked in states:
-            return {asked: states[asked]}
-        if asked is not None or not states:
-            missing = "any versions" if asked is None else f"version {asked}"
+        requested = spec.version.value if spec.HasField("version") else None
+        if requested is not None and requested in states:
+            return {requested: states[requested]}
+        if requested is not None or not states:
+            missing = "any versions" if requested is None else f"version {requested}"
             text = f"Could not find {missing} of model {spec.name}"
             raise ServingError(grpc.StatusCode.NOT_FOUND, text)
         return states
