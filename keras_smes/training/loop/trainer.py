@@ -12,7 +12,7 @@ from keras_smes.diagnostics import Events
 from keras_smes.distribution import Engine
 from keras_smes.training.config import TrainingConfig
 from keras_smes.training.input.plan import StepPlan
-from keras_smes.training.loop.callbacks import BetweenSteps, ProgressBar, RestoredMeans
+from keras_smes.training.loop.callbacks import ProgressBar
 from keras_smes.training.loop.non_finite import diagnose
 from keras_smes.training.loop.resume import Session
 from keras_smes.training.loop.selection import Best, MetricOfTask, TaskMetrics
@@ -99,12 +99,13 @@ class Trainer:
     def _run_epoch(self, epoch: int) -> dict[str, float]:
         first = self._steps_done() - epoch * self.plan.steps
         means = with_prefix("metrics", read_variables(self._variables)) if first else {}
-        callbacks = [BetweenSteps(self._stop_if_broken), BetweenSteps(self._write_if_due)]
+        called = keras.callbacks.LambdaCallback
+        callbacks = [called(on_train_batch_end=lambda batch, logs: self._after_execution())]
         if self.verbose != 0:
             callbacks.append(ProgressBar())
         if means:
-            metrics = with_prefix("metrics", self._variables)
-            callbacks.append(RestoredMeans(lambda: write_variables(metrics, means)))
+            metrics = with_prefix("metrics", self._variables)  # which Keras resets at the start of an epoch
+            callbacks.append(called(on_epoch_begin=lambda epoch, logs: write_variables(metrics, means)))
         if first == self.plan.steps:  # killed after the last step, before the epoch was closed
             return {name: float(value) for name, value in self.model.get_metrics_result().items()}
         listed = keras.callbacks.CallbackList(
@@ -140,12 +141,11 @@ class Trainer:
         stopping = self.config.early_stopping
         return stopping is not None and self.progress.stopping.waited >= stopping.patience
 
-    def _stop_if_broken(self) -> None:
+    def _after_execution(self) -> None:
+        """Stops at a loss or gradient that is not finite, and writes a checkpoint if it is due."""
         if bool(self.model.is_broken.numpy()):
             epoch, step = divmod(self._steps_done(), self.plan.steps)
             raise diagnose(self.model, self.plan.batch(epoch, step), epoch, step)
-
-    def _write_if_due(self) -> None:
         if self.session is not None and self.engine.any(self.session.is_due):
             self._write()
 
