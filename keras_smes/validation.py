@@ -4,7 +4,7 @@ import itertools
 import math
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from keras_smes.types import Shape
@@ -20,6 +20,12 @@ def check_name(argument: str, name: Any) -> str:
             f"Received: {argument}={name!r}"
         )
     return name
+
+
+def check_one_of(name: str, value: Any, known: Collection[Any]) -> None:
+    """Rejects a value that is not among the known ones."""
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {list(known)}. Received: {name}={value!r}")
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> int:

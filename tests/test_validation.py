@@ -16,6 +16,14 @@ def received(name, value):
     return re.escape(f"Received: {name}={value!r}")
 
 
+def test_a_value_is_among_the_known_ones():
+    validation.check_one_of("mode", "sum", ("mean", "sum"))
+    with pytest.raises(
+        ValueError, match=r"`mode` must be one of \['mean', 'sum'\]\. Received: mode=\['sum'\]"
+    ):
+        validation.check_one_of("mode", ["sum"], ("mean", "sum"))
+
+
 @pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1)])
 def test_a_count_is_a_whole_number(value):
     count = validation.check_count("units", value)

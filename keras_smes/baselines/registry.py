@@ -13,6 +13,7 @@ from keras_smes.baselines.ple import PLE
 from keras_smes.baselines.shared_bottom import SharedBottom
 from keras_smes.baselines.task_balance import TaskBalancedSMES
 from keras_smes.layers.smes import SMES
+from keras_smes.validation import check_one_of
 
 _LAYERS: dict[str, type[keras.layers.Layer]] = {
     "smes": SMES,
@@ -32,8 +33,7 @@ def model_layer(model: str) -> type[keras.layers.Layer]:
     Raises:
         ValueError: `model` is not the name of a model.
     """
-    if model not in MODELS:
-        raise ValueError(f"`model` must be one of {list(MODELS)}. Received: model={model!r}")
+    check_one_of("model", model, MODELS)
     return _LAYERS[model]
 
 

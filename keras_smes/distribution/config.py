@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_smes.validation import check_count
+from keras_smes.validation import check_count, check_one_of
 
 ENGINES = (
     "auto",
@@ -34,8 +34,7 @@ class DistributionConfig:
     table_shards: int | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise ValueError(f"`engine` must be one of {list(ENGINES)}. Received: engine={self.engine!r}")
+        check_one_of("engine", self.engine, ENGINES)
         for name in ("devices", "table_shards"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))

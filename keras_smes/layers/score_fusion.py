@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_smes.types import Shape, Tensor
-from keras_smes.validation import check_number, check_weight
+from keras_smes.validation import check_number, check_one_of, check_weight
 
 ByTask = float | Mapping[str, float]
 METHODS = ("product", "sum")
@@ -75,8 +75,7 @@ class ScoreFusion(keras.layers.Layer):
     ) -> None:
         # Rare events have small scores: never half precision.
         super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        if method not in METHODS:
-            raise ValueError(f"`method` must be one of {list(METHODS)}. Received: method={method!r}")
+        check_one_of("method", method, METHODS)
         if not isinstance(weights, Mapping) or not weights:
             raise ValueError(f"`weights` must be a dict from tasks to numbers. Received: weights={weights!r}")
         if method == "sum" and offsets != 0.0:

@@ -11,7 +11,7 @@ from keras_smes.moments import nonzero_std
 from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Labels, Task
 from keras_smes.types import Tensor
-from keras_smes.validation import check_number, check_positive
+from keras_smes.validation import check_number, check_one_of, check_positive
 
 TRANSFORMS = ("log1p", "identity")
 LARGEST_LOG = 80.0  # exp(80) is still a float32
@@ -70,10 +70,7 @@ class RegressionTask(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.transform not in TRANSFORMS:
-            raise ValueError(
-                f"`transform` must be one of {list(TRANSFORMS)}. Received: transform={self.transform!r}"
-            )
+        check_one_of("transform", self.transform, TRANSFORMS)
         for field, check in (("huber", check_positive), ("mean", check_number), ("std", check_positive)):
             if getattr(self, field) is not None:
                 object.__setattr__(self, field, check(field, getattr(self, field)))

@@ -11,7 +11,7 @@ from keras_smes.tasks.cross_entropy import cross_entropy
 from keras_smes.tasks.registry import register_kind
 from keras_smes.tasks.task import Labels, Task
 from keras_smes.types import Tensor
-from keras_smes.validation import check_positive
+from keras_smes.validation import check_one_of, check_positive
 
 NEGATIVES = ("unwatched", "all")
 LARGEST_LOG = 80.0  # exp(80) is still a float32
@@ -68,10 +68,7 @@ class WeightedLogisticTask(Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.negatives not in NEGATIVES:
-            raise ValueError(
-                f"`negatives` must be one of {list(NEGATIVES)}. Received: negatives={self.negatives!r}"
-            )
+        check_one_of("negatives", self.negatives, NEGATIVES)
         if self.unit is not None:
             object.__setattr__(self, "unit", check_positive("unit", self.unit))
 

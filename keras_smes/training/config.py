@@ -16,7 +16,7 @@ from keras_smes.data import Interactions, SplitConfig, StoredInteractions, check
 from keras_smes.data.log.declaration import bytes_of_memory
 from keras_smes.distribution import DistributionConfig
 from keras_smes.training.loop.selection import EarlyStopping, MetricOfTask
-from keras_smes.validation import check_count, check_counts, check_weight
+from keras_smes.validation import check_count, check_counts, check_one_of, check_positive, check_weight
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "sgd")
@@ -78,12 +78,12 @@ class OptimizerConfig:
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
-        _check_one_of("name", self.name, OPTIMIZERS)
-        _check_one_of("embeddings", self.embeddings, EMBEDDING_OPTIMIZERS)
-        _check_one_of("schedule", self.schedule, SCHEDULES)
-        _check_positive("learning_rate", self.learning_rate)
+        check_one_of("name", self.name, OPTIMIZERS)
+        check_one_of("embeddings", self.embeddings, EMBEDDING_OPTIMIZERS)
+        check_one_of("schedule", self.schedule, SCHEDULES)
+        check_positive("learning_rate", self.learning_rate)
         if self.embedding_learning_rate is not None:
-            _check_positive("embedding_learning_rate", self.embedding_learning_rate)
+            check_positive("embedding_learning_rate", self.embedding_learning_rate)
         check_count("warmup_steps", self.warmup_steps, minimum=0)
 
 
@@ -150,8 +150,8 @@ class TrainingConfig:
         check_count("monitor_rows", self.monitor_rows, minimum=0)
         for name in ("epochs", "batch_size", "steps_per_execution"):
             check_count(name, getattr(self, name))
-        _check_one_of("loss_balance", self.loss_balance, LOSS_BALANCES)
-        _check_one_of("dtype_policy", self.dtype_policy, DTYPE_POLICIES)
+        check_one_of("loss_balance", self.loss_balance, LOSS_BALANCES)
+        check_one_of("dtype_policy", self.dtype_policy, DTYPE_POLICIES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,13 +273,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime.date):
         return value.isoformat()
     return [_plain(own) for own in value] if isinstance(value, list | tuple) else value
-
-
-def _check_one_of(name: str, value: Any, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"`{name}` must be one of {list(known)}. Received: {name}={value!r}")
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if not check_weight(name, value) > 0:
-        raise ValueError(f"`{name}` must be positive. Received: {name}={value!r}")

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_smes.features.layers.pooling import valid_positions
 from keras_smes.types import Shape, Tensor
-from keras_smes.validation import check_count
+from keras_smes.validation import check_count, check_one_of
 
 
 @keras.saving.register_keras_serializable(package="keras_smes")
@@ -40,8 +40,7 @@ class FitLength(keras.layers.Layer):
     def __init__(self, max_length: int, keep: str = "last", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_length = check_count("max_length", max_length)
-        if keep not in ("first", "last"):
-            raise ValueError(f"`keep` must be 'first' or 'last'. Received: keep={keep!r}")
+        check_one_of("keep", keep, ("first", "last"))
         self.keep = keep
 
     def call(self, inputs: Tensor, lengths: Tensor) -> dict[str, Tensor]:

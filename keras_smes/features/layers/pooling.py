@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_smes.types import Shape, Tensor
+from keras_smes.validation import check_one_of
 
 
 def valid_positions(lengths_b: Tensor, max_length: Any) -> Tensor:
@@ -39,8 +40,7 @@ class MaskedPooling(keras.layers.Layer):
 
     def __init__(self, mode: str = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if mode not in ("mean", "sum"):
-            raise ValueError(f"`mode` must be 'mean' or 'sum'. Received: mode={mode!r}")
+        check_one_of("mode", mode, ("mean", "sum"))
         self.mode = mode
 
     def call(self, inputs: Tensor, lengths: Tensor) -> Tensor:

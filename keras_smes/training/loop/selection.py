@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_smes.validation import check_count, check_weight
+from keras_smes.validation import check_count, check_one_of, check_weight
 
 TaskMetrics = Mapping[str, Mapping[str, Any]]
 OF_REQUESTS = ("request_auc", "request_xauc", "request_ndcg")
@@ -64,11 +64,9 @@ class MetricOfTask:
         Raises:
             ValueError: The task or metric is missing, or the rows don't define it.
         """
-        if self.task not in metrics:
-            raise ValueError(f"`task` must be one of {sorted(metrics)}. Received: task={self.task!r}")
+        check_one_of("task", self.task, sorted(metrics))
         known = metrics[self.task]
-        if self.metric not in known:
-            raise ValueError(f"`metric` must be one of {sorted(known)}. Received: metric={self.metric!r}")
+        check_one_of("metric", self.metric, sorted(known))
         if known[self.metric] is None:
             raise ValueError(
                 f"The validation rows must define the metric that selects epochs. "
