@@ -185,7 +185,7 @@ def test_what_can_not_be_looked_up_is_rejected(made, tmp_path):
         ((by_price,), r"keys of integers or strings.*'price' of type number"),
         (
             (dataclasses.replace(by_price, default={"other": 0.0}),),
-            r"features that the ranker takes.*\['other'\]",
+            r"features of the ranker.*\['other'\]",
         ),
     ):
         with pytest.raises(ValueError, match=message):

@@ -148,7 +148,7 @@ def test_the_command_writes_a_model_of_tritons_repository(run, tmp_path, capsys)
     to = tmp_path / "models" / "smes"
     command = ["export", str(run), "--format", "onnx", "--to", str(to), "--batch-sizes", "1", "32"]
     assert main(command) == 0
-    assert "2 requests answered as Keras does" in capsys.readouterr().out
+    assert "2 requests agree with Keras" in capsys.readouterr().out
     (to / "config.pbtxt").write_text("mine")
     assert main(command) == 0
     assert sorted(path.relative_to(to).as_posix() for path in to.glob("*/model.onnx")) == [
