@@ -230,7 +230,7 @@ def _check_same(step: _Step, config: RunConfig, rows: Rows) -> None:
     start, ours = metrics.get("start", {}), None if step.before is None else _digest(step.before)
     if start.get("digest") != ours:
         raise ValueError(
-            f"{step.folder} must continue {step.before or 'no run'}: use another folder. "
+            f"{step.folder} must continue from {step.before or 'no run'}: use another folder. "
             f"Received: one from {start.get('run', 'no run')}, digest {start.get('digest')}, not {ours}"
         )
     description = json.loads(json.dumps(dict(_cut(rows, step).description)))

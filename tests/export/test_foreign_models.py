@@ -107,7 +107,8 @@ def test_a_model_of_unknown_inputs_is_rejected(tmp_path):
             return x
 
     with pytest.raises(
-        ValueError, match=r"`ranker` must be a functional model.*Received: ranker=<Subclassed"
+        ValueError,
+        match=r"`ranker` must be a functional or a built sequential model.*Received: ranker=<Subclassed",
     ):
         export_version(Subclassed(), tmp_path / "m")
 

@@ -52,7 +52,7 @@ def test_a_model_of_the_jax_backend(tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert process.returncode == 0, process.stderr
-    assert "Proved on TensorFlow" in process.stdout
+    assert "Verified on TensorFlow" in process.stdout
     expected = json.loads(next(line for line in process.stderr.splitlines() if line.startswith('{"click"')))
     serve = tf.saved_model.load(str(tmp_path / "models" / "1")).signatures["serving_default"]
     served = serve(user_id=tf.constant([7, 9, 8], tf.int64), age=tf.constant([25.0, 31.0, 60.0]))
@@ -81,7 +81,7 @@ def test_the_command_makes_both_exports(run, tmp_path, capsys):
     assert plain["signatures"]["rank"]["inputs"]["age"]["shape"] == [1]
     for card in cards:
         assert f"Exported to {card.parents[1]}" in printed
-    assert f"Proved on TensorFlow {tf.__version__}" in printed
+    assert f"Verified on TensorFlow {tf.__version__}" in printed
 
 
 def test_a_sparse_ranker_is_exported_for_xla_and_served_with_the_flag_alone(tmp_path):
@@ -115,7 +115,7 @@ def test_where_xla_is_refused_nothing_is_published(tmp_path):
     inputs = keras.Input((3,), name="age")
     keras.Model(inputs, keras.layers.Dense(1, name="click")(inputs)).save(tmp_path / "model.keras")
     for folders in ({"smes": False, "smes-xla": True}, {"smes-xla": True, "smes": False}):
-        with pytest.raises(ValueError, match="must be one of `build_ranker`"):
+        with pytest.raises(ValueError, match="must be a model of `build_ranker`"):
             export_folders(
                 tmp_path, {tmp_path / name: xla for name, xla in folders.items()}, batch_sizes=(1,)
             )

@@ -134,20 +134,20 @@ def rejected(tmp_path, capsys, *options):
 def test_days_that_go_on_from_another_run_are_rejected(days, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(days[-1], other)
-    message = f"{days[0]} must go on from {other}"
+    message = f"{days[0]} must continue from {other}"
     assert message in rejected(tmp_path, capsys, "--from", str(other))
 
 
 def test_days_of_another_first_day_are_rejected(days, tmp_path, capsys):
     error = rejected(tmp_path, capsys, "--from-date", days[1].name)
-    assert f"{days[1]} must go on from no run" in error
+    assert f"{days[1]} must continue from no run" in error
     shutil.rmtree(days[0])
-    assert f"{days[1]} must go on from {days[0]}" in rejected(tmp_path, capsys)
+    assert f"{days[1]} must continue from {days[0]}" in rejected(tmp_path, capsys)
 
 
 def test_a_day_that_was_trained_again_is_not_taken_for_the_one_before(days, tmp_path, capsys):
     shutil.copy(days[3] / "model.keras", days[1] / "model.keras")
-    assert f"{days[2]} must go on from {days[1]}" in rejected(tmp_path, capsys)
+    assert f"{days[2]} must continue from {days[1]}" in rejected(tmp_path, capsys)
 
 
 def test_days_of_other_rows_are_rejected(days, tmp_path, capsys):

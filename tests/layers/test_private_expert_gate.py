@@ -121,7 +121,7 @@ def test_refuses(value):
     [
         (7, r"at most `num_experts`.*num_experts=8, num_shared=2, num_private=\[7, 7, 7\]"),
         ([1, 7, 1], r"at most `num_experts`.*num_private=\[1, 7, 1\]"),
-        ([1, 1], r"`num_private` must have one entry a task, 3.*num_private=\[1, 1\]"),
+        ([1, 1], r"`num_private` must have one entry per task, 3.*num_private=\[1, 1\]"),
     ],
 )
 def test_refuses_what_the_router_can_not_satisfy(num_private, message):

@@ -128,7 +128,7 @@ def test_it_computes_in_float32_under_half_precision():
         ({"weights": {"click": 1.0}, "exponents": float("nan")}, "exponents=nan"),
         ({"weights": {"click": 1.0}, "exponents": {"like": 1.0}}, r"tasks of `weights`.*'like'"),
         ({"weights": {"click": 1.0}, "offsets": {"click": -0.5}}, r"offsets\[click\]=-0.5"),
-        ({"weights": {"click": 1.0}, "offsets": 1.0, "method": "sum"}, "a sum has none.*offsets=1.0"),
+        ({"weights": {"click": 1.0}, "offsets": 1.0, "method": "sum"}, "need method='product'.*offsets=1.0"),
         ({"weights": {"click": 1.0}, "method": "max"}, "method='max'"),
     ],
 )

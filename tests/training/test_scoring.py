@@ -228,7 +228,7 @@ def test_changed_files_are_rejected_by_name(scored, run, feed, tmp_path):
     ("change", "message"),
     [
         ({"keys": ["item_id", "nothing"]}, r"`keys` must be columns .*Received: \['nothing'\]"),
-        ({"keys": ["click"]}, r"`keys` must not be named as a task.*Received: \['click'\]"),
+        ({"keys": ["click"]}, r"`keys` must not have the name of a task.*Received: \['click'\]"),
         ({"data": "nowhere.yaml"}, "nowhere.yaml"),
     ],
 )
