@@ -28,6 +28,7 @@ def gain_of(metric: str) -> Callable[[float], float] | None:
     Args:
         metric: Name of the metric. AUCs are better when higher, losses and errors when lower, and
             `"predicted_over_observed"` when closer to 1.
+
     Example:
 
     >>> gain = gain_of("predicted_over_observed")
@@ -54,7 +55,7 @@ class MetricOfTask:
     def __post_init__(self) -> None:
         if gain_of(self.metric) is None:
             raise ValueError(
-                f"`metric` must have a better direction: {list(ORDERS)}, or auc_at_ with a threshold. "
+                f"`metric` must be one of {list(ORDERS)}, or auc_at_ with a threshold. "
                 f"Received: metric={self.metric!r}"
             )
 
@@ -69,7 +70,7 @@ class MetricOfTask:
         check_one_of("metric", self.metric, sorted(known))
         if known[self.metric] is None:
             raise ValueError(
-                f"The validation rows must define the metric that selects epochs. "
+                "The validation rows must define the metric that selects epochs. "
                 f"Received: no {self.metric} of task {self.task!r}"
             )
         return float(known[self.metric])

@@ -27,7 +27,7 @@ def train_and_die(trainer, folder, executions):
     """Trains until `fit` is left within an epoch, as by a kill, and returns the state that was written."""
     trainer.session = Session(folder, {}, minutes=0)
     trainer.session.resume("")
-    left, write = [executions], trainer._write_if_due
+    left, write = [executions], trainer._after_execution
 
     def write_then_die():
         write()
@@ -35,10 +35,10 @@ def train_and_die(trainer, folder, executions):
         if left[0] == 0:
             raise Killed
 
-    trainer._write_if_due = write_then_die
+    trainer._after_execution = write_then_die
     with pytest.raises(Killed):
         trainer.train()
-    trainer._write_if_due, trainer.session = write, None
+    trainer._after_execution, trainer.session = write, None
     return Session(folder, {}).resume("")
 
 
