@@ -18,7 +18,7 @@ from keras_smes.experiments.config import Experiment
 from keras_smes.experiments.user_groups import metrics_without_groups
 from keras_smes.tasks import BinaryTask
 from keras_smes.training.config import RunConfig
-from keras_smes.training.evaluate import evaluate_packed, score_figures, score_packed
+from keras_smes.training.evaluate import evaluate_packed, score_metrics, score_packed
 from keras_smes.training.fit import new_model
 from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.plan import StepPlan
@@ -161,5 +161,5 @@ def oracle_tasks(rows: RowsOfLog) -> dict[str, dict[str, Any]]:
     """Returns the metrics of the true probabilities of simulated rows, which no model exceeds on average."""
     assert isinstance(rows, Interactions)  # simulated ones are in memory
     tasks = [task for task in rows.tasks if isinstance(task, BinaryTask)]
-    figures = score_figures(tasks, oracle(rows), rows.labels(), rows.user_ids())
+    figures = score_metrics(tasks, oracle(rows), rows.labels(), rows.user_ids())
     return {task: {name: own[name] for name in ("auc", "gauc", "logloss")} for task, own in figures.items()}
