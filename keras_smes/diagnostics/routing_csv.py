@@ -64,7 +64,11 @@ class RoutingCsv:
 
 
 def read_routing(path: str | Path) -> list[Measured]:
-    """Reads a file of `RoutingCsv`, without an incomplete last line."""
+    """Reads a file of `RoutingCsv`, without an incomplete last line.
+
+    Raises:
+        ValueError: The file has another header.
+    """
     with Path(path).open(newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))
     if not lines or tuple(lines[0]) != Measured._fields:

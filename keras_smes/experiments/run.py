@@ -79,6 +79,9 @@ def write_report(experiment: Experiment, out: str | Path, figures: bool = True) 
         experiment: The `Experiment`.
         out: Folder of its results.
         figures: As for `run_experiment`. Defaults to `True`.
+
+    Raises:
+        ValueError: No run is finished.
     """
     out = Path(out)
     # A process of another part may write it too: the last one must have read all runs.

@@ -31,6 +31,10 @@ class DynamicWeightAverage(TaskWeights):
     Attributes:
         task_weights: float32 `[T]`, w in the order of `tasks`.
 
+    Raises:
+        ValueError: `tasks` is empty or has duplicates, or `temperature` isn't positive; when called,
+            `losses` has other tasks.
+
     Example:
 
     >>> balance = DynamicWeightAverage(["click", "like"])

@@ -18,6 +18,10 @@ class FixedWeights(TaskWeights):
     Args:
         weights: Dict from the name of a task to its weight w, a number of at least 0.
 
+    Raises:
+        ValueError: `weights` is empty, or one is negative or not finite; when called, `losses` has other
+            tasks.
+
     Example:
 
     >>> balance = FixedWeights({"click": 1.0, "like": 10.0})

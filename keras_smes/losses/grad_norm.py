@@ -39,6 +39,10 @@ class GradNorm(TaskWeights):
     Attributes:
         task_weights: float32 `[T]`, w in the order of `tasks`.
 
+    Raises:
+        ValueError: `tasks` is empty or has duplicates, or a number is negative; when called, `losses` has
+            other tasks.
+
     Example:
 
     In a TensorFlow model with layers `core` and `balance`, where W are the last shared weights:

@@ -32,6 +32,9 @@ class PCGrad:
     Args:
         seed: Integer or `keras.random.SeedGenerator` of the random orders. Defaults to `None`, a random seed.
 
+    Raises:
+        ValueError: `gradients` is empty, or tasks have different numbers of gradients.
+
     Call arguments:
         gradients: Dict from a task to its gradients, one tensor per variable; see `task_gradients`.
 

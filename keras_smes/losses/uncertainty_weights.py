@@ -30,6 +30,10 @@ class UncertaintyWeights(TaskWeights):
     Attributes:
         log_variances: float32 `[T]`, trainable, s in the order of `tasks`.
 
+    Raises:
+        ValueError: `tasks` is empty or has duplicates, or `gaussian` has other names; when called, `losses`
+            has other tasks.
+
     Example:
 
     >>> balance = UncertaintyWeights(["click", "watch_time"], gaussian=["watch_time"])

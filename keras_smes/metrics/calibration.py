@@ -142,6 +142,9 @@ def expected_calibration_error(
     Returns:
         A float in [0, 1]; NaN if there are no rows.
 
+    Raises:
+        ValueError: As `reliability_curve`.
+
     Example:
 
     >>> round(expected_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.5, 0.9], num_bins=2), 4)
@@ -171,6 +174,9 @@ def calibration_by_group(
 
     Returns:
         A `GroupedCalibration`.
+
+    Raises:
+        ValueError: As `reliability_curve`.
 
     Example:
 

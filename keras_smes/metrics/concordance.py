@@ -80,6 +80,9 @@ def gxauc(
     Returns:
         A `GroupedResult`; users whose labels are all equal are left out.
 
+    Raises:
+        ValueError: As `xauc`, or if `reduction` is unknown.
+
     Example:
 
     >>> gxauc([5.0, 30.0, 9.0, 7.0, 3.0], [0.1, 0.9, 0.2, 0.4, 0.3], [1, 1, 2, 2, 3])

@@ -60,6 +60,10 @@ class RoutingHealth(keras.metrics.Metric):
         name: Name of the metric. Defaults to `"routing_health"`.
         dtype: Accepted for Keras; counts are exact with any.
 
+    Raises:
+        ValueError: If `num_tasks`, `num_experts` or `bound` is not positive, or
+            `bound > num_experts`.
+
     Example:
 
     >>> import numpy as np
@@ -130,7 +134,11 @@ class RoutingHealth(keras.metrics.Metric):
         return {name: join_digits(count) if name in SUMS else count for name, count in counts.items()}
 
     def add_state(self, state: Mapping[str, Any]) -> None:
-        """Adds the `state()` of another metric of the same sizes."""
+        """Adds the `state()` of another metric of the same sizes.
+
+        Raises:
+            ValueError: If the arrays are not such a state.
+        """
         mine, received = self.state(), {name: np.asarray(array) for name, array in state.items()}
         expected, shapes = ({name: array.shape for name, array in x.items()} for x in (mine, received))
         if expected != shapes:
@@ -140,7 +148,11 @@ class RoutingHealth(keras.metrics.Metric):
             variable.assign(split_words(split_digits(total) if name in SUMS else total))
 
     def merge_state(self, metrics: Sequence["RoutingHealth"]) -> None:
-        """Merges other metrics of the same sizes, with the result of one metric over all their batches."""
+        """Merges other metrics of the same sizes, with the result of one metric over all their batches.
+
+        Raises:
+            ValueError: If the sizes differ.
+        """
         for metric in metrics:
             mine, theirs = ((m.num_tasks, m.num_experts, m.bound) for m in (self, metric))
             if mine != theirs:

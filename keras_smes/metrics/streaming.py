@@ -91,7 +91,11 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         return dict(joined)
 
     def add_state(self, state: Mapping[str, Any]) -> None:
-        """Adds the `state()` of another metric of the same configuration."""
+        """Adds the `state()` of another metric of the same configuration.
+
+        Raises:
+            ValueError: If the arrays are not such a state.
+        """
         arrays = {name: np.array(array) for name, array in state.items()}
         expected, received = self._signature(self._empty()), self._signature(arrays)
         if expected != received:
@@ -99,7 +103,11 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         self._parts.append(arrays)
 
     def merge_state(self, metrics: Sequence["StreamingMetric"]) -> None:
-        """Merges other metrics of the same class and configuration, which do not change."""
+        """Merges other metrics of the same class and configuration, which do not change.
+
+        Raises:
+            ValueError: If a metric is of another class or configuration.
+        """
         for metric in metrics:
             if type(metric) is not type(self):
                 raise ValueError(f"`metrics` must be of {type(self).__name__}. Received: {metric}")

@@ -38,6 +38,10 @@ class RowwiseAdagrad(RowOptimizer):
             parts of repeated ids are summed before they are clipped. Others, such as `weight_decay`, would
             update every row of a table in each step and are rejected.
 
+    Raises:
+        ValueError: A number is out of range; or `weight_decay`, `use_ema`, `loss_scale_factor` or
+            `gradient_accumulation_steps`, which would update every row of a table in each step.
+
     Example:
 
     >>> optimizer = SplitOptimizer(RowwiseAdagrad(0.01), rest=FusedAdam(0.001))

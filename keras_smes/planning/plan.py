@@ -112,6 +112,9 @@ def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
     Args:
         path: YAML or JSON, with the fields of `Workload` under `model` and of `Cluster` under `cluster`; or
             the folder of a finished run, which is planned for one worker.
+
+    Raises:
+        ValueError: A key is missing or unknown.
     """
     path = Path(path)
     if path.is_dir():

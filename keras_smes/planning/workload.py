@@ -103,6 +103,10 @@ class Workload:
             config: Its configuration.
             tasks: Number of tasks, each with a tower of one output.
             **more: Fields that a run doesn't hold, such as `candidates`.
+
+        Raises:
+            ValueError: The model is not `"smes"`, or has crosses, attention or options of `ADDED`, which have
+                no formula.
         """
         features: Sequence[Any] = schema.features
         attention = any(getattr(feature, "pooling", None) == "attention" for feature in features)

@@ -36,6 +36,9 @@ def collect(folders: Sequence[str | Path]) -> list[Group]:
     Runs that differ only in the seed become one group, as do the runs of a row of an experiment. A run that
     continues another is never in the same group. Each finished day of progressive validation is a run.
 
+    Raises:
+        ValueError: A folder is none of these, or a file can't be read.
+
     Example:
 
     >>> [group.label for group in collect(["runs/smes", "runs/mmoe"])]

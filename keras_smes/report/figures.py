@@ -32,7 +32,11 @@ def draw_run(kind: Kind, run: Run, name: str) -> str:
 
 
 def cost_against_capacity(groups: Sequence[Group]) -> str:
-    """Returns the plot of all groups with a known cost, or raises `Missing`."""
+    """Returns the plot of all groups with a known cost, or raises `Missing`.
+
+    Raises:
+        Missing: No group has one.
+    """
     sizes = {
         legend_name(group.label): (known["parameters"]["experts"], known["multiplications"])
         for group in groups

@@ -30,6 +30,9 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
     Returns:
         The file.
 
+    Raises:
+        ValueError: A folder is neither a run nor an experiment, or a file can't be read.
+
     Example:
 
     >>> write_report(["runs/smes", "runs/mmoe"], "report.html").name

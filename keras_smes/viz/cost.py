@@ -20,6 +20,9 @@ def cost_against_capacity(sizes: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: 
             length: see `keras_smes.baselines.cost`.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Raises:
+        ValueError: If `sizes` is empty, or a model's vectors are not positive or differ in length.
+
     Example:
 
     >>> sizes = {"dense": ([1e6, 4e6], [1e6, 4e6]), "SMES": ([1e6, 4e6], [5e5, 6e5])}

@@ -28,6 +28,10 @@ def instance_routing(
         task_names: T names, in the order of the rows.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Raises:
+        ValueError: If `weights` is not a matrix of numbers in [0, 1] with a row for each name, or `shared`
+            doesn't have an entry for each expert.
+
     Example:
 
     >>> gates = [[0.7, 0.2, 0.1, 0.0], [0.6, 0.1, 0.0, 0.3]]

@@ -25,6 +25,10 @@ def calibration_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Ax
             are: bins that hold NaN are empty, and left out.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Raises:
+        ValueError: If `curves` is empty, or a task's vectors differ in length, hold a number outside of
+            [0, 1], or have no bin with rows.
+
     Example:
 
     >>> ax = calibration_curves({"click": ([0.1, 0.3, 0.7], [0.12, 0.28, 0.75])})
