@@ -28,8 +28,8 @@ CONFIG = {
 def run(tmp_path_factory):
     """A run made by the command line."""
     folder = tmp_path_factory.mktemp("cli")
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    options = ["--data", "simulated", "--config", str(folder / "config.json"), "--epochs", "1", "--seed", "4"]
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "data": "simulated"}))
+    options = ["--config", str(folder / "config.json"), "--epochs", "1", "--seed", "4"]
     assert main(["train", *options, "--out", str(folder / "run")]) == 0
     return folder / "run"
 
@@ -138,6 +138,7 @@ def test_predict_names_a_bad_row(address, capsys, tmp_path, line, message):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["train", "--out", "x"], "`--data` must name a data set"),
         (["train", "--data", "criteo", "--out", "x"], "name='criteo'"),
         (["train", "--data", "kuairand-pure", "--out", "x", "--data-dir", "nowhere"], "nowhere"),
         (["train", "--data", "simulated", "--out", "x", "--epochs", "0"], "epochs=0"),
