@@ -15,7 +15,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="NAME",
-        help="the YAML of a log, or kuairand-pure, movielens-100k, simulated, ...; default: `data` of --config "
+        help="the YAML of a log, or kuairand-pure, movielens-100k, simulated, ...; default: that of --config "
         "or of --from",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's files")
@@ -49,7 +49,7 @@ def run_values(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:
     chosen = {name: getattr(arguments, name) for name in ("data", "model", "seed")}
     values |= {name: value for name, value in chosen.items() if value is not None}
     if "data" not in values and arguments.start is None:
-        raise ValueError("`--data` must name a data set or the YAML of a log, or `--config` have it as `data`")
+        raise ValueError("`--data` must name a data set or the YAML of a log, or `--config` must have `data`")
     training = values.get("training", {})
     if arguments.epochs is not None and isinstance(training, Mapping):  # otherwise rejected later
         values["training"] = {**training, "epochs": arguments.epochs}
