@@ -84,6 +84,9 @@ def export_version(
         tables: `FeatureTables` to put into the graph of a ranker of `build_ranker`: requests then hold their
             keys instead of their features. Defaults to `None`.
 
+    Returns:
+        An `Exported`.
+
     Raises:
         ValueError: The model, a name or the graph can't be served, or an output differs from Keras.
         FileExistsError: The version exists already.

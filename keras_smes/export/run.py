@@ -47,6 +47,9 @@ def export_run(run: str | Path, model_folder: str | Path, xla: bool = False, **o
         xla: Whether XLA compiles the ranker's core, for servers with XLA enabled. Defaults to `False`.
         **options: `with_features`, as for `export_folders`, and further arguments of `export_version`.
 
+    Returns:
+        An `Exported`.
+
     Raises:
         FileNotFoundError: The folder is not that of a run.
         ValueError, FileExistsError: As `export_version`.
@@ -68,6 +71,9 @@ def export_folders(
         with_features: A folder from `keras-smes features`, whose newest version goes into the graph, or the
             folder of one version. Defaults to `None`: requests hold statistics and histories.
         **options: Further arguments of `export_version`.
+
+    Returns:
+        An `Exported` for each folder.
     """
     run = Path(run)
     _check_finished(run)
@@ -104,6 +110,9 @@ def export_run_to_onnx(run: str | Path, model_folder: str | Path, **options: Any
         run: As for `export_run`.
         model_folder: Folder of the model in a repository of Triton.
         **options: Further arguments of `export_onnx_version`.
+
+    Returns:
+        An `ExportedOnnx`.
 
     Raises:
         FileNotFoundError: The folder is not that of a run.

@@ -39,6 +39,9 @@ def export_if_good(
         gate: The `QualityGate`.
         rows: The test rows of the run.
         **options: As for `export_run`.
+
+    Returns:
+        A `Gated`.
     """
     metrics = load_metrics(run)
     newest = _newest(Path(model_folder))

@@ -60,6 +60,9 @@ def make_plan(model: Workload, cluster: Cluster | None = None) -> Plan:
         model: The `Workload`.
         cluster: The `Cluster`. Defaults to `None`, one worker.
 
+    Returns:
+        The `Plan`.
+
     Example:
 
     >>> model = Workload([Lookup("user_id", rows=10**9, dim=64)], embedding_optimizer="rowwise_adagrad")

@@ -129,6 +129,9 @@ def fit_ranker(
         verbose: Keras' verbosity: `"auto"` or `1` shows progress bars. Defaults to `"auto"`.
         **context: Fields of `FitContext`, such as `engine=build_engine(config.distribution)`.
 
+    Returns:
+        A `Fitted`: the ranker and how its training went.
+
     Raises:
         ValueError: A task has only one label in the training rows that count; epochs are to be selected
             without validation rows; a checkpoint is of another configuration or other rows.

@@ -28,6 +28,9 @@ def instance_routing(
         task_names: T names, in the order of the rows.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Returns:
+        The axes.
+
     Raises:
         ValueError: If `weights` is not a matrix of numbers in [0, 1] with a row for each name, or `shared`
             doesn't have an entry for each expert.

@@ -24,6 +24,9 @@ def expert_load(load: ArrayLike, ax: Axes | None = None, *, sort: bool = False) 
         sort: Whether to order the experts from most to least loaded, which shows the skew, instead
             of by index. Defaults to `False`.
 
+    Returns:
+        The axes.
+
     Raises:
         ValueError: If `load` is not a vector of finite, non-negative numbers, or is all zero.
 
@@ -60,6 +63,9 @@ def task_expert_heatmap(share_te: ArrayLike, task_names: Sequence[str], ax: Axes
         task_names: T names, in the order of the rows.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Returns:
+        The axes.
+
     Raises:
         ValueError: If `share_te` is not a matrix of numbers in [0, 1] with a row for each name.
 
@@ -90,6 +96,9 @@ def union_sizes(counts: ArrayLike, bound: int, num_experts: int, ax: Axes | None
         bound: Maximum number of experts that an instance can execute, `min(E, K_s + sum_t K_a[t])`.
         num_experts: E, the number of experts in the pool.
         ax: Axes to draw on. `None`, the default, creates a new figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: If `counts` is not a vector of finite, non-negative numbers, is all zero or is
@@ -128,6 +137,9 @@ def task_overlap(overlap_tt: ArrayLike, task_names: Sequence[str], ax: Axes | No
         task_names: T names, in the order of rows and columns.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Returns:
+        The axes.
+
     Raises:
         ValueError: If `overlap_tt` is not a square matrix of numbers in [0, 1] with a row for each name.
 
@@ -160,6 +172,9 @@ def load_by_epoch(load_ne: ArrayLike, ax: Axes | None = None) -> Axes:
         load_ne: `[N, E]`, each expert's share of the executed pairs (or their count) after each of N
             epochs: `expert_load` of each of `RoutingMonitor.results`.
         ax: Axes to draw on. `None`, the default, creates a new figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: If `load_ne` is not a matrix, or a row is not finite, negative or all zero.

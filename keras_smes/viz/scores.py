@@ -25,6 +25,9 @@ def calibration_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Ax
             are: bins that hold NaN are empty, and left out.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Returns:
+        The axes.
+
     Raises:
         ValueError: If `curves` is empty, or a task's vectors differ in length, hold a number outside of
             [0, 1], or have no bin with rows.

@@ -29,6 +29,9 @@ def training_curves(
         label: Name of the model in the legend. Defaults to `None`, no name.
         name: Name of the loss, such as a task's `"click_loss"`. Defaults to `"loss"`, the total.
 
+    Returns:
+        The axes.
+
     Raises:
         ValueError: If `name` is missing or empty, or the validation losses have another length.
 
