@@ -38,14 +38,17 @@ def quality(results: Results, ax: Axes) -> None:
 
 def quality_by_cost(results: Results, ax: Axes) -> None:
     """Draws each row's mean AUC with its 95 % t interval over seeds, against its executed multiplications."""
+    costs = [row["cost"]["multiplications"] for row in results["rows"].values()]
     for place, (label, row) in enumerate(results["rows"].items()):
-        cost, values = [row["cost"]["multiplications"]], row["metrics"][MEAN_AUC]["values"]
+        cost, values = costs[place], row["metrics"][MEAN_AUC]["values"]
         mean, low, high, _ = paired_difference(values, [0.0] * len(values))
         marker = MARKERS[place // COLORS % len(MARKERS)]
-        (point,) = ax.plot(cost, [mean], linestyle="", marker=marker, label=label)
+        (point,) = ax.plot([cost], [mean], linestyle="", marker=marker, label=label)
         if low is not None and high is not None:
             ax.vlines(cost, low, high, colors=[point.get_color()])
-    ax.set_xscale("log")
+    if max(costs) > 4 * min(costs):  # nearly equal costs have too few round numbers on a logarithmic axis
+        ax.set_xscale("log")
+    style.engineering(ax.xaxis)
     style.label(ax, "Quality by cost at serving", "multiply-adds per row, experts and routers", "mean AUC")
     style.legend_beside(ax)
 

@@ -73,9 +73,10 @@ def percent() -> FuncFormatter:
 
 
 def engineering(axis: Axis) -> None:
-    """Formats the numbers of a logarithmic axis, such as 20k and 5M."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_minor_locator(NullLocator())
+    """Formats the numbers of an axis, such as 20k and 5M; a logarithmic one has 1, 2 and 5 of each decade."""
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(EngFormatter(sep=""))
 
 
