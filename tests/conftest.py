@@ -16,9 +16,11 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:You are using a softmax over axis")
 
 
-def pytest_collection_finish(session):
-    # Keras, TensorFlow and JAX are a million objects that stay. Without this each full collection walks
-    # through them, and Keras collects at each layer that it quantizes.
+@pytest.fixture(autouse=True, scope="module")
+def _frozen_objects():
+    # Keras, TensorFlow and JAX are a million objects that stay, and each file's tests leave graphs behind.
+    # Without this each full collection walks them all, and Keras collects at each layer that it quantizes.
+    gc.collect()
     gc.freeze()
 
 

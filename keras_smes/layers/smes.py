@@ -1,5 +1,6 @@
 """SMES: routers, private choice, balance loss and experts."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,7 +122,7 @@ class SMES(keras.layers.Layer):
         else:
             check_count("expert_units", expert_units)
         check_weight("balance_weight", balance_weight)
-        parts = {"dtype": self.dtype_policy}
+        dtype = self.dtype_policy
         self.router = SharedSubsetRouter(
             num_tasks,
             num_experts,
@@ -130,37 +131,27 @@ class SMES(keras.layers.Layer):
             router_initializer,
             rank=router_rank,
             name="router",
-            **parts,
+            dtype=dtype,
         )
-        self.gate = PrivateExpertGate(num_private, name="gate", **parts)
-        self.balance = self.balance_layer(balance_weight, name="balance", **parts)
-        options = {
-            "activation": expert_activation,
-            "output_activation": output_activation,
-            "normalize": normalize_experts,
-            "bias_initializer": bias_initializer,
-            **parts,
-        }
-        self.experts = ExpertPool(
-            num_experts,
-            expert_units,
-            execution=execution,
-            kernel_initializer=kernel_initializer,
-            name="experts",
-            **options,
+        self.gate = PrivateExpertGate(num_private, name="gate", dtype=dtype)
+        self.balance = self.balance_layer(balance_weight, name="balance", dtype=dtype)
+        pool = functools.partial(
+            ExpertPool,
+            units=expert_units,
+            activation=expert_activation,
+            output_activation=output_activation,
+            normalize=normalize_experts,
+            bias_initializer=bias_initializer,
+            dtype=dtype,
+        )
+        self.experts = pool(
+            num_experts, execution=execution, kernel_initializer=kernel_initializer, name="experts"
         )
         self.always = None
         if check_count("num_always", num_always, minimum=0):
             # Seeds after those of the pool: no two experts get the same values.
             apart = reseeded(clone(kernel_initializer), num_experts * len(self.experts.units))
-            self.always = ExpertPool(
-                num_always,
-                expert_units,
-                execution="dense",
-                kernel_initializer=apart,
-                name="always",
-                **options,
-            )
+            self.always = pool(num_always, execution="dense", kernel_initializer=apart, name="always")
         logits_shape = {"logits": (None, self.router.num_tasks, self.router.num_experts)}
         check_picks(num_experts, num_shared, self.gate.private_of_tasks(logits_shape))
 
