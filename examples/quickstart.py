@@ -96,7 +96,7 @@ def _print_comparison(metrics: Mapping[str, Any], experts: Mapping[str, Mapping[
     sizes = {model: metrics[model]["parameters"]["experts"] for model in MODELS}
     always = experts["smes"].get("num_always", 0)
     print(
-        f"\nexecuted experts an instance: SMES {always + routing['union_mean']:.2f} "
+        f"\nexecuted experts per row: SMES {always + routing['union_mean']:.2f} "
         f"of {always + routing['num_experts']}, dense MMoE {experts['mmoe']['num_experts']}\n"
         f"parameters of the experts: SMES {sizes['smes']:,}, dense MMoE {sizes['mmoe']:,}\n"
         f"expert load in SMES: maximum over mean {routing['load_max_over_mean']:.2f}, "
@@ -116,7 +116,7 @@ def _serve_and_compare(out: Path, rows: Interactions) -> float:
         milliseconds = 1000 * (time.perf_counter() - started)
     difference = max(float(np.abs(served[task] - expected[task]).max()) for task in expected)
     print(
-        f"asked {address} over gRPC for {SERVED_ROWS} real rows, first answer in {milliseconds:.0f} ms\n"
+        f"{address} scored {SERVED_ROWS} real rows over gRPC, first response in {milliseconds:.0f} ms\n"
         f"largest difference between served and in-process scores: {difference:.1e} "
         f"({'equal' if difference <= TOLERANCE else 'NOT EQUAL'} within {TOLERANCE:.0e})"
     )
@@ -178,8 +178,8 @@ def _print_next(out: Path, seconds: float) -> None:
     _heading(f"Done in {math.ceil(seconds)} s")
     models = (out / "models" / "smes").resolve()
     print(
-        f"figures of the run: {out}/training_curves.png, expert_load.png, task_expert_heatmap.png\n"
-        f"all figures as JSON: {out}/metrics.json\n\n"
+        f"plots of the run: {out}/training_curves.png, expert_load.png, task_expert_heatmap.png\n"
+        f"all metrics as JSON: {out}/metrics.json\n\n"
         "Next:\n"
         "  source .venv/bin/activate   # so that the shell finds keras-smes\n"
         f"  keras-smes serve --model_name=smes --model_base_path={models} --port=8500\n"
