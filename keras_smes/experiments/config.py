@@ -13,7 +13,7 @@ from keras_smes.configuration.structure import check_typed, structure
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.distribution import DistributionConfig
 from keras_smes.training.config import RunConfig, merged
-from keras_smes.validation import check_counts
+from keras_smes.validation import check_counts, check_one_of
 
 SPLIT = tuple(field.name for field in dataclasses.fields(SplitConfig))
 
@@ -83,8 +83,7 @@ class Experiment:
             raise ValueError(f"`split` must be among {list(SPLIT)}. Received: unknown={unknown}")
         object.__setattr__(self, "split", SplitConfig(**self.split).given())
         reference = self.labels[0] if self.reference is None else self.reference
-        if reference not in self.labels:
-            raise ValueError(f"`reference` must be one of {self.labels}. Received: reference={reference!r}")
+        check_one_of("reference", reference, self.labels)
         object.__setattr__(self, "reference", reference)
         self.runs()  # rejects invalid configurations
 

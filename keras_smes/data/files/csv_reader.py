@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import polars as pl
 
+from keras_smes.validation import check_one_of
+
 _LINE = "__line"
 _IDS_AT_A_TIME = 4_000_000
 _SHOWN = 200  # characters of polars' own message
@@ -57,8 +59,7 @@ class Column:
     optional: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise ValueError(f"`kind` must be one of {sorted(_KINDS)}. Received: kind={self.kind!r}")
+        check_one_of("kind", self.kind, sorted(_KINDS))
 
     def parsed(self) -> pl.Expr:
         """Returns the values of the column, null where there is none or it is not of the kind."""

@@ -13,7 +13,7 @@ from keras_smes.data.split_config import SplitConfig
 from keras_smes.features.config import feature_from_config
 from keras_smes.features.feature import Feature
 from keras_smes.tasks import BinaryTask, Task, as_tasks, task_from_config
-from keras_smes.validation import check_count, check_number, check_positive
+from keras_smes.validation import check_count, check_number, check_one_of, check_positive
 
 AUTO = "auto"
 UNITS = {"s": 1000, "ms": 1, "us": 0.001}
@@ -33,8 +33,7 @@ class TimeColumn:
     unit: str = "ms"
 
     def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise ValueError(f"`unit` must be one of {list(UNITS)}. Received: unit={self.unit!r}")
+        check_one_of("unit", self.unit, UNITS)
 
 
 @dataclasses.dataclass(frozen=True)
