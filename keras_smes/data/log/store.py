@@ -40,18 +40,15 @@ from keras_smes.data.past.engine import DuckDB, plain, restored
 from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.split import TEST
-from keras_smes.data.store.cache import cache_folder, cached, fingerprints
-from keras_smes.data.store.interactions import ROWS, StoredInteractions
-from keras_smes.data.store.part import Part
+from keras_smes.data.store.cache import cache_folder, fingerprints
+from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.data.store.part import PART_ROWS, ROWS, cached_parts, write_parts
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.validation import check_count
 
-FORMAT = 1  # of the files; another number makes them anew
-PART_ROWS = 200_000
 CHUNK_ROWS = 500_000
 # What of a log is applied when rows are read, and decides nothing about the files.
 _LATER = ("statistics", "histories", "half_life", "rates", "memory", "folder", "name", "time_zone")
-_ROW_GROUP = 100_000
 
 # From the rows of a part and the place of its first to which of them test.
 Tests = Callable[[pl.DataFrame, int], pl.Series]
@@ -94,13 +91,12 @@ def store_log(
 def stored(steps: "Storing", cache: str | Path | None, part_rows: int) -> StoredInteractions:
     """Returns the rows that steps write, now or in an earlier call: see `store_log`."""
     log = steps.log
-    made, values = cached(
+    made, parts, values = cached_parts(
         cache_folder(cache),
         steps.prefix,
         _recipe(log, check_count("part_rows", part_rows)),
-        lambda out: dataclasses.replace(steps, scratch=out / "scratch").write(out / ROWS, part_rows),
+        lambda out: dataclasses.replace(steps, scratch=out / "scratch").write(out, part_rows),
     )
-    parts = tuple(map(Part.from_config, values["parts"]))
     empty = pl.read_parquet(made / ROWS / parts[0].name, n_rows=0)
     dates = None if values["dates"] is None else _dates(*values["dates"])
     schema = steps.schema_of(empty, values["features"])
@@ -117,7 +113,6 @@ def _recipe(log: Log, part_rows: int) -> dict[str, Any]:
         if field.name not in _LATER
     }
     return {
-        "format": FORMAT,
         "part_rows": part_rows,
         "paths": [str(file.absolute()) for file in files],
         "files": fingerprints(files),
@@ -143,18 +138,17 @@ class Storing:
 
     def write(self, out: Path, part_rows: int) -> dict[str, Any]:
         """Writes the parts into a folder and returns what to know of them, as JSON values."""
-        out.mkdir()
         self._write_rows()
         for place, table in enumerate(self.log.tables):
             self._write_table(place, table)
         self._sort()
-        dates = self._write_parts(out, part_rows)
-        parts = [self._part(path).to_config() for path in sorted(out.glob("*.parquet"))]
-        schema = self._schema(out, dates) if self.log.features == AUTO else None
+        dates, frames = self._parts(part_rows)
+        parts = write_parts(out, frames, DATE if DATE in self.types else None)
+        schema = self._schema(out / ROWS, dates) if self.log.features == AUTO else None
         shutil.rmtree(self.scratch)
         return {
+            **parts,
             "counts": self.counts,
-            "parts": parts,
             "dates": None if dates is None else [day and day.isoformat() for day in vars(dates).values()],
             "features": None if schema is None else schema.to_config(),
         }
@@ -234,21 +228,22 @@ class Storing:
             rows = rows.left_join(entries, list(table.key)).select(rows, *added)
         return rows.order_by([TIME, PLACE] if TIME in rows.columns else [PLACE])
 
-    def _write_parts(self, out: Path, part_rows: int) -> SplitDates | None:
+    def _parts(self, part_rows: int) -> tuple[SplitDates | None, Iterator[pl.DataFrame]]:
+        """Returns the dates of the split, and the rows of one part after another."""
         scan = pl.scan_parquet(self.scratch / "sorted" / "0.parquet")
         height = scan.select(pl.len()).collect().item()
         if self.log.unique:
             self.counts["duplicates"] = self.counts["rows_read"] - height
         self.check_labels(scan)
         dates, tests = self._split(scan, height)
-        starts = range(0, height, part_rows)
-        for number, start in enumerate(track(starts, "Writing parts", self.verbose)):
+
+        def part(start: int) -> pl.DataFrame:
             rows = self._finished(scan.slice(start, part_rows).collect())
             if tests is not None:
                 rows = rows.with_columns(tests(rows, start).alias(TEST))
-            rows = rows.drop(self.log.ignore, strict=False)
-            rows.write_parquet(out / f"{number:06d}.parquet", row_group_size=_ROW_GROUP)
-        return dates
+            return rows.drop(self.log.ignore, strict=False)
+
+        return dates, map(part, track(range(0, height, part_rows), "Writing parts", self.verbose))
 
     def _finished(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Returns rows with the columns of `load_log`, and counts those without an entry in a table."""
@@ -295,13 +290,6 @@ class Storing:
         last = min(int(height * (1 - (split.test_fraction or USUAL_FRACTION))), height - 1)
         boundary = rows.select(TIME).slice(last, 1).collect().item()
         return None, lambda part, start: part[TIME] >= boundary
-
-    def _part(self, path: Path) -> Part:
-        day = pl.col(DATE) if DATE in self.types else pl.lit(None)
-        return Part(
-            path.name,
-            dict(pl.scan_parquet(path).group_by(day.alias("day")).len().sort("day").collect().rows()),
-        )
 
     def _schema(self, out: Path, dates: SplitDates | None) -> FeatureSchema:
         train = rows_to_train(pl.scan_parquet(out / "*.parquet"), self.log, dates)

@@ -4,20 +4,16 @@ import dataclasses
 import datetime
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.rows import Rows
-from keras_smes.data.store.cache import cache_folder, cached
-from keras_smes.data.store.interactions import ROWS, StoredInteractions
-from keras_smes.data.store.part import Part
+from keras_smes.data.store.cache import cache_folder
+from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.data.store.part import PART_ROWS, cached_parts, write_parts
 from keras_smes.features.schema import FeatureSchema
-
-FORMAT = 1  # of the files; another number makes them anew
-PART_ROWS = 200_000
 
 
 def has_outcomes(rows: Rows, past: Rows) -> bool:
@@ -76,25 +72,19 @@ def under_past(
         return dataclasses.replace(roles, frame=frame)
     _check_order([*earlier, rows])
     types = {name: str(own) for name, own in empty.schema.items()}
-    whole = {"format": FORMAT, "columns": types, "labels": labels, **recipe}
-    made, values = cached(cache_folder(), "with-past", whole, lambda out: _write(out / ROWS, roles, frames))
-    parts = tuple(map(Part.from_config, values["parts"]))
+    slices = (part for frame in frames for part in frame.iter_slices(PART_ROWS))
+    made, parts, _ = cached_parts(
+        cache_folder(),
+        "with-past",
+        {"columns": types, "labels": labels, **recipe},
+        lambda out: write_parts(out, slices, roles.column("date")),
+    )
     bounds = [own.memory for own in (past, rows) if isinstance(own, StoredInteractions)]
     return StoredInteractions(roles, made, parts, memory=bounds[0])
 
 
 def _each(change: Callable[[pl.DataFrame], pl.DataFrame], several: Iterable[Rows]) -> Iterable[pl.DataFrame]:
     return (change(piece.frame) for rows in several for _, piece in rows.pieces())
-
-
-def _write(out: Path, roles: Interactions, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
-    out.mkdir()
-    parts = []
-    for number, rows in enumerate(rows for frame in frames for rows in frame.iter_slices(PART_ROWS)):
-        part = Part(f"{number:06d}.parquet", dict(rows[roles.column("date")].value_counts().rows()))
-        rows.write_parquet(out / part.name)
-        parts.append(part.to_config())
-    return {"parts": parts}
 
 
 def _check_order(several: list[Rows]) -> None:

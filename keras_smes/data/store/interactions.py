@@ -22,11 +22,9 @@ from keras_smes.data.interactions import Interactions, label_columns, labels_of,
 from keras_smes.data.roles import SplitDates, all_skipped
 from keras_smes.data.split import complete_dates
 from keras_smes.data.store.cache import fingerprints
-from keras_smes.data.store.part import Part
+from keras_smes.data.store.part import ROWS, Part
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import Task
-
-ROWS = "rows"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,8 +143,7 @@ class StoredInteractions:
         counted = []
         for part in self.parts:
             rows = self.scan([part], [date or self.roles.frame.columns[0]])
-            days = pl.lit(None).alias("day") if date is None else pl.col(date).alias("day")
-            counted.append(Part(part.name, dict(rows.group_by(days).len().collect().rows())))
+            counted.append(Part.of(part.name, rows, date))
         return dataclasses.replace(self, parts=tuple(part for part in counted if len(part)))
 
     def weights(self) -> np.ndarray:
