@@ -24,8 +24,8 @@ from keras_smes.data.datasets.kuairand import (
 )
 from keras_smes.data.files.csv_reader import check_unique, drop_duplicates, scan_table
 from keras_smes.data.store.cache import cache_folder, cached, fingerprints
-from keras_smes.data.store.interactions import ROWS, StoredInteractions
-from keras_smes.data.store.part import Part
+from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.data.store.part import ROWS, Part
 from keras_smes.tasks import Task
 from keras_smes.validation import check_count
 

@@ -18,8 +18,9 @@ from keras_smes.data.log.load import (
     with_split,
     with_time,
 )
-from keras_smes.data.log.store import PART_ROWS, Storing, stored
+from keras_smes.data.log.store import Storing, stored
 from keras_smes.data.store.interactions import StoredInteractions
+from keras_smes.data.store.part import PART_ROWS
 from keras_smes.features.schema import FeatureSchema
 
 
