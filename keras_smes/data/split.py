@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Generic
 
 import numpy as np
@@ -23,12 +24,17 @@ class Split(Generic[RowsT]):
     Args:
         train: The earlier rows.
         test: The later rows.
-        description: How the rows were cut, and the rows, dates and times of both parts, as JSON values.
+        how: How the rows were cut, as JSON values.
     """
 
     train: RowsT
     test: RowsT
-    description: Mapping[str, Any]
+    how: Mapping[str, Any]
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """How the rows were cut, and the rows, dates and times of both parts, as JSON values."""
+        return {**self.how, "train": describe_part(self.train), "test": describe_part(self.test)}
 
     @property
     def frozen_from(self) -> datetime.date | None:
@@ -160,7 +166,7 @@ def last_training_day(days: Mapping[datetime.date, int], fraction: float) -> dat
 def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split[Interactions]:
     train = interactions.between(None, dates.train_until)
     test = interactions.between(dates.test_from, dates.test_until)
-    return Split(train, test, {"by": "date", "train": describe_part(train), "test": describe_part(test)})
+    return Split(train, test, {"by": "date"})
 
 
 def _split_by_fraction(interactions: Interactions, fraction: float) -> Split[Interactions]:
@@ -195,7 +201,7 @@ def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -
             )
     train = dataclasses.replace(interactions, frame=interactions.frame.filter(~tests))
     test = dataclasses.replace(interactions, frame=interactions.frame.filter(tests))
-    return Split(train, test, {**how, "train": describe_part(train), "test": describe_part(test)})
+    return Split(train, test, how)
 
 
 def describe_part(part: Rows) -> dict[str, Any]:

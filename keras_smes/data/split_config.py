@@ -11,20 +11,19 @@ import polars as pl
 from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.histories import with_histories
-from keras_smes.data.past.statistics import split_with_statistics, with_statistics
-from keras_smes.data.past.stored import split_with_past, store_past
+from keras_smes.data.past.statistics import with_statistics
+from keras_smes.data.past.stored import store_past
 from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split import (
     TEST,
     Split,
     complete_dates,
-    describe_part,
     hashed_fractions,
     last_days,
     last_training_day,
     split,
 )
-from keras_smes.data.store.interactions import StoredInteractions, StoredSplit
+from keras_smes.data.store.interactions import StoredInteractions
 from keras_smes.validation import check_count, check_counts, check_weight
 
 DATES = ("train_until", "test_from", "test_until")
@@ -191,25 +190,18 @@ class SplitConfig:
 
 
 def cut(rows: RowsT, config: SplitConfig) -> Split[RowsT]:
-    """Cuts rows as a configuration says, with the statistics and histories of `split_with_statistics`.
+    """Cuts rows as a configuration says, with statistics and histories frozen at the first day of the test.
 
     Raises:
         ValueError: As for `split`, or rows on disk are not to be cut by days.
     """
-    if isinstance(rows, StoredInteractions):
-        return _described(split_with_past(rows, **_dates_of(rows, config), verbose=0))
-    assert isinstance(rows, Interactions)
-    resolved, arguments = _resolved(rows, config)
-    return cast(Split[RowsT], split_with_statistics(resolved, **arguments))
+    rows, arguments = _resolved(rows, config)
+    return _split(with_past(rows, _split(rows, arguments).frozen_from), arguments)
 
 
 def cut_plain(rows: RowsT, config: SplitConfig) -> Split[RowsT]:
     """As `cut`, without statistics and histories."""
-    if isinstance(rows, StoredInteractions):
-        return _described(rows.split(**_dates_of(rows, config)))
-    assert isinstance(rows, Interactions)
-    resolved, arguments = _resolved(rows, config)
-    return cast(Split[RowsT], split(resolved, **arguments))
+    return _split(*_resolved(rows, config))
 
 
 def with_past(rows: RowsT, frozen_from: datetime.date | None = None) -> RowsT:
@@ -220,38 +212,31 @@ def with_past(rows: RowsT, frozen_from: datetime.date | None = None) -> RowsT:
     return cast(RowsT, with_histories(with_statistics(rows, frozen_from), frozen_from))
 
 
-def _described(parts: StoredSplit) -> Any:
-    column = parts.test.roles.test_column if parts.test.is_test else None
-    how = {"by": "date"} if column is None else {"by": "column", "column": column}
-    described = {"train": describe_part(parts.train), "test": describe_part(parts.test)}
-    return Split(parts.train, parts.test, {**how, **described})
+def _split(rows: RowsT, arguments: Mapping[str, Any]) -> Split[RowsT]:
+    if isinstance(rows, StoredInteractions):
+        return cast(Split[RowsT], rows.split(**arguments))
+    assert isinstance(rows, Interactions)
+    return cast(Split[RowsT], split(rows, **arguments))
 
 
-def _dates_of(rows: StoredInteractions, config: SplitConfig) -> dict[str, Any]:
-    """The arguments of `StoredInteractions.split`: none where a column says which rows test."""
-    days = rows.days()
-    if days is not None:
-        config.check(days, rows.name)
-    arguments = config.resolve(days, rows.name)
-    wrong = sorted(set(arguments) - set(DATES))
-    if wrong and rows.roles.test_column is None:
-        raise ValueError(
-            f"Rows on disk are cut by days: give dates, or `memory` that holds them. Received: {wrong} of "
-            f"{config._stated()}"
-        )
-    return {} if wrong else arguments
-
-
-def _resolved(rows: Interactions, config: SplitConfig) -> tuple[Interactions, dict[str, Any]]:
+def _resolved(rows: RowsT, config: SplitConfig) -> tuple[RowsT, dict[str, Any]]:
     """The rows, and the arguments of `split`: none where a column says which rows test."""
-    if config.by == "hash" or (config.seed is not None and rows.time is None):
+    is_hashed = config.by == "hash" or (config.seed is not None and rows.time is None)
+    if isinstance(rows, Interactions) and is_hashed:
         frame = rows.frame.with_columns(config.hashed_tests(len(rows)))
         return dataclasses.replace(rows, frame=frame, split_dates=None, test_column=TEST), {}
     days = rows.days()
     if days is not None:
         config.check(days, rows.name)
     arguments = config.resolve(days, rows.name)
-    return rows, {key: value for key, value in arguments.items() if key in (*DATES, "test_fraction")}
+    if isinstance(rows, Interactions) or set(arguments) <= set(DATES):
+        return rows, {key: value for key, value in arguments.items() if key in (*DATES, "test_fraction")}
+    if rows.roles.test_column is None:
+        raise ValueError(
+            "Rows on disk are cut by days: give dates, or `memory` that holds them. "
+            f"Received: {sorted(set(arguments) - set(DATES))} of {config._stated()}"
+        )
+    return rows, {}
 
 
 def of_every_day(rows: Rows) -> SplitConfig:

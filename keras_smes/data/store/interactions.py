@@ -20,7 +20,7 @@ import polars as pl
 from keras_smes.data.column_types import as_day_or_none, scan_in_normal_form
 from keras_smes.data.interactions import Interactions, label_columns, labels_of, users_of, weights_of
 from keras_smes.data.roles import SplitDates, all_skipped
-from keras_smes.data.split import complete_dates
+from keras_smes.data.split import Split, complete_dates
 from keras_smes.data.store.cache import fingerprints
 from keras_smes.data.store.part import ROWS, Part
 from keras_smes.features.schema import FeatureSchema
@@ -300,28 +300,13 @@ class StoredInteractions:
         """
         dates, dated = self.split_dates, any((train_until, test_from, test_until))
         if dates is None and not dated and self.roles.test_column is not None:
-            parts = [dataclasses.replace(self, is_test=value)._counted() for value in (False, True)]
-            return StoredSplit(*parts)
+            train, test = (dataclasses.replace(self, is_test=value)._counted() for value in (False, True))
+            return Split(train, test, {"by": "column", "column": self.roles.test_column})
         if dates is None or dated:
             dates = complete_dates(train_until, test_from, test_until)
         whole = dataclasses.replace(self, split_dates=None)
         train = whole.between(None, dates.train_until)
-        return StoredSplit(train, whole.between(dates.test_from, dates.test_until))
+        return Split(train, whole.between(dates.test_from, dates.test_until), {"by": "date"})
 
 
-@dataclasses.dataclass(frozen=True)
-class StoredSplit:
-    """Earlier rows to train on and later rows to test on.
-
-    Args:
-        train: The earlier rows.
-        test: The later rows.
-    """
-
-    train: StoredInteractions
-    test: StoredInteractions
-
-    @property
-    def frozen_from(self) -> datetime.date | None:
-        """The date of the first test row, where what is known has to be frozen; `None` without dates."""
-        return None if self.test.roles.date is None else self.test.dates()[0]
+StoredSplit = Split[StoredInteractions]  # of rows on disk
