@@ -25,9 +25,9 @@ class Number(Feature):
         mean: Mean after the logarithm. `None`, the default: `fit` computes it.
         std: Standard deviation after the logarithm, positive; 1 for a column that is constant up to the
             rounding of float32. `None` as for `mean`.
-        buckets: Ascending boundaries, rounded to float32; or the number of buckets, for which `fit` takes
-            quantiles of the rows as boundaries, fewer where quantiles coincide. `None`, the default,
-            standardises instead.
+        buckets: Ascending boundaries, rounded to float32; or the largest number of buckets: `fit` gives each
+            value a bucket where there are not more, otherwise one to a value of more than two buckets' share
+            of the rows, and divides the other rows by quantiles. `None`, the default, standardises instead.
         dim: Width of a bucket's embedding; unused without `buckets`. Defaults to `16`.
         side: `"user"` or `"candidate"`, as for `Feature`. Defaults to `"candidate"`.
         default: Number for requests that omit it; NaN is the missing number. Defaults to `None`: requests
@@ -120,14 +120,25 @@ class Number(Feature):
         return dataclasses.replace(self, mean=mean, std=nonzero_std(mean, std))
 
     def _with_quantiles(self, finite: np.ndarray) -> "Number":
-        assert isinstance(self.buckets, int)
         if finite.size == 0:
             return dataclasses.replace(self, buckets=(0.0,))
-        shares = np.arange(1, self.buckets) / self.buckets
-        boundaries = np.unique(np.quantile(finite, shares).astype(np.float32))
+        boundaries = np.unique(self._quantiles(finite).astype(np.float32))
         # A boundary at the minimum would leave the first bucket empty.
         rising = boundaries[boundaries > finite.min()]
         return dataclasses.replace(self, buckets=tuple(rising.tolist()) or (float(finite.min()),))
+
+    def _quantiles(self, finite: np.ndarray) -> np.ndarray:
+        """Boundaries around the frequent values, and quantiles of the others."""
+        assert isinstance(self.buckets, int)
+        values, counts = np.unique(finite, return_counts=True)
+        if len(values) <= self.buckets:
+            return values
+        # Fewer than half of the buckets are of frequent values: others always get quantiles.
+        frequent = counts > 2 * finite.size / self.buckets
+        others = np.repeat(values[~frequent], counts[~frequent])
+        room = self.buckets - 2 * int(frequent.sum())
+        quantiles = np.quantile(others, np.arange(1, room) / room)
+        return np.concatenate([quantiles, values[frequent], values[1:][frequent[:-1]]])
 
     def count(self, values: np.ndarray) -> Counts:
         return {"missing": int(np.isnan(values).sum()), "infinite": int(np.isinf(values).sum())}

@@ -56,11 +56,27 @@ def test_buckets_are_quantiles_of_the_rows():
     number = Number("x", buckets=4)
     assert not number.is_fitted
     assert number.fit(np.array([0.0, 1.0, 2.0, 3.0, 4.0, np.nan, np.inf])).boundaries == (1.0, 2.0, 3.0)
-    # Six zeros of eight: the lower quantiles are the minimum, below which nothing lies.
-    assert number.fit(np.array([0.0] * 6 + [5.0, 9.0])).boundaries == (1.25,)
+    # Not more values than buckets: each has its own.
+    assert number.fit(np.array([0.0] * 6 + [5.0, 9.0])).boundaries == (5.0, 9.0)
     assert number.fit(np.full(3, 7.0)).boundaries == (7.0,)
     assert number.fit(np.full(3, np.nan)).num_ids == 3
     assert Number("x", buckets=(1.0, 2.0)).fit(np.array([9.0])).num_ids == 4
+
+
+def test_a_frequent_value_has_a_bucket_of_its_own():
+    # 11 of 20 rows are 0, more than two buckets' share (10): it has [0, 1). The others' median is 4.
+    values = np.array([0.0] * 11 + [-1.0] + [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    assert Number("x", buckets=4).fit(values).boundaries == (0.0, 1.0, 4.0)
+
+
+def test_buckets_divide_rows_that_are_mostly_zero():
+    random = np.random.default_rng(0)
+    values = np.concatenate([np.zeros(9000), random.lognormal(size=1000)]).astype("float32")
+    number = Number("x", buckets=32).fit(values)
+    rows = np.bincount(np.searchsorted(number.boundaries, values, side="right"))
+    assert len(rows) <= 32
+    assert rows[0] == 9000
+    assert rows[1:].max() < 2 * 1000 / 30
 
 
 def test_boundaries_are_rounded_as_served_numbers_are():

@@ -16,13 +16,14 @@ FEW = 100  # distinct integers up to here are codes, more are a quantity
 RARE = 1000  # from so many distinct values on, those of a few rows share a row of the table
 MIN_COUNT = 5
 LONGEST = 50
+BUCKETS = 256
 
 
 def choose_features(columns: Iterable[pl.Series]) -> list[Feature]:
     """Returns a feature for each column that can be one.
 
     Text, booleans, integers of up to 100 values and ids (named `id` or `..._id`) become categories, other
-    numbers `Number`, with a logarithm where a few are far above the mean, lists `Tags`. Columns that are
+    numbers `Number`, in buckets where a few are far above the mean, lists `Tags`. Columns that are
     constant or empty in the training rows, dates and timestamps become none.
 
     Args:
@@ -44,7 +45,12 @@ def _feature(values: pl.Series) -> Feature | None:
         return IntegerCategory(values.name, **_of_table(known))
     if values.dtype.is_integer() and (_is_id(values.name) or _distinct(known) <= FEW):
         return IntegerCategory(values.name, **_of_table(known))
-    return Number(values.name, log=_is_skewed(known)) if values.dtype.is_numeric() else None
+    return _number(values.name, known) if values.dtype.is_numeric() else None
+
+
+def _number(name: str, known: pl.Series) -> Number:
+    """Amounts and counts in buckets: what they say changes at zero, at usual values and at limits."""
+    return Number(name, buckets=BUCKETS, dim=_width(BUCKETS)) if _is_skewed(known) else Number(name)
 
 
 def _distinct(values: pl.Series) -> int:
@@ -66,8 +72,11 @@ def _tags(values: pl.Series) -> Tags | None:
 def _of_table(known: pl.Series) -> dict[str, Any]:
     """Rows and width of the embedding table: wider for more values, to the fourth root."""
     distinct = _distinct(known)
-    width = min(16, 2 * math.ceil(distinct**0.25))
-    return {"dim": width, "min_count": MIN_COUNT if distinct >= RARE else 1}
+    return {"dim": _width(distinct), "min_count": MIN_COUNT if distinct >= RARE else 1}
+
+
+def _width(rows: int) -> int:
+    return min(16, 2 * math.ceil(rows**0.25))
 
 
 def _is_id(name: str) -> bool:
