@@ -1,8 +1,9 @@
 """A declared log: files, roles of their columns, tasks, features and the split, as one YAML file.
 
 `Log.read` reads the declaration, `load_log` the rows that it declares, as `Interactions`. `declaration` says
-what there is, `labels` makes label columns, `auto` chooses features, `load` is the whole way in memory and
-`store` on disk, `to_score` both for rows whose labels may be missing. Files are read by `data.files`.
+what there is, `load` and `store` join its rows in memory and on disk, `steps` makes interactions of either,
+with `labels` and the features that `auto` chooses; `to_score` is for rows whose labels may be missing. Files
+are read by `data.files`.
 """
 
 from keras_smes.data.log.declaration import Label, Log, Table, TimeColumn

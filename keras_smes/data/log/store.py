@@ -7,39 +7,22 @@ import contextlib
 import dataclasses
 import datetime
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 from ibis.expr.types import Table as Rows
 
 from keras_smes.console import track
 from keras_smes.data.files.reader import FILE, list_files, scan_files
+from keras_smes.data.log.checks import check_height, check_keys, check_request, check_table, check_there
 from keras_smes.data.log.declaration import AUTO, Log, Table
-from keras_smes.data.log.labels import with_labels
-from keras_smes.data.log.load import (
-    DATE,
-    TIME,
-    USUAL_FRACTION,
-    auto_schema,
-    check_columns,
-    check_request,
-    check_table,
-    check_there,
-    interactions_of,
-    no_entries,
-    no_rows,
-    planned_split,
-    repeated_key,
-    rows_to_train,
-    table_name,
-    with_time,
-)
+from keras_smes.data.log.steps import TRAINING, Steps, finished_parts, interactions_of, there, without_files
+from keras_smes.data.log.times import DATE, TIME, with_time
 from keras_smes.data.past.engine import DuckDB, plain, restored
 from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.roles import SplitDates
-from keras_smes.data.split import TEST
 from keras_smes.data.store.cache import cache_folder, fingerprints
 from keras_smes.data.store.interactions import StoredInteractions
 from keras_smes.data.store.part import PART_ROWS, ROWS, cached_parts, write_parts
@@ -49,9 +32,6 @@ from keras_smes.validation import check_count
 CHUNK_ROWS = 500_000
 # What of a log is applied when rows are read, and decides nothing about the files.
 _LATER = ("statistics", "histories", "half_life", "rates", "memory", "folder", "name", "time_zone")
-
-# From the rows of a part and the place of its first to which of them test.
-Tests = Callable[[pl.DataFrame, int], pl.Series]
 
 
 def store_log(
@@ -84,22 +64,24 @@ def store_log(
     >>> len(rows), rows.schema.names
     (18, ['colour'])
     """
+    return stored(log, TRAINING, cache, part_rows, verbose)
+
+
+def stored(
+    log: Log, steps: Steps, cache: str | Path | None, part_rows: int, verbose: int
+) -> StoredInteractions:
+    """Returns the rows of a log on disk, by the steps for training or for scoring, written once."""
     check_request(log)
-    return stored(Storing(log, verbose), cache, part_rows)
-
-
-def stored(steps: "Storing", cache: str | Path | None, part_rows: int) -> StoredInteractions:
-    """Returns the rows that steps write, now or in an earlier call: see `store_log`."""
-    log = steps.log
     made, parts, values = cached_parts(
         cache_folder(cache),
-        steps.prefix,
+        steps.name,
         _recipe(log, check_count("part_rows", part_rows)),
-        lambda out: dataclasses.replace(steps, scratch=out / "scratch").write(out, part_rows),
+        lambda out: _write(log, steps, out, part_rows, verbose),
     )
     empty = pl.read_parquet(made / ROWS / parts[0].name, n_rows=0)
-    dates = None if values["dates"] is None else _dates(*values["dates"])
-    schema = steps.schema_of(empty, values["features"])
+    dates = None if values["dates"] is None else SplitDates(*map(_day, values["dates"]))
+    chosen = values["features"]
+    schema = steps.schema(empty.lazy(), log, dates) if chosen is None else FeatureSchema.from_config(chosen)
     roles = interactions_of(log, empty, schema, values["counts"], dates)
     return StoredInteractions(roles, made, parts, split_dates=dates, memory=log.memory)
 
@@ -120,104 +102,94 @@ def _recipe(log: Log, part_rows: int) -> dict[str, Any]:
     }
 
 
-def _dates(train_until: str, test_from: str, test_until: str | None) -> SplitDates:
-    day = datetime.date.fromisoformat
-    return SplitDates(day(train_until), day(test_from), None if test_until is None else day(test_until))
+def _day(text: str | None) -> Any:
+    return None if text is None else datetime.date.fromisoformat(text)
+
+
+def _write(log: Log, steps: Steps, out: Path, part_rows: int, verbose: int) -> dict[str, Any]:
+    """Writes the parts, and returns what to know of them, as JSON values."""
+    counts: dict[str, int] = {}
+    rows = _Joining(log, out / "scratch", verbose).joined(counts)
+    frames, dates = finished_parts(rows, log, steps, counts, part_rows, verbose)
+    parts = write_parts(out, frames, DATE if DATE in rows.collect_schema() else None)
+    shutil.rmtree(out / "scratch")
+    rows = pl.scan_parquet(out / ROWS / "*.parquet")
+    return {
+        **parts,
+        "counts": counts,
+        "dates": None if dates is None else [day and day.isoformat() for day in vars(dates).values()],
+        "features": steps.schema(rows, log, dates).to_config() if log.features == AUTO else None,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
-class Storing:
-    """The steps from files to parts; what one leaves to the next lies in folders of `scratch`."""
+class _Joining:
+    """From files to rows joined and in order; what one step leaves to the next lies in `scratch`."""
 
-    prefix: ClassVar[str] = "log"  # of the folder's name in the cache
     log: Log
-    verbose: int = 0
-    scratch: Path = Path()
-    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    scratch: Path
+    verbose: int
     types: dict[str, pl.DataType] = dataclasses.field(default_factory=dict)
 
-    def write(self, out: Path, part_rows: int) -> dict[str, Any]:
-        """Writes the parts into a folder and returns what to know of them, as JSON values."""
-        self._write_rows()
+    def joined(self, counts: dict[str, int]) -> pl.LazyFrame:
+        """Returns the rows, not yet read, with the types that they have in memory; counts those read."""
+        counts["rows_read"] = self._write_rows()
+        folders = {"rows": self._folder("rows")}
         for place, table in enumerate(self.log.tables):
-            self._write_table(place, table)
-        self._sort()
-        dates, frames = self._parts(part_rows)
-        parts = write_parts(out, frames, DATE if DATE in self.types else None)
-        schema = self._schema(out / ROWS, dates) if self.log.features == AUTO else None
-        shutil.rmtree(self.scratch)
-        return {
-            **parts,
-            "counts": self.counts,
-            "dates": None if dates is None else [day and day.isoformat() for day in vars(dates).values()],
-            "features": None if schema is None else schema.to_config(),
-        }
+            folders[_table(place)] = self._write_table(place, table)
+        DuckDB.within(self.log.memory).combine(folders, self._sorted, self.scratch / "sorted")
+        for folder in folders.values():
+            shutil.rmtree(folder)
+        return restored(pl.scan_parquet(self.scratch / "sorted" / "*.parquet").drop(PLACE), self.types)
 
     def _folder(self, name: str) -> Path:
         folder = self.scratch / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _write_rows(self) -> None:
+    def _write_rows(self) -> int:
         """Writes the rows of all files in their order, with `PLACE`, `TIME` and `DATE`."""
-        files = list_files(self.log.files, self.log.folder)
-        test_files = list_files(self.log.split.test_files, self.log.folder)
+        log, out = self.log, self._folder("rows")
+        files, test_files = (list_files(paths, log.folder) for paths in (log.files, log.split.test_files))
         scans = scan_files([*files, *test_files], self._folder("text"))
-        self._check_times(scans[0].collect_schema().names())
-        place, folder = 0, self._folder("rows")
+        height = check_height(pl.concat(scans), files)
+        self._check_columns(scans[0].drop(FILE).collect_schema().names())
+        place = 0
         for number, scan in enumerate(track(scans, "Reading the log", self.verbose)):
             for rows in _chunks(scan):
-                if test_files:
-                    rows = rows.with_columns(pl.lit(number >= len(files)).alias(TEST))
                 with _naming([*files, *test_files][number]):
-                    rows = with_time(rows.drop(FILE), self.log)
+                    rows = with_time(without_files(rows, log, len(files)), log)
                 self.types.update(rows.schema)
-                plain(rows).with_row_index(PLACE, place).write_parquet(folder / f"{place:012d}.parquet")
+                plain(rows).with_row_index(PLACE, place).write_parquet(out / f"{place:012d}.parquet")
                 place += rows.height
-        if not place:
-            raise no_rows(files)
-        self.counts["rows_read"] = place
-        check_there(rows, "unique", self.log.unique)
+        return height
 
-    def _check_times(self, own: Sequence[str]) -> None:
+    def _check_columns(self, own: Sequence[str]) -> None:
         """Stops if days may be those of a side table: rows are dated as they are read, before they join."""
         time = None if self.log.time is None else self.log.time.column
         for role, column in (("time", time), ("date", self.log.date)):
             if self.log.tables and column is not None and column not in own:
-                there = [name for name in own if name != FILE]
                 raise ValueError(
                     f"`{role}` must be a column of the log's own files where rows stay on disk, not of a "
-                    f"side table; a larger `memory` takes either. Received: {column!r}, not in {there}"
+                    f"side table; a larger `memory` takes either. Received: {column!r}, not in {list(own)}"
                 )
+        check_there(own, "unique", self.log.unique)
 
-    def _write_table(self, place: int, table: Table) -> None:
+    def _write_table(self, place: int, table: Table) -> Path:
         """Writes a side table, with a column that says that a key is there."""
-        scans = scan_files(list_files(table.files, self.log.folder), self._folder(f"text-{place}"))
-        if not sum(scan.select(pl.len()).collect().item() for scan in scans):
-            raise no_entries(table)
-        types = scans[0].drop(FILE).collect_schema()
-        check_table(table, pl.Schema(self.types), types)
+        files, out = list_files(table.files, self.log.folder), self._folder(_table(place))
+        entries = pl.concat(scan_files(files, self._folder(f"text-{place}"))).drop(FILE)
+        check_table(table, pl.Schema(self.types), entries)
+        types = entries.collect_schema()
         self.types.update({name: dtype for name, dtype in types.items() if name not in table.key})
-        folder, name = self._folder(_table(place)), _there(place)
-        for number, scan in enumerate(scans):
-            entries = plain(scan.drop(FILE)).with_columns(pl.lit(True).alias(name))
-            entries.sink_parquet(folder / f"{number:06d}.parquet")
+        plain(entries).with_columns(pl.lit(True).alias(there(place))).sink_parquet(out / "0.parquet")
         repeated = self.scratch / f"repeated-{place}"
-        self._engine().write(folder, lambda rows: _repeated(rows, table.key), repeated)
-        for key in pl.read_parquet(repeated / "*.parquet").rows():
-            raise repeated_key(table, key)
-
-    def _engine(self) -> DuckDB:
-        return DuckDB.within(self.log.memory)
-
-    def _sort(self) -> None:
-        """Drops duplicates, joins the side tables and sorts, by time and then by place."""
-        folders = {name: self.scratch / name for name in ("rows", *map(_table, range(len(self.log.tables))))}
-        self._engine().combine(folders, self._sorted, self.scratch / "sorted")
-        for folder in folders.values():
-            shutil.rmtree(folder)
+        DuckDB.within(self.log.memory).write(out, lambda rows: _repeated(rows, table.key), repeated)
+        check_keys(table, pl.read_parquet(repeated / "*.parquet"))
+        return out
 
     def _sorted(self, tables: Mapping[str, Rows]) -> Rows:
+        """Rows without duplicates, with the columns of the side tables, by time and then by place."""
         rows = tables["rows"]
         if self.log.unique:
             kept = rows.group_by(list(self.log.unique)).aggregate(__first=rows[PLACE].min())
@@ -228,81 +200,9 @@ class Storing:
             rows = rows.left_join(entries, list(table.key)).select(rows, *added)
         return rows.order_by([TIME, PLACE] if TIME in rows.columns else [PLACE])
 
-    def _parts(self, part_rows: int) -> tuple[SplitDates | None, Iterator[pl.DataFrame]]:
-        """Returns the dates of the split, and the rows of one part after another."""
-        scan = pl.scan_parquet(self.scratch / "sorted" / "0.parquet")
-        height = scan.select(pl.len()).collect().item()
-        if self.log.unique:
-            self.counts["duplicates"] = self.counts["rows_read"] - height
-        self.check_labels(scan)
-        dates, tests = self._split(scan, height)
-
-        def part(start: int) -> pl.DataFrame:
-            rows = self._finished(scan.slice(start, part_rows).collect())
-            if tests is not None:
-                rows = rows.with_columns(tests(rows, start).alias(TEST))
-            return rows.drop(self.log.ignore, strict=False)
-
-        return dates, map(part, track(range(0, height, part_rows), "Writing parts", self.verbose))
-
-    def _finished(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Returns rows with the columns of `load_log`, and counts those without an entry in a table."""
-        for place, table in enumerate(self.log.tables):
-            name = f"without_{table_name(table)}"
-            self.counts[name] = self.counts.get(name, 0) + rows[_there(place)].null_count()
-        rows = rows.drop(PLACE, *map(_there, range(len(self.log.tables))))
-        rows = self.labelled(restored(rows, self.types))
-        last = [name for name in (TIME, DATE) if name in rows.columns]
-        return rows.select(pl.exclude(last), *last)
-
-    def schema_of(self, empty: pl.DataFrame, chosen: Any) -> FeatureSchema:
-        """Returns the features for the columns of rows: those declared, or those that `auto` chose."""
-        declared = self.log.features
-        return FeatureSchema.from_config(chosen) if isinstance(declared, str) else FeatureSchema(declared)
-
-    def labelled(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Returns rows of a part with labels."""
-        rows = with_labels(rows, self.log.labels, all_values=False)
-        check_columns(rows, self.log)
-        return rows
-
-    def check_labels(self, rows: pl.LazyFrame) -> None:
-        """Stops where a label can't be made of all of its column's values."""
-        for label in self.log.labels:
-            if label.positive and label.column in self.types:
-                values = rows.select(pl.col(label.column).unique()).collect(engine="streaming")
-                with_labels(restored(values, self.types), [label])
-
-    def _split(self, rows: pl.LazyFrame, height: int) -> tuple[SplitDates | None, Tests | None]:
-        """Returns the dates of the split, or what says which rows of a part test."""
-        if TEST in self.types:
-            return None, None
-        days = None
-        if DATE in self.types:
-            days = dict(rows.group_by(DATE).len().collect(engine="streaming").sort(DATE).rows())
-        dates, split = planned_split(self.log, days)
-        if dates is not None:
-            if self.log.features == AUTO and days is not None:
-                self.log.split.check(days, self.log.name)
-            return dates, None
-        if days is None or split.by == "hash":
-            return None, lambda part, start: split.hashed_tests(part.height, start)
-        last = min(int(height * (1 - (split.test_fraction or USUAL_FRACTION))), height - 1)
-        boundary = rows.select(TIME).slice(last, 1).collect().item()
-        return None, lambda part, start: part[TIME] >= boundary
-
-    def _schema(self, out: Path, dates: SplitDates | None) -> FeatureSchema:
-        train = rows_to_train(pl.scan_parquet(out / "*.parquet"), self.log, dates)
-        columns = train.collect_schema().names()
-        return auto_schema(self.log, columns, lambda name: train.select(name).collect()[name])
-
 
 def _table(place: int) -> str:
     return f"table-{place}"
-
-
-def _there(place: int) -> str:
-    return f"__there_{place}"
 
 
 def _repeated(entries: Rows, key: Sequence[str]) -> Rows:

@@ -2,23 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
 
 import polars as pl
 
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.log.declaration import Log
-from keras_smes.data.log.labels import unknown_columns, with_labels_if_known
-from keras_smes.data.log.load import (
-    check_memory,
-    check_there,
-    in_order,
-    interactions_of,
-    read_rows,
-    with_split,
-    with_time,
-)
-from keras_smes.data.log.store import Storing, stored
+from keras_smes.data.log.labels import labelling_if_known
+from keras_smes.data.log.load import loaded
+from keras_smes.data.log.steps import Steps
+from keras_smes.data.log.store import stored
 from keras_smes.data.store.interactions import StoredInteractions
 from keras_smes.data.store.part import PART_ROWS
 from keras_smes.features.schema import FeatureSchema
@@ -39,12 +31,7 @@ def load_to_score(log: Log, schema: FeatureSchema) -> Interactions:
         FileNotFoundError: A file is missing.
         ValueError: As for `load_log`.
     """
-    frame, counts = read_rows(log)
-    frame = in_order(with_time(with_labels_if_known(frame, log, unknown_columns(frame.lazy(), log)), log))
-    check_there(frame, "user", [log.user] if log.user else [])
-    frame, dates = with_split(frame, log)
-    check_memory(frame, log)
-    return interactions_of(_unmeasured(log), frame, _present(schema, frame), counts, dates)
+    return loaded(_unmeasured(log), _scoring(schema))
 
 
 def store_to_score(
@@ -54,27 +41,7 @@ def store_to_score(
 
     Arguments, results and errors are those of `load_to_score`, with `cache` and `part_rows` of `store_log`.
     """
-    return stored(_ToScore(_unmeasured(log), model=schema), cache, part_rows)
-
-
-@dataclasses.dataclass(frozen=True)
-class _ToScore(Storing):
-    """The steps of `Storing` for rows whose labels may be missing."""
-
-    prefix: ClassVar[str] = "to-score"
-    model: FeatureSchema | None = None
-    unknown: set[str] = dataclasses.field(default_factory=set)
-
-    def schema_of(self, empty: pl.DataFrame, chosen: Any) -> FeatureSchema:
-        assert self.model is not None
-        return _present(self.model, empty)
-
-    def check_labels(self, rows: pl.LazyFrame) -> None:
-        self.unknown.update(unknown_columns(rows, self.log))
-
-    def labelled(self, rows: pl.DataFrame) -> pl.DataFrame:
-        check_there(rows, "user", [self.log.user] if self.log.user else [])
-        return with_labels_if_known(rows, self.log, self.unknown)
+    return stored(_unmeasured(log), _scoring(schema), cache, part_rows, 0)
 
 
 def _unmeasured(log: Log) -> Log:
@@ -82,11 +49,16 @@ def _unmeasured(log: Log) -> Log:
     return dataclasses.replace(log, weight=None, request=None, skip_training=None, ignore=(), features=())
 
 
-def _present(schema: FeatureSchema, frame: pl.DataFrame) -> FeatureSchema:
-    """Returns the features of a model that are columns of rows."""
-    there = tuple(feature for feature in schema.features if feature.name in frame.columns)
-    if not there:
-        raise ValueError(
-            f"The rows must have features of the model, {schema.names}. Received: columns={frame.columns}"
-        )
-    return FeatureSchema(there)
+def _scoring(model: FeatureSchema) -> Steps:
+    """Returns the steps for rows to score: their features are those of a model that are columns."""
+
+    def features(rows: pl.LazyFrame, *_: object) -> FeatureSchema:
+        columns = rows.collect_schema().names()
+        there = tuple(feature for feature in model.features if feature.name in columns)
+        if not there:
+            raise ValueError(
+                f"The rows must have features of the model, {model.names}. Received: columns={columns}"
+            )
+        return FeatureSchema(there)
+
+    return Steps("to-score", labelling_if_known, features)

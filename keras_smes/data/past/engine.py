@@ -101,11 +101,11 @@ def compute(rows: pl.DataFrame, build: Build) -> pl.DataFrame:
     return restored(found, rows.schema)
 
 
-def restored(rows: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def restored(rows: Frame, types: Mapping[str, pl.DataType]) -> Frame:
     """Returns rows that came from an engine with columns of the types that they had before `plain`."""
     return rows.with_columns(
         pl.lit(None).alias(name) if types[name] == pl.Null else pl.col(name).cast(types[name])
-        for name in rows.columns
+        for name in rows.collect_schema().names()
         if name in types
     )
 

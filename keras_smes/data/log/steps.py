@@ -1,0 +1,169 @@
+"""From joined rows in order to interactions, in memory and on disk alike: labels, split, features, roles.
+
+The rows are in one part or in several. Rows to train on and rows to score differ in two `Steps`.
+"""
+
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from keras_smes.console import track
+from keras_smes.data.files.reader import FILE
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.log.auto import choose_features
+from keras_smes.data.log.declaration import AUTO, Log, Table
+from keras_smes.data.log.labels import Labelling, labelling
+from keras_smes.data.log.times import DATE, TIME
+from keras_smes.data.roles import SplitDates, all_skipped
+from keras_smes.data.split import TEST, complete_dates
+from keras_smes.data.split_config import DATES, SplitConfig
+from keras_smes.features.schema import FeatureSchema
+
+USUAL_FRACTION = 0.2
+# What interactions take from a log by the same name.
+_AS_DECLARED = (
+    "name", "user", "tasks", "statistics", "histories", "time_zone", "rates", "half_life", "weight",
+    "request", "skip_training",
+)  # fmt: skip
+# From the rows of a part and the place of its first to which of them test.
+Tests = Callable[[pl.DataFrame, int], pl.Series]
+
+
+class Steps(NamedTuple):
+    """What depends on whether rows are trained on or scored.
+
+    Attributes:
+        name: What the names of their folders begin with.
+        labelling: From all rows, not yet read, to what gives some of them labels.
+        schema: From the rows with labels, and the dates of the split, to the features.
+    """
+
+    name: str
+    labelling: Callable[[pl.LazyFrame, Log], Labelling]
+    schema: Callable[[pl.LazyFrame, Log, SplitDates | None], FeatureSchema]
+
+
+class Parts(NamedTuple):
+    """The rows of one part after another, and the dates of the split; `None` where `TEST` says it."""
+
+    frames: Iterator[pl.DataFrame]
+    dates: SplitDates | None
+
+
+def there(place: int) -> str:
+    """Returns the column that is null in rows without an entry in the side table of that place."""
+    return f"__there_{place}"
+
+
+def without_files(rows: pl.DataFrame, log: Log, test_from: int) -> pl.DataFrame:
+    """Returns rows without `FILE`, but with `TEST` where the files from a place on are those of test rows."""
+    if log.split.test_files:
+        rows = rows.with_columns((pl.col(FILE) >= test_from).alias(TEST))
+    return rows.drop(FILE)
+
+
+def finished_parts(
+    rows: pl.LazyFrame, log: Log, steps: Steps, counts: dict[str, int], part_rows: int | None, verbose: int
+) -> Parts:
+    """Labels rows, splits them and leaves out ignored columns, a part at a time.
+
+    Args:
+        rows: All rows, joined and in order.
+        log: The `Log`.
+        steps: How they are labelled.
+        counts: Has `rows_read`; gets the `duplicates` and, as parts are made, the rows `without` an entry.
+        part_rows: Rows of a part. `None`: all are one part.
+        verbose: `1` shows a bar.
+    """
+    height = rows.select(pl.len()).collect().item()
+    if log.unique:
+        counts["duplicates"] = counts["rows_read"] - height
+    label_rows = steps.labelling(rows, log)
+    dates, tests = _split(rows, height, log)
+
+    def part(start: int) -> pl.DataFrame:
+        some = _counted(rows.slice(start, part_rows).collect(), log.tables, counts)
+        some = label_rows(some)
+        last = [name for name in (TIME, DATE) if name in some.columns]
+        some = some.select(pl.exclude(last), *last)
+        if tests is not None:
+            some = some.with_columns(tests(some, start).alias(TEST))
+        return some.drop(log.ignore, strict=False)
+
+    return Parts(map(part, track(range(0, height, part_rows or height), "Writing parts", verbose)), dates)
+
+
+def _counted(rows: pl.DataFrame, tables: tuple[Table, ...], counts: dict[str, int]) -> pl.DataFrame:
+    for place, table in enumerate(tables):
+        name = f"without_{Path(table.files[0]).name.split('.')[0]}"
+        counts[name] = counts.get(name, 0) + rows[there(place)].null_count()
+    return rows.drop(map(there, range(len(tables))))
+
+
+def _split(rows: pl.LazyFrame, height: int, log: Log) -> tuple[SplitDates | None, Tests | None]:
+    """Returns the dates of the split, or what says which rows of a part test."""
+    columns = rows.collect_schema()
+    if TEST in columns:
+        return None, None
+    split = log.split if log.split.given() else SplitConfig(test_fraction=USUAL_FRACTION)
+    days = _days(rows) if DATE in columns else None
+    arguments = split.resolve(days, log.name)
+    if "test_fraction" not in arguments:
+        if log.features == AUTO and days is not None:
+            log.split.check(days, log.name)
+        return complete_dates(*(arguments.get(key) for key in DATES)), None
+    if days is None or split.by == "hash":
+        return None, lambda part, start: split.hashed_tests(part.height, start)
+    last = min(int(height * (1 - (split.test_fraction or USUAL_FRACTION))), height - 1)
+    boundary = rows.select(TIME).slice(last, 1).collect().item()
+    return None, lambda part, start: part[TIME] >= boundary
+
+
+def _days(rows: pl.LazyFrame) -> dict[datetime.date, int]:
+    return dict(rows.group_by(DATE).len().collect(engine="streaming").sort(DATE).rows())
+
+
+def features_to_train(rows: pl.LazyFrame, log: Log, dates: SplitDates | None) -> FeatureSchema:
+    """Returns the declared features, or those that `auto` chooses; a column at a time is in memory."""
+    if not isinstance(log.features, str):
+        return FeatureSchema(log.features)
+    train = _to_train(rows, log, dates)
+    taken = {*log.roles(), *(label.task for label in log.labels)}
+    columns = rows.collect_schema().names()
+    free = [name for name in columns if name not in taken and not name.startswith("__")]
+    features = choose_features(train.select(name).collect()[name] for name in free)
+    if not features:
+        raise ValueError(
+            "`features: auto` finds no column without a role that differs between training rows. "
+            f"Received: columns without a role={free}"
+        )
+    return FeatureSchema(tuple(features))
+
+
+def _to_train(rows: pl.LazyFrame, log: Log, dates: SplitDates | None) -> pl.LazyFrame:
+    """The rows until a date, or those that don't test, and none that is skipped."""
+    train = rows.filter(~pl.col(TEST) if dates is None else pl.col(DATE) <= dates.train_until)
+    if log.skip_training is None:
+        return train
+    kept = train.filter(~pl.col(log.skip_training).cast(pl.Boolean))
+    total, left = (own.select(pl.len()).collect().item() for own in (train, kept))
+    if total and not left:
+        raise all_skipped(log.skip_training, total, log.name)
+    return kept
+
+
+TRAINING = Steps("log", labelling, features_to_train)
+
+
+def interactions_of(
+    log: Log, frame: pl.DataFrame, schema: FeatureSchema, counts: dict[str, int], dates: SplitDates | None
+) -> Interactions:
+    """Returns rows of a log, all or none, with the roles of their columns."""
+    time, date, test = (name if name in frame.columns else None for name in (TIME, DATE, TEST))
+    return Interactions(
+        frame=frame, time=time, date=date, schema=schema, counts=counts, split_dates=dates, test_column=test,
+        **{name: getattr(log, name) for name in _AS_DECLARED},
+    )  # fmt: skip
