@@ -124,16 +124,15 @@ def load_kuairand(
     >>> parts = split_with_statistics(data)
     """
     release = open_release(variant, folder, tasks, history, extra_features, allow_leaks, left_out)
-    log, counts = deduplicate(pl.concat(read_table(path, LOG) for path in release.logs))
-    features = {table: _read_features(table) for table in release.tables}
-    frame, unmatched = join_features(log, features)
-    frame = frame.select(release.columns).sort("time_ms", maintain_order=True)
-    return release.interactions(frame, {**counts, **unmatched})
+    tables = {table: _read(table).lazy() for table in release.tables}
+    log = pl.concat(read_table(path, LOG) for path in release.logs).sort("time_ms", maintain_order=True)
+    frame, counts = impressions(log, tables)
+    return release.interactions(frame.select(release.columns), counts)
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureTable:
-    """Side tables: files with one row per key, joined to the log.
+class SideTable:
+    """Files with one row per key, joined to the log.
 
     Args:
         key: Column of the thing's id.
@@ -155,7 +154,7 @@ class Release:
     Args:
         variant: Its name.
         logs: The files of the log.
-        tables: The files of features.
+        tables: The side tables.
         tasks: What to learn.
         histories: What to list of each user.
         schema: The features, but for statistics and histories.
@@ -164,7 +163,7 @@ class Release:
 
     variant: str
     logs: tuple[Path, ...]
-    tables: tuple[FeatureTable, ...]
+    tables: tuple[SideTable, ...]
     tasks: tuple[Task, ...]
     histories: tuple[History, ...]
     schema: FeatureSchema
@@ -216,14 +215,14 @@ def open_release(
     users = _files(folder, f"user_features_{variant}")
     videos = _files(folder, f"video_features_basic_{variant}")
     tables = [
-        FeatureTable("user_id", users, _USERS, "rows_without_user"),
-        FeatureTable("video_id", videos, _VIDEOS, "rows_without_video"),
+        SideTable("user_id", users, _USERS, "rows_without_user"),
+        SideTable("video_id", videos, _VIDEOS, "rows_without_video"),
     ]
     if monthly := [name for name in extra_features if name not in (*_LOG_NUMBERS, *_OUTCOMES)]:
         numbers = (Column(name, "number", optional=True) for name in monthly)
         columns = (Column("video_id", "integer"), *numbers)
         files = _files(folder, f"video_features_statistic_{variant}")
-        tables.append(FeatureTable("video_id", files, columns, "rows_without_video_statistic"))
+        tables.append(SideTable("video_id", files, columns, "rows_without_video_statistic"))
     watched = History("history_video_id", item="video_id", label="long_view", length=history or 1)
     return Release(
         variant=variant,
@@ -264,36 +263,42 @@ def _files(folder: Path, stem: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _read_features(table: FeatureTable) -> pl.DataFrame:
+def _read(table: SideTable) -> pl.DataFrame:
     frames = [read_table(path, table.columns) for path in table.paths]
     for path, frame in zip(table.paths, frames, strict=True):
         check_unique(path, frame, table.key)
-    return drop_duplicates(pl.concat(frames), [table.key])[0]
+    return pl.concat(frames)
 
 
-def deduplicate(log: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Returns the rows of a log that repeat no earlier one, and counts of what was read and dropped."""
+def impressions(
+    log: pl.DataFrame, tables: Mapping[SideTable, pl.LazyFrame]
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Returns the log's rows that repeat no earlier one, joined to the side tables, and counts.
+
+    Args:
+        log: Rows of the log, in order: all, or all of some moments.
+        tables: The rows of each side table, of which those of the log's things are read.
+    """
     distinct, exact = drop_duplicates(log, [column.name for column in LOG])
-    kept, repeated = drop_duplicates(distinct, ["user_id", "video_id", "time_ms"])
+    frame, repeated = drop_duplicates(distinct, ["user_id", "video_id", "time_ms"])
     counts = {
         "rows_read": log.height,
         "exact_duplicates": exact,
         "repeated_impressions": repeated,
-        "rows": kept.height,
+        "rows": frame.height,
     }
-    return kept, counts
+    for table, rows in tables.items():
+        shown = frame.lazy().select(table.key).unique()
+        described = rows.join(shown, on=table.key, how="semi", maintain_order="left")
+        entries, _ = drop_duplicates(described.collect(engine="streaming"), [table.key])
+        counts[table.unmatched] = frame.join(entries, on=table.key, how="anti").height
+        frame = frame.join(entries, on=table.key, how="left", maintain_order="left")
+    return _derived(frame), counts
 
 
-def join_features(
-    log: pl.DataFrame, features: Mapping[FeatureTable, pl.DataFrame]
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Returns the rows with the features of their users and videos, and counts of those without."""
-    frame, unmatched = log, {}
-    for table, described in features.items():
-        unmatched[table.unmatched] = log.join(described, on=table.key, how="anti").height
-        frame = frame.join(described, on=table.key, how="left", maintain_order="left")
-    frame = frame.rename({source: task for task, source in TASKS.items() if source != task})
-    frame = frame.with_columns(
+def _derived(frame: pl.DataFrame) -> pl.DataFrame:
+    renamed = frame.rename({source: task for task, source in TASKS.items() if source != task})
+    return renamed.with_columns(
         (pl.col("hourmin") // 100).alias("hour"),
         (pl.col("play_time_ms") / 1000).cast(pl.Float32).alias(WATCH_SECONDS),
         # Some videos have several tags; the first is the main one.
@@ -301,7 +306,6 @@ def join_features(
         pl.col("video_duration").fill_null(pl.col("duration_ms")),
         (pl.col("date") - pl.col("upload_dt")).dt.total_days().alias("video_age_days"),
     )
-    return frame, unmatched
 
 
 def _holds(dates: pl.Series) -> bool:

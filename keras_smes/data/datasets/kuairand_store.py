@@ -1,40 +1,28 @@
 """KuaiRand of any size: from the official files to Parquet files in order of time, in bounded memory.
 
-In memory are at most `CHUNK_ROWS` rows of the log as they are spread over days, or the rows of one part
-with the features of their users and videos. The rows that come out are those of `load_kuairand`.
+In memory is what DuckDB takes to sort the log, or the rows of one part with the features of their users and
+videos. The rows that come out are those of `load_kuairand`.
 """
 
-import datetime
-import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from keras_smes.console import track
-from keras_smes.data.datasets.kuairand import (
-    LOG,
-    FeatureTable,
-    Release,
-    deduplicate,
-    join_features,
-    open_release,
-)
-from keras_smes.data.files.csv_reader import check_unique, drop_duplicates, scan_table
-from keras_smes.data.store.cache import cache_folder, cached, fingerprints
+from keras_smes.data.datasets.kuairand import LOG, Release, SideTable, impressions, open_release
+from keras_smes.data.files.csv_reader import check_unique, scan_table
+from keras_smes.data.past.engine import Combine, DuckDB
+from keras_smes.data.past.expressions import PLACE
+from keras_smes.data.store.cache import cache_folder, fingerprints
 from keras_smes.data.store.interactions import StoredInteractions
-from keras_smes.data.store.part import ROWS, Part
+from keras_smes.data.store.part import PART_ROWS, ROWS, cached_parts, write_parts
 from keras_smes.tasks import Task
 from keras_smes.validation import check_count
-
-FORMAT = 1  # of the files; another number makes them anew
-CHUNK_ROWS = 500_000
-PART_ROWS = 200_000
-
-_ROW_GROUP = 100_000
-_LINE, _DAY, _MINUTE_MS, _DAY_MS = "__line", "__day", 60_000, 86_400_000
 
 
 def store_kuairand(
@@ -85,103 +73,63 @@ def store_kuairand(
     release = open_release(variant, folder, tasks, history, extra_features, allow_leaks, left_out)
     files = [*release.logs, *(path for table in release.tables for path in table.paths)]
     columns = [[column.name for column in table.columns] for table in release.tables]
-    recipe = {"format": FORMAT, "files": fingerprints(files), "columns": columns, "part_rows": part_rows}
-    made, values = cached(
+    made, parts, values = cached_parts(
         cache_folder(cache),
         f"kuairand-{variant}",
-        recipe,
-        lambda out: _convert(release, out, part_rows, verbose),
+        {"files": fingerprints(files), "columns": columns, "part_rows": part_rows},
+        lambda out: _write(release, out, part_rows, verbose),
     )
-    parts = tuple(map(Part.from_config, values["parts"]))
     days = pl.Series("date", sorted({day for part in parts for day in part.rows}), dtype=pl.Date)
     empty = pl.scan_parquet(made / ROWS / parts[0].name).select(release.columns).head(0).collect()
     roles = release.interactions(empty, values["counts"], days)
     return StoredInteractions(roles, made, parts, split_dates=roles.split_dates)
 
 
-def _convert(release: Release, out: Path, part_rows: int, verbose: int) -> dict[str, Any]:
+def _write(release: Release, out: Path, part_rows: int, verbose: int) -> dict[str, Any]:
     scratch = out / "scratch"
-    (out / ROWS).mkdir()
-    scratch.mkdir()
-    tables = {table: _store_table(table, scratch, verbose) for table in release.tables}
-    _spread(release.logs, scratch, verbose)
-    counts: dict[str, int] = {}
-    parts = []
-    stretches = list(_stretches(scratch, part_rows))
-    if not stretches:
+    tables = {table: _side_table(table, scratch, verbose) for table in release.tables}
+    log = _log_in_order(release.logs, scratch, verbose)
+    counts: Counter[str] = Counter()
+
+    def part(moments: tuple[int, int]) -> pl.DataFrame:
+        rows = log.filter(pl.col("time_ms").is_between(*moments, closed="left")).collect(engine="streaming")
+        frame, added = impressions(rows.sort("time_ms", PLACE).drop(PLACE), tables)
+        counts.update(added)
+        return frame
+
+    stretches = track(_stretches(log, part_rows), "Joining features", verbose)
+    written = write_parts(out, map(part, stretches), "date")
+    if not written["parts"]:
         raise ValueError(f"The log must have rows. Received: none in {[str(path) for path in release.logs]}")
-    for number, (day, first, last) in enumerate(track(stretches, "Joining features", verbose)):
-        log = pl.scan_parquet(_day_files(scratch, day)).filter(pl.col("time_ms").is_between(first, last))
-        rows, added = _rows_of(log.collect(engine="streaming").sort(_LINE).drop(_LINE), tables)
-        for name, count in added.items():
-            counts[name] = counts.get(name, 0) + count
-        moment = datetime.datetime.fromtimestamp(first / 1000, datetime.UTC)
-        name = f"{number:06d}-{moment:%Y-%m-%dT%H%M}.parquet"
-        rows.write_parquet(out / ROWS / name)
-        dates = rows.group_by("date").len().sort("date").rows()
-        parts.append(Part(name, dict(dates)).to_config())
     shutil.rmtree(scratch)
-    return {"counts": counts, "parts": parts}
+    return {"counts": counts, **written}
 
 
-def _store_table(table: FeatureTable, scratch: Path, verbose: int) -> pl.LazyFrame:
-    """Checks files of features and returns them as Parquet files not yet read."""
+def _side_table(table: SideTable, scratch: Path, verbose: int) -> pl.LazyFrame:
+    """Checks the files of a side table and returns them as Parquet files not yet read."""
     stored = []
     for path in track(table.paths, f"Reading the features by {table.key}", verbose):
         stored.append(scratch / f"{path.stem}.parquet")
-        scan_table(path, table.columns).sink_parquet(stored[-1])
+        scan_table(path, table.columns).sink_parquet(stored[-1], mkdir=True)
         check_unique(path, pl.scan_parquet(stored[-1]), table.key)
     return pl.scan_parquet(stored)
 
 
-def _spread(logs: Sequence[Path], scratch: Path, verbose: int) -> None:
-    """Writes the log's rows into one folder per day, each with its line over all files."""
-    stored = []
+def _log_in_order(logs: Sequence[Path], scratch: Path, verbose: int) -> pl.LazyFrame:
+    """Returns the log's rows in order of time and of their place in the files, not yet read."""
+    place = 0
     for number, path in enumerate(track(logs, "Reading the log", verbose)):
-        stored.append(scratch / f"log-{number:04d}.parquet")
-        scan_table(path, LOG).sink_parquet(stored[-1], compression="lz4", row_group_size=_ROW_GROUP)
-    rows = pl.scan_parquet(stored)
-    starts = range(0, rows.select(pl.len()).collect().item(), CHUNK_ROWS)
-    for start in track(starts, "Sorting by day", verbose):
-        chunk = rows.slice(start, CHUNK_ROWS).collect(engine="streaming").with_row_index(_LINE, offset=start)
-        chunk = chunk.with_columns((pl.col("time_ms") // _DAY_MS).alias(_DAY))
-        for (day,), part in chunk.partition_by(_DAY, as_dict=True, include_key=False).items():
-            folder = scratch / f"day-{day}"
-            folder.mkdir(exist_ok=True)
-            part.write_parquet(folder / f"{start:012d}.parquet", compression="lz4")
-    for path in stored:
-        path.unlink()
+        file = scratch / "log" / f"{number:04d}.parquet"
+        scan_table(path, LOG).with_row_index(PLACE, place).sink_parquet(file, compression="lz4", mkdir=True)
+        place += pl.scan_parquet(file).select(pl.len()).collect().item()
+    in_order: Combine = lambda tables: tables["log"].order_by(["time_ms", PLACE])  # noqa: E731
+    DuckDB().combine({"log": scratch / "log"}, in_order, scratch / "sorted")
+    shutil.rmtree(scratch / "log")
+    return pl.scan_parquet(scratch / "sorted" / "*.parquet")
 
 
-def _day_files(scratch: Path, day: int) -> list[Path]:
-    return sorted((scratch / f"day-{day}").glob("*.parquet"))
-
-
-def _stretches(scratch: Path, part_rows: int) -> Iterator[tuple[int, int, int]]:
-    """Cuts each day into stretches of about `part_rows` rows; whole minutes, so that a moment is in one."""
-    for day in sorted(int(path.name.removeprefix("day-")) for path in scratch.glob("day-*")):
-        minute = (pl.col("time_ms") // _MINUTE_MS).alias("minute")
-        minutes = pl.scan_parquet(_day_files(scratch, day)).group_by(minute).len()
-        rows = minutes.collect(engine="streaming").sort("minute")
-        cuts = math.ceil(rows["len"].sum() / part_rows)
-        # Stretch k ends with the minute that fills its share.
-        stretch = ((rows["len"].cum_sum() - 1) * cuts // rows["len"].sum()).alias("stretch")
-        first, last = pl.col("minute").min().alias("first"), pl.col("minute").max().alias("last")
-        for _, start, end in rows.group_by(stretch).agg(first, last).sort("stretch").rows():
-            yield day, start * _MINUTE_MS, (end + 1) * _MINUTE_MS - 1
-
-
-def _rows_of(
-    log: pl.DataFrame, tables: Mapping[FeatureTable, pl.LazyFrame]
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    kept, counts = deduplicate(log)
-    features = {table: _described(stored, kept, table.key) for table, stored in tables.items()}
-    rows, unmatched = join_features(kept, features)
-    return rows.sort("time_ms", maintain_order=True), {**counts, **unmatched}
-
-
-def _described(stored: pl.LazyFrame, log: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Reads the features of what a part shows: of millions of videos these are some."""
-    shown = log.lazy().select(key).unique()
-    rows = stored.join(shown, on=key, how="semi", maintain_order="left").collect(engine="streaming")
-    return drop_duplicates(rows, [key])[0]
+def _stretches(log: pl.LazyFrame, part_rows: int) -> list[tuple[int, int]]:
+    """Returns from and until which moment each part has rows: about `part_rows`, and all of a moment."""
+    times, rows = log.select("time_ms"), log.select(pl.len()).collect().item()
+    starts = [times.slice(start, 1).collect().item() for start in range(0, rows, part_rows)]
+    return list(pairwise([*dict.fromkeys(starts), 2**63 - 1]))

@@ -30,7 +30,6 @@ def release(write_random_release: Write, tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cuts small logs as large ones are cut."""
-    monkeypatch.setattr(kuairand_store, "CHUNK_ROWS", 1500)
     monkeypatch.setattr(csv_reader, "_IDS_AT_A_TIME", 20)
 
 
@@ -99,7 +98,7 @@ def test_parts_are_of_about_the_rows_asked_for(release: Path, tmp_path: Path) ->
 
 def test_files_are_made_once(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = store_past(store(release, tmp_path), verbose=0)
-    monkeypatch.setattr(kuairand_store, "_convert", None)
+    monkeypatch.setattr(kuairand_store, "_write", None)
     monkeypatch.setattr(past, "_write", lambda: None)  # raises where it is called
     again = store_past(store(release, tmp_path), verbose=0)
     assert (again.folder, again.layers) == (first.folder, first.layers)
@@ -209,7 +208,6 @@ def test_progress_is_shown_unless_told_otherwise(
     printed = capsys.readouterr().out
     for step in (
         "Reading the log",
-        "Sorting by day",
         "Joining features",
         "Counting the past",
         "Joining the past",
