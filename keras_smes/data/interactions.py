@@ -102,15 +102,10 @@ class Interactions:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
         if self.half_life is not None:
             check_positive("half_life", self.half_life)
-        roles = (
-            *(self.user, self.time, self.date, self.test_column),
-            *(self.weight, self.request, self.skip_training),
-        )
-        used = [column for column in roles if column is not None]
-        used += [*self.label_columns, *self.schema.names]
-        used += self.rates or ()
+        used = [name for name, _ in self.conversions()]
+        used += [] if self.test_column is None else [self.test_column]
         used += [column for group in self.statistics for column in group.columns]
-        used += [column for history in self.histories for column in (history.item, history.label)]
+        used += [history.item for history in self.histories]
         missing = sorted(set(used) - set(self.frame.columns))
         if missing:
             raise ValueError(f"`frame` lacks columns of {self.name}. Received: missing={missing}")
@@ -143,14 +138,13 @@ class Interactions:
                 )
             yield self.time, as_times
             yield self.date, partial(as_dates, time_zone=time_zone)
-        if self.user is not None:
-            yield self.user, as_users
-        if self.weight is not None:
-            yield self.weight, as_weights
-        if self.request is not None:
-            yield self.request, partial(as_users, role="request")
-        if self.skip_training is not None:
-            yield self.skip_training, as_marks
+        by_role = (
+            (self.user, as_users),
+            (self.weight, as_weights),
+            (self.request, partial(as_users, role="request")),
+            (self.skip_training, as_marks),
+        )
+        yield from ((column, convert) for column, convert in by_role if column is not None)
         watched = (history.label for history in self.histories)
         yield from ((name, as_labels) for name in (*self.label_columns, *self.event_columns, *watched))
         yield from ((feature.name, conversion_of(feature)) for feature in self.schema.features)
@@ -269,7 +263,9 @@ class Interactions:
 
     def days(self) -> dict[datetime.date, int] | None:
         """Returns how many rows each day has, in the order of days; `None` if rows have no day."""
-        return None if self.date is None else count_days(self.frame[self.date])
+        if self.date is None:
+            return None
+        return dict(self.frame[self.date].value_counts().sort(self.date).rows())
 
     def times(self) -> tuple[int, int]:
         """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
@@ -332,11 +328,6 @@ def weights_of(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
     if weight is None:
         return np.ones(frame.height, np.float32)
     return frame[weight].cast(pl.Float32).to_numpy()
-
-
-def count_days(days: pl.Series) -> dict[datetime.date, int]:
-    """Returns how many rows each day has, in the order of days."""
-    return dict(days.value_counts().sort(days.name).rows())
 
 
 def date_range(interactions: Interactions) -> tuple[datetime.date, datetime.date]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +18,13 @@ from keras_smes.data.split_config import SplitConfig
 from keras_smes.data.store.interactions import StoredInteractions
 from keras_smes.features.schema import FeatureSchema
 
-
-def _load_kuairand(variant: str, folder: str | Path | None, **options: Any) -> Interactions:
-    if folder is None:
-        raise ValueError(
-            f"kuairand-{variant} needs `folder`, where the release of kuairand.com lies. "
-            "Received: folder=None"
-        )
-    return load_kuairand(variant, folder, **options)
-
-
-def _load_simulated(folder: str | Path | None, **options: Any) -> Interactions:
-    if folder is not None:
-        raise ValueError(f"simulated reads no files. Received: folder={str(folder)!r}")
-    return simulate(**options)
-
-
-# The function of each data set, and what of it is no option.
-_FUNCTIONS: Mapping[str, Callable[..., Interactions]] = {
-    **dict.fromkeys(("kuairand-pure", "kuairand-1k", "kuairand-27k"), load_kuairand),
-    "movielens-100k": load_movielens_100k,
-    "simulated": simulate,
+# The function of each data set, and the arguments that its name says.
+_LOADERS: Mapping[str, tuple[Callable[..., Interactions], Mapping[str, str]]] = {
+    **{f"kuairand-{variant}": (load_kuairand, {"variant": variant}) for variant in ("pure", "1k", "27k")},
+    "movielens-100k": (load_movielens_100k, {}),
+    "simulated": (simulate, {}),
 }
 _NO_OPTIONS = ("name", "variant", "folder", "split")
-_LOADERS: Mapping[str, Callable[..., Interactions]] = {
-    "kuairand-pure": partial(_load_kuairand, "pure"),
-    "kuairand-1k": partial(_load_kuairand, "1k"),
-    "kuairand-27k": partial(_load_kuairand, "27k"),
-    "movielens-100k": load_movielens_100k,
-    "simulated": _load_simulated,
-}
 DATASETS = tuple(_LOADERS)
 
 
@@ -66,7 +42,7 @@ def check_data_options(name: str, options: Mapping[str, Any]) -> None:
         raise ValueError(
             f"`name` must be one of {list(DATASETS)}, or the YAML file of a log. Received: name={name!r}"
         )
-    own = [] if is_log(name) else [_FUNCTIONS[name]]
+    own = [] if is_log(name) else [_LOADERS[name][0]]
     check_options("data_options", options, [load, *own], _NO_OPTIONS)
 
 
@@ -110,10 +86,22 @@ def load(
     >>> data = load("simulated", rows=10_000, seed=1)
     """
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
+    if is_log(name):
+        return load_log(_declared(name, folder, half_life, rates, split))
     taken = None if rates is None else tuple(rates)
-    if not is_log(name):
-        return dataclasses.replace(_LOADERS[name](folder, **options), half_life=half_life, rates=taken)
-    return load_log(_declared(name, folder, half_life, taken, split))
+    return dataclasses.replace(_loaded(name, folder, options), half_life=half_life, rates=taken)
+
+
+def _loaded(name: str, folder: str | Path | None, options: Mapping[str, Any]) -> Interactions:
+    function, of_name = _LOADERS[name]
+    if function is simulate:
+        if folder is not None:
+            raise ValueError(f"simulated reads no files. Received: folder={str(folder)!r}")
+        return simulate(**options)
+    if function is load_kuairand and folder is None:
+        where = "where the release of kuairand.com lies"
+        raise ValueError(f"{name} needs `folder`, {where}. Received: folder=None")
+    return function(**of_name, folder=folder, **options)
 
 
 def load_rows(
@@ -150,7 +138,7 @@ def load_rows(
     if not is_log(name):
         return load(name, folder, half_life, rates, split, **options)
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
-    log = _within(memory, _declared(name, folder, half_life, None if rates is None else tuple(rates), split))
+    log = _declared(name, folder, half_life, rates, split, memory)
     return load_log(dataclasses.replace(log, memory=None)) if fits_in_memory(log) else store_log(log)
 
 
@@ -162,26 +150,27 @@ def load_rows_to_score(
     memory: int | str | None = None,
 ) -> Interactions | StoredInteractions:
     """Reads a declared log as `load_rows` does for a model of that schema: labels may be missing."""
-    log = _within(memory, _declared(path, None, half_life, None if rates is None else tuple(rates), None))
+    log = _declared(path, None, half_life, rates, None, memory)
     if fits_in_memory(log):
         return load_to_score(dataclasses.replace(log, memory=None), schema)
     return store_to_score(log, schema)
-
-
-def _within(memory: int | str | None, log: Log) -> Log:
-    return log if memory is None else dataclasses.replace(log, memory=bytes_of_memory(memory))
 
 
 def _declared(
     name: str,
     folder: str | Path | None,
     half_life: float | None,
-    rates: tuple[str, ...] | None,
+    rates: Sequence[str] | None,
     split: SplitConfig | None,
+    memory: int | str | None = None,
 ) -> Log:
     """Returns the log of a YAML with what is stated beside it."""
-    changed: dict[str, Any] = {"half_life": half_life, "rates": rates}
-    changed["folder"] = None if folder is None else Path(folder)
-    changed["split"] = split if split is not None and split.given() else None
-    declared = {key: value for key, value in changed.items() if value is not None}
+    stated = {
+        "half_life": half_life,
+        "rates": None if rates is None else tuple(rates),
+        "folder": None if folder is None else Path(folder),
+        "split": split if split is not None and split.given() else None,
+        "memory": None if memory is None else bytes_of_memory(memory),
+    }
+    declared: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}
     return dataclasses.replace(Log.read(name), **declared)

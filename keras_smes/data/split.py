@@ -109,10 +109,8 @@ def complete_dates(
 ) -> SplitDates:
     """Returns the dates of a split of which some are given, or rejects those that make none."""
     day = datetime.timedelta(days=1)
-    train_until, test_from = (
-        as_day_or_none("train_until", train_until),
-        as_day_or_none("test_from", test_from),
-    )
+    train_until = as_day_or_none("train_until", train_until)
+    test_from = as_day_or_none("test_from", test_from)
     if train_until is None and test_from is None:
         raise ValueError(
             f"`test_until` needs `train_until` or `test_from`. Received: test_until={test_until}"
@@ -172,24 +170,13 @@ def _split_by_date(interactions: Interactions, dates: SplitDates) -> Split[Inter
 def _split_by_fraction(interactions: Interactions, fraction: float) -> Split[Interactions]:
     if not 0 < fraction < 1:
         raise ValueError(f"`test_fraction` must be between 0 and 1. Received: test_fraction={fraction}")
-    how = {"by": "hash" if interactions.time is None else "fraction", "test_fraction": fraction}
-    return _cut(interactions, rows_of_fraction(interactions.frame, interactions.time, fraction), how)
-
-
-def rows_of_fraction(frame: pl.DataFrame, time: str | None, fraction: float) -> pl.Series:
-    """Returns which rows are the last share of them by time, or by a hash of their place.
-
-    Args:
-        frame: The rows, in order of time.
-        time: Column of their time; rows of one instant stay together. `None` takes the hash.
-        fraction: The share, between 0 and 1.
-    """
+    rows, time = len(interactions), interactions.time
     if time is None:
-        return pl.Series(hashed_fractions(frame.height) < fraction)
-    if frame.is_empty():
-        return pl.Series([], dtype=pl.Boolean)
-    times = frame[time]
-    return times >= times[min(int(len(times) * (1 - fraction)), len(times) - 1)]
+        tests = pl.Series(hashed_fractions(rows) < fraction)
+        return _cut(interactions, tests, {"by": "hash", "test_fraction": fraction})
+    times = interactions.frame[time]
+    first = times[min(int(rows * (1 - fraction)), rows - 1) :].first()
+    return _cut(interactions, times >= first, {"by": "fraction", "test_fraction": fraction})
 
 
 def _cut(interactions: Interactions, tests: pl.Series, how: Mapping[str, Any]) -> Split[Interactions]:
