@@ -4,9 +4,7 @@ Functions of arrays (`auc`, ...) and streaming Keras metrics with the same resul
 """
 
 from keras_smes.metrics.calibration import (
-    GroupedCalibration,
     ReliabilityCurve,
-    calibration_by_group,
     expected_calibration_error,
     predicted_over_observed,
     reliability_curve,
@@ -23,7 +21,6 @@ from keras_smes.metrics.streaming_metrics import (
     GXAUC,
     NDCG,
     XAUC,
-    EqualMassCalibrationError,
     ExpectedCalibrationError,
     LogLoss,
     PredictedOverObserved,
@@ -35,9 +32,7 @@ __all__ = [
     "GXAUC",
     "NDCG",
     "XAUC",
-    "EqualMassCalibrationError",
     "ExpectedCalibrationError",
-    "GroupedCalibration",
     "GroupedResult",
     "LogLoss",
     "PredictedOverObserved",
@@ -49,7 +44,6 @@ __all__ = [
     "SumMetric",
     "UserLists",
     "auc",
-    "calibration_by_group",
     "expected_calibration_error",
     "gauc",
     "gxauc",

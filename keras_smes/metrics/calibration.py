@@ -6,11 +6,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_smes.metrics.ids import numbered
 from keras_smes.metrics.rows import (
     BINARY,
     FINITE,
-    ID,
     PROBABILITY,
     WEIGHT,
     Vector,
@@ -37,25 +35,6 @@ class ReliabilityCurve:
     predicted: Vector
     observed: Vector
     weight: Vector
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupedCalibration:
-    """Calibration of each group.
-
-    Attributes:
-        groups: `[G]`, the groups, ascending.
-        rows: `[G]`, number of rows.
-        predicted_over_observed: `[G]`; NaN for a group without positives.
-        calibration_error: `[G]`, the expected calibration error, in [0, 1].
-        rows_without_group: Number of rows whose group is null; these are left out.
-    """
-
-    groups: NDArray[Any]
-    rows: NDArray[np.intp]
-    predicted_over_observed: Vector
-    calibration_error: Vector
-    rows_without_group: int = 0
 
 
 def predicted_over_observed(
@@ -154,57 +133,6 @@ def expected_calibration_error(
         - [On Calibration of Modern Neural Networks](https://arxiv.org/abs/1706.04599)
     """
     return float(error_of_sums(_sums_of_bins(labels, probabilities, num_bins, binning, weights)))
-
-
-def calibration_by_group(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    groups: ArrayLike,
-    num_bins: int = 10,
-    weights: ArrayLike | None = None,
-) -> GroupedCalibration:
-    """Computes the calibration within each group of rows, such as a tab, a country or a user.
-
-    Args:
-        labels: `[N]`, each 0 or 1.
-        probabilities: `[N]`, in [0, 1]: the predicted probability of label 1.
-        groups: `[N]`, integers or strings: the group of each row, in any order of rows.
-        num_bins: Number of bins of equal width for the calibration error. Defaults to `10`.
-        weights: `[N]`, at least 0; rows of weight 0 are ignored, with any values. Defaults to `None`, all 1.
-
-    Returns:
-        A `GroupedCalibration`.
-
-    Raises:
-        ValueError: As `reliability_curve`.
-
-    Example:
-
-    >>> found = calibration_by_group([1, 0, 1, 0], [0.5, 0.5, 0.9, 0.3], ["feed", "feed", "search", "search"])
-    >>> found.groups.tolist(), found.predicted_over_observed.tolist()
-    (['feed', 'search'], [1.0, 1.2])
-    """
-    label_n, probability_n, group_n, weight_n = counted(
-        labels=(labels, BINARY),
-        probabilities=(probabilities, PROBABILITY),
-        groups=(groups, ID),
-        weights=(weights, WEIGHT),
-    )
-    names, group_n = numbered(group_n)
-    known_n = group_n >= 0
-    columns = (x[known_n] for x in (label_n, probability_n, weight_n, group_n))
-    label_n, probability_n, weight_n, group_n = columns
-    bin_n = group_n * num_bins + bins_of_equal_width(probability_n, num_bins)
-    sums_x = sums_of_bins(label_n, probability_n, weight_n, bin_n, len(names) * num_bins)
-    sums = sums_x.reshape(3, -1, num_bins)
-    _, predicted_g, observed_g = sums.sum(axis=2)
-    return GroupedCalibration(
-        groups=names,
-        rows=np.bincount(group_n, minlength=len(names)),
-        predicted_over_observed=ratio(predicted_g, observed_g),
-        calibration_error=error_of_sums(sums),
-        rows_without_group=int((~known_n).sum()),
-    )
 
 
 def _sums_of_bins(

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from keras_smes.metrics.calibration import (
     bins_of_equal_width,
     error_of_sums,
-    expected_calibration_error,
     values_of_bins,
 )
 from keras_smes.metrics.concordance import gxauc, xauc
 from keras_smes.metrics.listwise import keras_rs_ndcg, ndcg
 from keras_smes.metrics.ranking import GroupedResult, Reduction, auc, check_reduction, gauc, log_loss_of_rows
 from keras_smes.metrics.rows import FINITE, LISTED, PROBABILITY, RELEVANCE, Vector
-from keras_smes.metrics.streaming import RowMetric, StreamingMetric, SumMetric
+from keras_smes.metrics.streaming import RowMetric, SumMetric
 from keras_smes.validation import check_count
 
 serializable = keras.saving.register_keras_serializable(package="keras_smes")
@@ -196,21 +195,8 @@ class PredictedOverObserved(SumMetric):
         return [weight_n * score_n, weight_n * label_n]
 
 
-class _BinnedMetric(StreamingMetric):
-    """A calibration error over bins of the predicted probability."""
-
-    SCORES = PROBABILITY
-
-    def __init__(self, num_bins: int = 10, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.num_bins = check_count("num_bins", num_bins)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_bins": self.num_bins}
-
-
 @serializable
-class ExpectedCalibrationError(_BinnedMetric, SumMetric):
+class ExpectedCalibrationError(SumMetric):
     """Mean distance of predicted from observed over bins of equal width; see `expected_calibration_error`.
 
     Args:
@@ -220,7 +206,15 @@ class ExpectedCalibrationError(_BinnedMetric, SumMetric):
     """
 
     NAME = "expected_calibration_error"
+    SCORES = PROBABILITY
     NUM_SUMS = 3
+
+    def __init__(self, num_bins: int = 10, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.num_bins = check_count("num_bins", num_bins)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_bins": self.num_bins}
 
     def _values(self, label_n: Vector, score_n: Vector, weight_n: Vector) -> list[Vector]:
         return values_of_bins(label_n, score_n, weight_n)
@@ -230,18 +224,3 @@ class ExpectedCalibrationError(_BinnedMetric, SumMetric):
 
     def _measure_sums(self, sums: Vector) -> float:
         return float(error_of_sums(sums))
-
-
-@serializable
-class EqualMassCalibrationError(_BinnedMetric, RowMetric):
-    """Mean distance of predicted from observed over bins of equally many rows.
-
-    This is `expected_calibration_error` with `binning="mass"`, whose bins depend on all rows.
-
-    Arguments, state and usage are those of `ExpectedCalibrationError`.
-    """
-
-    NAME = "equal_mass_calibration_error"
-
-    def _measure(self, labels: NDArray, scores: NDArray, weights: NDArray) -> float:  # type: ignore[override]
-        return expected_calibration_error(labels, scores, self.num_bins, "mass", weights)

@@ -7,7 +7,6 @@ from sklearn.calibration import calibration_curve
 
 from keras_smes.metrics import (
     calibration,
-    calibration_by_group,
     expected_calibration_error,
     predicted_over_observed,
     reliability_curve,
@@ -94,29 +93,6 @@ def test_a_row_of_weight_zero_may_hold_anything():
     assert expected_calibration_error([1, np.nan], [0.5, 7], weights=[1, 0]) == 0.5
 
 
-@pytest.mark.parametrize("as_groups", [lambda g: g, lambda g: g.astype(str)])
-def test_groups_equal_each_group_by_itself(as_groups):
-    labels, probabilities, weights = rows(3)
-    groups = np.random.default_rng(3).integers(0, 4, len(labels))
-    labels[groups == 2] = 0
-    found = calibration_by_group(labels, probabilities, as_groups(groups), num_bins=7, weights=weights)
-    assert found.groups.tolist() == as_groups(np.arange(4)).tolist()
-    assert math.isnan(found.predicted_over_observed[2])
-    for g in range(4):
-        mine = groups == g
-        alone = (labels[mine], probabilities[mine])
-        error = expected_calibration_error(*alone, 7, weights=weights[mine])
-        assert found.rows[g] == mine.sum()
-        assert found.calibration_error[g] == pytest.approx(error, rel=1e-12)
-        ratio = predicted_over_observed(*alone, weights[mine])
-        assert found.predicted_over_observed[g] == pytest.approx(ratio, rel=1e-12, nan_ok=True)
-
-
-def test_no_groups():
-    found = calibration_by_group([], [], [])
-    assert len(found.groups) == len(found.rows) == len(found.calibration_error) == 0
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -131,8 +107,6 @@ def test_no_groups():
         (lambda: expected_calibration_error([1], [0.5], 0), r"`num_bins` .*num_bins=0"),
         (lambda: expected_calibration_error([1], [0.5], 5, "count"), r"`binning` must be one of .*'count'"),
         (lambda: reliability_curve([1, 0], [0.5]), r"probabilities\.shape=\(1,\)"),
-        (lambda: calibration_by_group([1], [0.5], [1, 2]), r"groups\.shape=\(2,\)"),
-        (lambda: calibration_by_group([1], [0.5], [1], num_bins=0), r"num_bins=0"),
     ],
 )
 def test_a_bad_argument_is_named(call, message):

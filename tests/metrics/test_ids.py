@@ -9,7 +9,7 @@ import pytest
 
 from keras_smes.data import Interactions
 from keras_smes.features.schema import FeatureSchema, IntegerCategory
-from keras_smes.metrics import GAUC, GXAUC, NDCG, calibration_by_group, gauc, gxauc, ndcg, user_lists
+from keras_smes.metrics import GAUC, GXAUC, NDCG, gauc, gxauc, ndcg, user_lists
 from keras_smes.metrics.ids import as_ids
 
 ROWS, BIG = 400, 10**18  # float64 holds every 128th integer there
@@ -73,9 +73,6 @@ def test_users_stay_distinct(form):
         one = function(LABELS, SCORES, FORMS[form])
         assert (one.users_used, one.rows_without_user) == (20, int(null))
     assert sum(len(lists.users) for lists in user_lists(LABELS, SCORES, FORMS[form])) == 20
-    by_user = calibration_by_group(LABELS, np.full(ROWS, 0.5), FORMS[form])
-    assert (len(by_user.groups), by_user.rows_without_group) == (20, int(null))
-    assert by_user.rows.sum() == rows
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -16,7 +16,6 @@ from keras_smes.metrics import (
     GXAUC,
     NDCG,
     XAUC,
-    EqualMassCalibrationError,
     ExpectedCalibrationError,
     LogLoss,
     PredictedOverObserved,
@@ -32,11 +31,6 @@ OF_EVENTS = [
     (LogLoss, lambda y, s, u, w: metrics.log_loss(y, s, w), 1e-14),
     (PredictedOverObserved, lambda y, s, u, w: metrics.predicted_over_observed(y, s, w), 1e-13),
     (ExpectedCalibrationError, lambda y, s, u, w: metrics.expected_calibration_error(y, s, weights=w), 1e-13),
-    (
-        EqualMassCalibrationError,
-        lambda y, s, u, w: metrics.expected_calibration_error(y, s, binning="mass", weights=w),
-        0,
-    ),
 ]
 MADE = [made for made, _, _ in OF_EVENTS]
 
@@ -104,9 +98,8 @@ def test_nothing_and_a_single_row(made):
     empty = [column[:0] for column in rows(0)]
     assert math.isnan(fed(made, empty).result())
     one = fed(made, [np.array(x) for x in ([1], [0.25], [1.0], [7])]).result()
-    expected = {LogLoss: math.log(4), PredictedOverObserved: 0.25}
-    errors = (ExpectedCalibrationError, EqualMassCalibrationError)
-    assert one == pytest.approx(0.75 if made in errors else expected.get(made, math.nan), nan_ok=True)
+    expected = {LogLoss: math.log(4), PredictedOverObserved: 0.25, ExpectedCalibrationError: 0.75}
+    assert one == pytest.approx(expected.get(made, math.nan), nan_ok=True)
 
 
 @pytest.mark.parametrize("reduction", ["impressions", "mean", "positives"])
@@ -212,7 +205,7 @@ def test_a_bad_batch_is_refused_and_counts_for_nothing(made, batch, message):
     [
         (lambda: GAUC("sum"), r"reduction='sum'"),
         (lambda: ExpectedCalibrationError(0), r"`num_bins` .*num_bins=0"),
-        (lambda: EqualMassCalibrationError(num_bins=1.5), r"num_bins=1\.5"),
+        (lambda: ExpectedCalibrationError(num_bins=1.5), r"num_bins=1\.5"),
         (lambda: AUC().merge_state([GAUC()]), r"`metrics` must be of AUC\. Received: <GAUC name=gauc>"),
         (lambda: ExpectedCalibrationError(3).merge_state([ExpectedCalibrationError(4)]), r"`state` must be"),
         (lambda: AUC().add_state(GAUC().state()), r"`state` must be that of <AUC name=auc>"),
