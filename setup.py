@@ -21,7 +21,7 @@ SPARK = ["pyspark>=3.5", "ibis-framework[pyspark]>=10", *DATA]  # logs beyond on
 RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
 SERVING = ["keras_smes_serving[server]>=0.1"]  # the folder serving/: `pip install ./serving ".[serving]"`
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.18"]  # exports for ONNX Runtime and Triton
-VIZ = ["matplotlib>=3.7"]
+VIZ = ["matplotlib>=3.7", "jinja2>=3.1"]
 TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.25"]
 TEST = [

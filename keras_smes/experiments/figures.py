@@ -1,16 +1,15 @@
 """Plots of an experiment's results, as PNG files."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from keras_smes.experiments.intervals import paired_difference
 from keras_smes.experiments.summary import MEAN_AUC
-from keras_smes.files import whole
+from keras_smes.files import write_whole
 from keras_smes.viz import style
 
 Results = Mapping[str, Any]
@@ -22,7 +21,9 @@ def draw(results: Results, out: Path) -> list[Path]:
     plots = {"quality.png": quality, "cost.png": quality_by_cost, "load.png": load}
     if not any(row["routing"] for row in results["rows"].values()):
         del plots["load.png"]
-    return [_saved(draw_on, results, out / name) for name, draw_on in plots.items()]
+    for name, plot in plots.items():
+        write_whole(out / name, functools.partial(style.write_figure, functools.partial(plot, results)))
+    return [out / name for name in plots]
 
 
 def quality(results: Results, ax: Axes) -> None:
@@ -63,13 +64,3 @@ def load(results: Results, ax: Axes) -> None:
     x, y = "expert, from most to least loaded", "load over mean load"
     style.label(ax, "Load by expert, on the test rows", x, y)
     style.legend_beside(ax)
-
-
-def _saved(draw_on: Any, results: Results, path: Path) -> Path:
-    # Not by pyplot, which would choose a GUI and keep the figure.
-    figure = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    draw_on(results, style.axes(figure.add_subplot()))
-    with whole(path) as partial:
-        figure.savefig(partial, metadata={"Software": None})
-    return path

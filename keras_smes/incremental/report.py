@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_smes.files import whole, write_text
+import numpy as np
+
+from keras_smes.files import write_text, write_whole
 from keras_smes.formatting import UNKNOWN, markdown_table, number
 from keras_smes.training.run_folder import write_json
 
 RESULTS, TABLE, FIGURE = "results.json", "README.md", "progress.png"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # The metric of each task in the table: the first one that it has.
 SHOWN = ("auc", "xauc")
 
@@ -26,7 +31,9 @@ def write_report(results: Results, out: Path, figures: bool = True) -> None:
     write_json(out / RESULTS, results)
     write_text(out / TABLE, to_markdown(results))
     if figures:
-        draw(results, out / FIGURE)
+        from keras_smes.viz import style
+
+        write_whole(out / FIGURE, lambda file: style.write_figure(lambda ax: draw(results, ax), file))
 
 
 def to_markdown(results: Results) -> str:
@@ -66,28 +73,18 @@ def _export(export: Results | None) -> str:
     return f"version {export['version']}" if export["version"] is not None else f"no: {export['reason']}"
 
 
-def draw(results: Results, path: Path) -> None:
+def draw(results: Results, ax: "Axes") -> None:
     """Plots each task's metric by test day: solid for the retrained model, dashed for the first one."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from keras_smes.viz import style
 
-    # Without pyplot, which would choose a GUI and keep the figure.
-    figure = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    ax = style.axes(figure.add_subplot())
     days = results["days"]
     dates = [day["test_day"][5:] for day in days]
     for task, metric in shown(days).items():
-        values, stale = ([day[kind].get(task, {}).get(metric) for day in days] for kind in ("tasks", "stale"))
-        (line,) = ax.plot(dates, [_number(v) for v in values], markersize=4, label=f"{task} {metric}")
-        ax.plot(dates, [_number(v) for v in stale], color=line.get_color(), linestyle="--", marker="")
+        values, stale = (
+            np.array([day[kind].get(task, {}).get(metric) for day in days], float)  # None becomes NaN
+            for kind in ("tasks", "stale")
+        )
+        (line,) = ax.plot(dates, values, markersize=4, label=f"{task} {metric}")
+        ax.plot(dates, stale, color=line.get_color(), linestyle="--", marker="")
     style.label(ax, "Tested on the next day (dashed: the first model)", "test day", "")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, labelcolor=style.INK)
-    with whole(path) as partial:
-        figure.savefig(partial, metadata={"Software": None})
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+    style.legend_beside(ax)

@@ -1,18 +1,16 @@
-"""The page: sections of tables and plots in one self-contained file."""
+"""The page: tables and plots in one self-contained file, from the template `page.html`."""
 
 import functools
 from collections.abc import Callable, Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
-from typing import Any
+
+import jinja2
+from markupsafe import Markup
 
 import keras_smes
 from keras_smes.files import write_text
-from keras_smes.report import figures, html_tables
+from keras_smes.report import figures, tables
 from keras_smes.report.collect import Group, collect, same_test_rows
-from keras_smes.report.html import Markup, element
 
 MOST_NAMES = 3  # of groups in the title
 
@@ -46,24 +44,24 @@ def write_report(folders: Sequence[str | Path], out: str | Path) -> Path:
 
 def to_html(groups: Sequence[Group]) -> str:
     """Returns the page of groups of runs."""
-    sections: dict[str, list[Any]] = {
-        "Quality": [*_notes(groups), *html_tables.quality(groups)],
-        "Routing": [html_tables.routing(groups)],
-        "Cost": [html_tables.cost(groups), _cost_figure(groups)],
-        "Plots": [part for kind in figures.KINDS for part in _figures(kind, groups)],
-        "Data": [html_tables.data(groups)],
-        "Configuration": _configuration(groups),
-        "Environment": [html_tables.environment(groups)],
-    }
-    body = [
-        element("section", element("h2", name), *parts, id=name.lower()) for name, parts in sections.items()
-    ]
-    return Template(_read("page.html")).substitute(
-        title=escape(_title(groups)),
-        lead=escape(_lead(groups)),
-        links="".join(element("a", name, href=f"#{name.lower()}") for name in sections),
-        style=_read("page.css"),
-        body="\n".join(body),
+    seeds = [len(group.runs) for group in groups]
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("keras_smes", "report"),
+        autoescape=jinja2.select_autoescape(),
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return templates.get_template("page.html").render(
+        title=_title(groups),
+        runs=sum(seeds),
+        fewest_seeds=min(seeds),
+        most_seeds=max(seeds),
+        data=", ".join(dict.fromkeys(str(group.runs[0].config["data"]) for group in groups)),
+        test=groups[0].runs[0].metrics["split"]["test"] if same_test_rows(groups) else None,
+        groups=groups,
+        tables=tables,
+        cost_plot=_drawn(functools.partial(figures.cost_against_capacity, groups)),
+        plots=[(kind, _plots(kind, groups)) for kind in figures.KINDS],
         version=keras_smes.__version__,
     )
 
@@ -73,73 +71,24 @@ def _title(groups: Sequence[Group]) -> str:
     return "Report: " + (", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} models")
 
 
-def _lead(groups: Sequence[Group]) -> str:
-    runs = sum(len(group.runs) for group in groups)
-    data = ", ".join(dict.fromkeys(str(group.runs[0].config["data"]) for group in groups))
-    lead = f"{runs} run{'s' * (runs > 1)} on {data}"
-    if not same_test_rows(groups):
-        return f"{lead}, tested on different rows."
-    split = groups[0].runs[0].metrics["split"]["test"]
-    dates = f" of {split['first_date']} to {split['last_date']}" if "first_date" in split else ""
-    return f"{lead}, tested on {split['rows']:,} rows{dates}."
-
-
-def _notes(groups: Sequence[Group]) -> list[Markup]:
-    counts = {len(group.runs) for group in groups}
-    each = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
-    text = f"Mean ± standard deviation over seeds, {each} of each model."
-    if counts == {1}:
-        text = "One seed each: how far seeds differ isn't known."
-    if not same_test_rows(groups):
-        warning = "These runs were tested on different rows: their metrics are not comparable."
-        return [element("p", text, class_="note"), element("p", warning, class_="warning")]
-    if len(groups) > 1:
-        text += " Bold is the best mean, by however little."
-    return [element("p", text, class_="note")]
-
-
-def _cost_figure(groups: Sequence[Group]) -> Markup:
-    note = "Under the dotted line a model holds more parameters than it multiplies with for a row."
-    figure = _figure("", _drawn(functools.partial(figures.cost_against_capacity, groups)))
-    return element("div", element("p", note, class_="note"), element("div", figure, class_="grid"))
-
-
-def _figures(kind: figures.Kind, groups: Sequence[Group]) -> list[Markup]:
+def _plots(kind: figures.Kind, groups: Sequence[Group]) -> dict[str, str]:
+    """The plot of each group, or why it is missing, by caption; one reason that all share is without."""
     name = kind.title.lower().replace(" ", "-")
-    drawn = {}
-    for n, group in enumerate(groups):
-        draw = functools.partial(figures.draw_run, kind, group.runs[0], f"{name}-{n}")
-        drawn[_caption(group)] = _drawn(draw)
-    if len(groups) > 1 and len(set(drawn.values())) == 1:  # all are missing, for one reason
-        drawn = {"": next(iter(drawn.values()))}
-    plots = [_figure(caption, own) for caption, own in drawn.items()]
-    note = element("p", kind.note, class_="note")
-    return [element("h3", kind.title), note, element("div", *plots, class_="grid")]
+    drawn = {
+        _caption(group): _drawn(functools.partial(figures.draw_run, kind, group.runs[0], f"{name}-{n}"))
+        for n, group in enumerate(groups)
+    }
+    reasons = set(drawn.values())
+    return {"": reasons.pop()} if len(groups) > 1 and len(reasons) == 1 else drawn
 
 
 def _caption(group: Group) -> str:
     return group.label + (f", seed {group.runs[0].config['seed']}" if len(group.runs) > 1 else "")
 
 
-def _drawn(draw: Callable[[], str]) -> Markup:
-    """The plot, or the reason why it is missing."""
+def _drawn(draw: Callable[[], str]) -> str:
+    """The plot as markup, or the reason why it is missing as text."""
     try:
         return Markup(draw())
     except figures.Missing as reason:
-        return element("p", f"Not drawn: {reason}.", class_="missing")
-
-
-def _figure(caption: str, content: Markup) -> Markup:
-    return element("figure", element("figcaption", caption) if caption else "", content)
-
-
-def _configuration(groups: Sequence[Group]) -> list[Any]:
-    everything = html_tables.settings(groups)
-    if len(groups) == 1:
-        return [everything]
-    differing = html_tables.differing_settings(groups)
-    return [differing or "", element("details", element("summary", "All settings"), everything)]
-
-
-def _read(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+        return str(reason)

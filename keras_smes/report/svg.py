@@ -8,8 +8,6 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from keras_smes.viz import style
 
@@ -30,15 +28,15 @@ VARIABLES = {
 
 def inline_svg(draw: Callable[[Axes], Any], name: str, title: str, height: float = 3.0) -> str:
     """Draws on axes of a new figure and returns it as HTML; its `name` is unique on the page."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasSVG(figure)
-    ax = figure.add_subplot()
-    draw(ax)
-    ax.set_title("", loc="left")  # the page has its own heading
-    file = io.StringIO()
+
+    def untitled(ax: Axes) -> None:
+        draw(ax)
+        ax.set_title("", loc="left")  # the page has its own heading
+
+    file = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(file, format="svg", dpi=DPI, transparent=True, metadata={"Date": None})
-    return _for_page(file.getvalue(), name, title)
+        style.write_figure(untitled, file, (WIDTH, height), "svg", dpi=DPI, transparent=True)
+    return _for_page(file.getvalue().decode(), name, title)
 
 
 def _for_page(svg: str, name: str, title: str) -> str:

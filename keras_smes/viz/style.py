@@ -1,12 +1,13 @@
 """The style of all plots, set per axes, so that the caller's settings don't change."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import IO, Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
@@ -19,6 +20,7 @@ SECOND_FILL = "#C3D5E5"  # lighter, distinct from FILL in grey
 EMPTY = "#F0F0F0"
 ON_LIGHT, ON_DARK = "#111111", "#FEFEFE"  # text within a heat map, whose colours don't depend on the page
 SEQUENTIAL = "Blues"  # one hue from light to dark: the order survives grey scale and colour blindness
+UNSTABLE = {"png": "Software", "svg": "Date"}  # entries of a file that differ for equal figures
 # Okabe and Ito's colours from dark to light; markers distinguish them in grey, line styles a second six.
 SERIES = cycler(linestyle=["-", "--"]) * cycler(
     color=["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"],
@@ -39,6 +41,19 @@ def axes(ax: Axes | None, width: float = 6.4, height: float = 3.4) -> Axes:
     ax.tick_params(colors=INK, length=3, labelsize=9)
     ax.set_axisbelow(True)
     return ax
+
+
+def write_figure(
+    draw: Callable[[Axes], Any],
+    file: IO[bytes],
+    size: tuple[float, float] = (7.2, 3.6),
+    form: str = "png",
+    **options: Any,
+) -> None:
+    """Draws on the axes of a new figure of `size` inches and writes it, equal figures as equal bytes."""
+    figure = Figure(size, dpi=120, layout="constrained")  # pyplot would choose a GUI and keep the figure
+    draw(axes(figure.add_subplot()))
+    figure.savefig(file, format=form, metadata={UNSTABLE[form]: None}, **options)
 
 
 def label(ax: Axes, title: str, x: str, y: str) -> None:

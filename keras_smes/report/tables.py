@@ -1,13 +1,12 @@
 """Tables of the page: metrics, expert utilisation, cost, settings."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_smes import formatting
 from keras_smes.experiments.intervals import mean_and_spread
 from keras_smes.formatting import COLUMNS, number, title
 from keras_smes.report.collect import Group, same_test_rows
-from keras_smes.report.html import Markup, element, table
 from keras_smes.training.loop.selection import gain_of
 
 UNKNOWN = "–"  # typeset, where plain text has a hyphen
@@ -15,7 +14,23 @@ OF_EVENTS = ["auc", "gauc", "logloss", "predicted_over_observed", "calibration_e
 OF_NUMBERS = ["mae", "rmse", "xauc", "gxauc", "predicted_over_observed", "rows"]
 
 
-def quality(groups: Sequence[Group]) -> list[Markup]:
+class Marked(NamedTuple):
+    """A highlighted cell."""
+
+    text: str
+    mark: str  # its class in `page.css`
+
+
+class Table(NamedTuple):
+    """A table of the page."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]  # text or `Marked`; a row whose first cell is empty continues the one above
+    heads: int = 1  # header cells per row
+
+
+def quality(groups: Sequence[Group]) -> list[Table]:
     """Tables of the tasks' metrics: one for events and one for numbers, if there are any."""
     kinds: dict[str, bool] = {}  # whether a task is of events
     for group in groups:
@@ -29,18 +44,18 @@ def quality(groups: Sequence[Group]) -> list[Markup]:
     ]
 
 
-def _of_tasks(caption: str, groups: Sequence[Group], tasks: Sequence[str], columns: Sequence[str]) -> Markup:
+def _of_tasks(caption: str, groups: Sequence[Group], tasks: Sequence[str], columns: Sequence[str]) -> Table:
     rows, compares = [], same_test_rows(groups)
     for task in tasks:
-        cells = [[task if n == 0 else "", group.label] for n, group in enumerate(groups)]
+        cells: list[list[Any]] = [[task if n == 0 else "", group.label] for n, group in enumerate(groups)]
         for name in columns:
             values = [_values(group, f"tasks.{task}.{name}") for group in groups]
             best = _best(values, gain_of(name)) if compares else None
             for n, own in enumerate(values):
                 text = _spread(name, own)
-                cells[n].append(element("td", text, class_="best") if n == best else text)
+                cells[n].append(Marked(text, "best") if n == best else text)
         rows += cells
-    return table(caption, ["task", "", *map(title, columns)], rows, heads=2)
+    return Table(caption, ["task", "", *map(title, columns)], rows, heads=2)
 
 
 def _best(column: Sequence[Sequence[float]], gain: Callable[[float], float] | None) -> int | None:
@@ -51,21 +66,21 @@ def _best(column: Sequence[Sequence[float]], gain: Callable[[float], float] | No
     return max(gains, key=gains.__getitem__) if len(gains) > 1 else None
 
 
-def routing(groups: Sequence[Group]) -> Markup:
+def routing(groups: Sequence[Group]) -> Table:
     """Table of the routing of all groups; groups without routers have empty cells."""
     return _measures("Routing, on the test rows", groups, "routing.", formatting.ROUTING)
 
 
-def cost(groups: Sequence[Group]) -> Markup:
+def cost(groups: Sequence[Group]) -> Table:
     """Table of each group's parameters, multiplications and training time."""
     return _measures("Experts are counted with their routers or gates", groups, "", formatting.COST)
 
 
-def _measures(caption: str, groups: Sequence[Group], prefix: str, columns: Iterable[str]) -> Markup:
+def _measures(caption: str, groups: Sequence[Group], prefix: str, columns: Iterable[str]) -> Table:
     rows = [
         [group.label, *(_spread(name, _values(group, prefix + name)) for name in columns)] for group in groups
     ]
-    return table(caption, ["", *map(title, columns)], rows)
+    return Table(caption, ["", *map(title, columns)], rows)
 
 
 def _values(group: Group, path: str) -> list[float]:
@@ -82,7 +97,7 @@ def _spread(name: str, values: Sequence[float]) -> str:
     return formatting.mean_and_spread(*mean_and_spread(values), COLUMNS[name][1])
 
 
-def data(groups: Sequence[Group]) -> Markup:
+def data(groups: Sequence[Group]) -> Table:
     """Table of training and test rows."""
     rows = []
     for group in groups:
@@ -92,35 +107,31 @@ def data(groups: Sequence[Group]) -> Markup:
             dates = [split[part].get(name, UNKNOWN) for name in ("first_date", "last_date")]
             rows.append([*first, part, *counts, *dates])
     header = ["", "data", "part", "rows", "users", "from", "to"]
-    return table("Rows that were trained on and tested on", header, rows)
+    return Table("Rows that were trained on and tested on", header, rows)
 
 
-def settings(groups: Sequence[Group]) -> Markup:
+def settings(groups: Sequence[Group]) -> Table:
     """Table of all configuration keys, with differences between groups highlighted."""
-    seeds = [", ".join(str(run.config["seed"]) for run in group.runs) for group in groups]
-    rows: list[list[Any]] = [["seed", *seeds]]
-    for key, values in _settings(groups).items():
-        marked = [element("td", value, class_="differs") for value in values]
-        rows.append([key, *(marked if _differ(values) else values)])
+    values = _side_by_side([{**group.runs[0].config, "seed": None} for group in groups])
+    values["seed"] = [", ".join(str(run.config["seed"]) for run in group.runs) for group in groups]
+    rows = [["seed", *values.pop("seed")]]
+    for key, own in values.items():
+        rows.append([key, *([Marked(value, "differs") for value in own] if len(set(own)) > 1 else own)])
     return _by_group("All settings", groups, rows)
 
 
-def differing_settings(groups: Sequence[Group]) -> Markup | None:
-    """Table of the configuration keys that differ between groups; `None` if there are none."""
-    rows = [[key, *values] for key, values in _settings(groups).items() if _differ(values)]
-    return _by_group("Settings that differ", groups, rows) if rows else None
+def differing_settings(groups: Sequence[Group]) -> Table:
+    """Table of the configuration keys that differ between groups."""
+    rows = [row for row in settings(groups).rows if isinstance(row[1], Marked)]
+    return _by_group(
+        "Settings that differ", groups, [[key, *(own.text for own in cells)] for key, *cells in rows]
+    )
 
 
-def environment(groups: Sequence[Group]) -> Markup:
+def environment(groups: Sequence[Group]) -> Table:
     """Table of versions, machine and source."""
     values = _side_by_side([group.runs[0].metrics["environment"] for group in groups])
     return _by_group("Versions, machine and source", groups, [[key, *own] for key, own in values.items()])
-
-
-def _settings(groups: Sequence[Group]) -> dict[str, list[str]]:
-    values = _side_by_side([group.runs[0].config for group in groups])
-    del values["seed"]
-    return values
 
 
 def _side_by_side(nested: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -130,12 +141,8 @@ def _side_by_side(nested: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return {key: [own.get(key, UNKNOWN) for own in flat] for key in keys}
 
 
-def _differ(values: Sequence[str]) -> bool:
-    return len(set(values)) > 1
-
-
-def _by_group(caption: str, groups: Sequence[Group], rows: Sequence[Sequence[Any]]) -> Markup:
-    return table(caption, ["", *(group.label for group in groups)], rows)
+def _by_group(caption: str, groups: Sequence[Group], rows: Sequence[Sequence[Any]]) -> Table:
+    return Table(caption, ["", *(group.label for group in groups)], rows)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
