@@ -18,7 +18,7 @@ DATA = [
 ]
 S3 = ["universal_pathlib>=0.2", "s3fs>=2024.2"]  # logs in object stores; gcsfs, adlfs for those of others
 SPARK = ["pyspark>=3.5", "ibis-framework[pyspark]>=10", *DATA]  # logs beyond one machine; needs Java
-RANKING = ["keras-rs>=0.3"]  # crosses and list-wise metrics
+RANKING = ["keras-rs>=0.3"]  # crosses
 SERVING = ["keras_smes_serving[server]>=0.1"]  # the folder serving/: `pip install ./serving ".[serving]"`
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.18"]  # exports for ONNX Runtime and Triton
 VIZ = ["matplotlib>=3.7", "jinja2>=3.1"]

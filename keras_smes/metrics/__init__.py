@@ -10,7 +10,7 @@ from keras_smes.metrics.calibration import (
     reliability_curve,
 )
 from keras_smes.metrics.concordance import gxauc, xauc
-from keras_smes.metrics.listwise import UserLists, ndcg, user_lists
+from keras_smes.metrics.listwise import ndcg
 from keras_smes.metrics.ranking import GroupedResult, auc, gauc, log_loss
 from keras_smes.metrics.ranking_evaluation import RankingEvaluation
 from keras_smes.metrics.routing_health import RoutingHealth
@@ -42,7 +42,6 @@ __all__ = [
     "RowMetric",
     "StreamingMetric",
     "SumMetric",
-    "UserLists",
     "auc",
     "expected_calibration_error",
     "gauc",
@@ -51,6 +50,5 @@ __all__ = [
     "ndcg",
     "predicted_over_observed",
     "reliability_curve",
-    "user_lists",
     "xauc",
 ]

@@ -12,7 +12,7 @@ from keras_smes.metrics.calibration import (
     values_of_bins,
 )
 from keras_smes.metrics.concordance import gxauc, xauc
-from keras_smes.metrics.listwise import keras_rs_ndcg, ndcg
+from keras_smes.metrics.listwise import check_length, ndcg
 from keras_smes.metrics.ranking import GroupedResult, Reduction, auc, check_reduction, gauc, log_loss_of_rows
 from keras_smes.metrics.rows import FINITE, LISTED, PROBABILITY, RELEVANCE, Vector
 from keras_smes.metrics.streaming import RowMetric, SumMetric
@@ -131,17 +131,14 @@ class GXAUC(_GroupedMetric):
 class NDCG(_GroupedMetric):
     """NDCG of each user's list, averaged over users with a label above 0; see `ndcg`.
 
-    A user's rows may come in any number of batches, unlike in `keras_rs.metrics.NDCG`, which computes it
-    and needs whole lists in one batch.
+    A user's rows may come in any number of batches, unlike in `keras_rs.metrics.NDCG`, which needs
+    whole lists in one batch.
 
     Args:
         k: Number of top rows that count. Defaults to `None`, all rows.
         reduction: The weight of a user, as for `GAUC`. Defaults to `"mean"`.
         name: Name of the metric. Defaults to `None`: `"ndcg"`.
         dtype: See `StreamingMetric`.
-
-    Raises:
-        ImportError: If keras-rs is missing.
 
     Example:
 
@@ -160,7 +157,7 @@ class NDCG(_GroupedMetric):
         self, k: int | None = None, reduction: Reduction = "mean", name: str | None = None, dtype: Any = None
     ) -> None:
         super().__init__(reduction, name, dtype)
-        keras_rs_ndcg(k)  # rejects an invalid `k` here
+        check_length(k)
         self.k = k
 
     def _options(self) -> dict[str, Any]:

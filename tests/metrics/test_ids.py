@@ -9,7 +9,7 @@ import pytest
 
 from keras_smes.data import Interactions
 from keras_smes.features.schema import FeatureSchema, IntegerCategory
-from keras_smes.metrics import GAUC, GXAUC, NDCG, gauc, gxauc, ndcg, user_lists
+from keras_smes.metrics import GAUC, GXAUC, NDCG, gauc, gxauc, ndcg
 from keras_smes.metrics.ids import as_ids
 
 ROWS, BIG = 400, 10**18  # float64 holds every 128th integer there
@@ -72,7 +72,6 @@ def test_users_stay_distinct(form):
     for function in (gxauc, ndcg):
         one = function(LABELS, SCORES, FORMS[form])
         assert (one.users_used, one.rows_without_user) == (20, int(null))
-    assert sum(len(lists.users) for lists in user_lists(LABELS, SCORES, FORMS[form])) == 20
 
 
 @pytest.mark.parametrize("form", FORMS)

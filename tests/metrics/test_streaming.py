@@ -155,7 +155,6 @@ def test_float32_rows_are_kept_as_float32():
 
 
 def test_ndcg_of_rows_in_any_batches():
-    pytest.importorskip("keras_rs")
     labels, scores, _, users = rows(5)
     metric = NDCG(k=4)
     for i in range(0, 60, 7):
@@ -223,8 +222,6 @@ def test_a_bad_argument_is_named(call, message):
 
 @pytest.mark.parametrize("made", [*MADE, NDCG])
 def test_the_configuration_is_whole(made):
-    if made is NDCG:
-        pytest.importorskip("keras_rs")
     arguments = {GAUC: {"reduction": "mean"}, ExpectedCalibrationError: {"num_bins": 3}, NDCG: {"k": 2}}
     metric = made(**arguments.get(made, {}), name="other")
     config = keras.saving.serialize_keras_object(metric)

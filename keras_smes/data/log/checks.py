@@ -1,7 +1,6 @@
 """Checks of a declared log against the columns that its files have."""
 
 from collections.abc import Collection, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -9,12 +8,6 @@ import polars as pl
 from keras_smes.data.column_types import as_marks
 from keras_smes.data.log.declaration import Log, Table
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
-
-
-def check_request(log: Log) -> None:
-    """Stops if metrics of requests can't be computed."""
-    if log.request is not None and find_spec("keras_rs") is None:
-        raise ImportError("`request` is for NDCG, which needs keras-rs: pip install 'keras_smes[ranking]'")
 
 
 def check_there(there: Collection[str], role: str, columns: Sequence[str]) -> None:

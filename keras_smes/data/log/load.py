@@ -10,7 +10,6 @@ from keras_smes.data.log.checks import (
     check_height,
     check_keys,
     check_memory,
-    check_request,
     check_table,
     check_there,
 )
@@ -47,7 +46,6 @@ def load_log(log: Log) -> Interactions:
 
 def loaded(log: Log, steps: Steps) -> Interactions:
     """Returns the rows of a log in memory, by the steps for training or for scoring."""
-    check_request(log)
     counts: dict[str, int] = {}
     frames, dates = finished_parts(_joined(log, counts).lazy(), log, steps, counts, None, 0)
     (frame,) = frames

@@ -16,7 +16,7 @@ from ibis.expr.types import Table as Rows
 
 from keras_smes.console import track
 from keras_smes.data.files.reader import FILE, list_files, scan_files
-from keras_smes.data.log.checks import check_height, check_keys, check_request, check_table, check_there
+from keras_smes.data.log.checks import check_height, check_keys, check_table, check_there
 from keras_smes.data.log.declaration import AUTO, Log, Table
 from keras_smes.data.log.steps import TRAINING, Steps, finished_parts, interactions_of, there, without_files
 from keras_smes.data.log.times import DATE, TIME, with_time
@@ -71,7 +71,6 @@ def stored(
     log: Log, steps: Steps, cache: str | Path | None, part_rows: int, verbose: int
 ) -> StoredInteractions:
     """Returns the rows of a log on disk, by the steps for training or for scoring, written once."""
-    check_request(log)
     made, parts, values = cached_parts(
         cache_folder(cache),
         steps.name,
