@@ -35,6 +35,7 @@ ROOMS = {
     "backend": 0,
     "validation": 0,
     "console": 0,
+    "environment": 0,
     "files": 0,
     "formatting": 0,
     "locks": 0,

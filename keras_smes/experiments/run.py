@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_smes.console import show
+from keras_smes.environment import describe_environment
 from keras_smes.experiments.config import Experiment, Planned
 from keras_smes.experiments.summary import summarize
 from keras_smes.experiments.table import to_markdown
 from keras_smes.files import named_errors, write_text
 from keras_smes.locks import locked
-from keras_smes.training.environment import describe_environment
 from keras_smes.validation import check_count
 
 RUNS, RESULTS, TABLE = "runs.jsonl", "results.json", "README.md"

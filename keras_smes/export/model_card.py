@@ -2,20 +2,20 @@
 
 import json
 import platform
-import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from keras_smes.environment import package_version, source_commit
 from keras_smes.export.graph.endpoints import Fusion, tasks_of
 from keras_smes.export.graph.inputs import Inputs, ServedInput
 from keras_smes.export.graph.signature_defs import read_signatures
 from keras_smes_serving.client.inputs import signature_spec
 
 FILE = "assets.extra/model_card.json"
+PACKAGES = ("keras_smes", "keras", "tensorflow", "numpy")
 # The treatment of unusual values. None of them fails a request.
 UNUSUAL = {
     "length": "below 0 counts as 0, above the row's length as that length",
@@ -28,12 +28,16 @@ UNUSUAL = {
 
 def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Writes `assets.extra/model_card.json`."""
+    source = source_commit()
     card = {
         "features": {name: _feature(item) for name, item in inputs.items()},
         "signatures": signatures,
         "size": {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())},
-        "versions": _versions(),
-        "source": source_commit(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: package_version(name) for name in PACKAGES},
+        },
+        "source": source and dict(zip(("commit", "changed"), source, strict=True)),
         **facts,
     }
     path = folder / FILE
@@ -41,28 +45,17 @@ def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], fact
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
+def read_card(version: Path) -> dict[str, Any]:
+    """Returns the model card of a version; empty without one."""
+    path = version / FILE
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return card
+
+
 def ranker_facts(ranker: keras.Model, fusion: Fusion | None) -> dict[str, Any]:
     """Returns the model card's entries about a ranker and its fusion."""
     described = fusion.get_config() if isinstance(fusion, keras.layers.Layer) else fusion and repr(fusion)
     return {"tasks": tasks_of(ranker, fusion), "fusion": described, "parameters": ranker.count_params()}
-
-
-def source_commit() -> dict[str, Any] | None:
-    """Returns the commit of this package's checkout, or `None` if it is no checkout."""
-    package = Path(__file__).parents[1]
-    try:
-        commit = _git(package, "rev-parse", "HEAD")
-        tracked = _git(package, "ls-files", "--", "__init__.py")
-        changed = _git(package, "status", "--porcelain", "--", ".")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    # Inside another project's checkout, the package is not tracked.
-    return {"commit": commit, "changed": bool(changed)} if tracked else None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _feature(item: ServedInput) -> dict[str, Any]:
@@ -104,13 +97,3 @@ def describe_signatures(folder: Path) -> dict[str, Any]:
         }
         for name, spec in specs.items()
     }
-
-
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in ("keras_smes", "keras", "tensorflow", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found

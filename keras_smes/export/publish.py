@@ -65,6 +65,12 @@ def versions(model_folder: Path) -> list[int]:
     )
 
 
+def newest(model_folder: Path) -> Path | None:
+    """Returns the directory of the newest version, `None` without one."""
+    found = versions(model_folder) if model_folder.is_dir() else []
+    return model_folder / str(found[-1]) if found else None
+
+
 def _check_new(version: int, model_folder: Path) -> None:
     if version in versions(model_folder):
         raise FileExistsError(

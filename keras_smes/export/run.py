@@ -14,7 +14,7 @@ import keras
 
 from keras_smes.export.onnx import ExportedOnnx, export_onnx_version
 from keras_smes.export.pipeline import Exported, export_version
-from keras_smes.export.publish import versions
+from keras_smes.export.publish import newest
 from keras_smes.features.schema import FeatureSchema
 
 MODEL, SCHEMA, FACTS = "model.keras", "schema.json", ("config", "metrics")
@@ -139,8 +139,7 @@ def _load(run: Path) -> tuple[keras.Model, dict[str, Any]]:
 def _read_tables(folder: Path) -> Any:
     from keras_smes.data import FeatureTables
 
-    found = versions(folder) if folder.is_dir() else []
-    return FeatureTables.read(folder / str(found[-1]) if found else folder)
+    return FeatureTables.read(newest(folder) or folder)
 
 
 def _check_finished(run: Path) -> None:

@@ -1,17 +1,15 @@
 """Exports a run if it passes its quality gate."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import cut
 from keras_smes.export import export_run
-from keras_smes.export.publish import versions
+from keras_smes.export.model_card import read_card
+from keras_smes.export.publish import newest
 from keras_smes.incremental.quality_gate import QualityGate, Verdict, metrics_of_newest
 from keras_smes.training.run_folder import load_config, load_metrics
-
-CARD = Path("assets.extra") / "model_card.json"
 
 
 class Gated(NamedTuple):
@@ -44,9 +42,9 @@ def export_if_good(
         A `Gated`.
     """
     metrics = load_metrics(run)
-    newest = _newest(Path(model_folder))
-    if newest is not None and _metrics_of(newest) == metrics:
-        return Gated(Verdict(True, "exported already"), newest)
+    served = newest(Path(model_folder))
+    if served is not None and read_card(served).get("metrics") == metrics:
+        return Gated(Verdict(True, "exported already"), served)
     previous = None if gate.within is None else metrics_of_newest(model_folder, rows)
     verdict = gate.judge(metrics["tasks"], previous)
     exported = export_run(run, model_folder, **options).folder if verdict.passed else None
@@ -70,13 +68,3 @@ def judge_run(
         parts = cut(config.load(data_dir), config.split)
         previous = metrics_of_newest(model_folder, parts.test)
     return gate.judge(load_metrics(run)["tasks"], previous)
-
-
-def _newest(model_folder: Path) -> Path | None:
-    found = versions(model_folder) if model_folder.is_dir() else []
-    return model_folder / str(found[-1]) if found else None
-
-
-def _metrics_of(version: Path) -> Any:
-    card = version / CARD
-    return json.loads(card.read_text(encoding="utf-8")).get("metrics") if card.is_file() else None

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 from keras_smes.data.column_types import to_numpy
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.rows import Rows
-from keras_smes.export.model_card import FILE
-from keras_smes.export.publish import versions
+from keras_smes.export.model_card import read_card
+from keras_smes.export.publish import newest
 from keras_smes.training.evaluate import score_metrics
 from keras_smes.training.loop.selection import MetricOfTask, TaskMetrics
 from keras_smes.validation import check_number, check_weight
@@ -99,21 +98,18 @@ def metrics_of_newest(model_folder: str | Path, rows: Rows) -> dict[str, Any] | 
     Raises:
         ValueError: The rows lack a feature of the version, or its feature tables include them.
     """
-    folder = Path(model_folder)
-    found = versions(folder) if folder.is_dir() else []
-    if not found:
+    served = newest(Path(model_folder))
+    if served is None:
         return None
-    newest = folder / str(found[-1])
-    _check_unknown(newest, rows)
-    scores = _score(newest, rows)
+    _check_unknown(served, rows)
+    scores = _score(served, rows)
     tasks = [task for task in rows.tasks if task.name in scores]
     return score_metrics(tasks, scores, rows.labels(), rows.user_ids(), rows.request_ids())
 
 
 def _check_unknown(version: Path, rows: Rows) -> None:
     """Rejects a version whose feature tables include the statistics of the rows to score."""
-    card = version / FILE
-    tables = json.loads(card.read_text(encoding="utf-8")).get("feature_tables") if card.is_file() else None
+    tables = read_card(version).get("feature_tables")
     if tables is None:
         return
     first, _ = rows.dates()

@@ -19,7 +19,7 @@ from keras_smes.tasks import BinaryTask, OrdinalTask, Task
 from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.packing import Arrays
 from keras_smes.training.input.preprocessing import count_for_any, preprocess
-from keras_smes.training.scorer import Chunk, Scorer
+from keras_smes.training.scorer import Chunk, Scorer, score, to_scores
 
 Metrics = dict[str, Any]
 
@@ -53,9 +53,7 @@ def evaluate_packed(
 
 def score_packed(ranker: keras.Model, packed: PackedRows) -> dict[str, np.ndarray]:
     """Returns the scores of packed rows by task."""
-    logits = Scorer(ranker.get_layer("core")).score(pieces_of(packed), packed.num_rows, Engine())
-    scores = ranker.get_layer("scores")(logits)
-    return {name: keras.ops.convert_to_numpy(score_n) for name, score_n in scores.items()}
+    return score(ranker, pieces_of(packed), packed.num_rows)
 
 
 def pieces_of(packed: PackedRows, share: tuple[int, int] = (0, 1)) -> Iterator[Chunk]:
@@ -125,9 +123,8 @@ def task_metrics(
         - with known requests also `requests`, the number that define the metrics, and means over requests:
           `request_auc` and `request_ndcg` of a binary task, `request_xauc` of a number.
     """
-    to_scores = ranker.get_layer("scores")
-    scores = {name: keras.ops.convert_to_numpy(score_n) for name, score_n in to_scores(logits).items()}
-    return score_metrics(to_scores.tasks, scores, labels, users_n, requests_n)
+    tasks = ranker.get_layer("scores").tasks
+    return score_metrics(tasks, to_scores(ranker, logits), labels, users_n, requests_n)
 
 
 def score_metrics(

@@ -40,30 +40,29 @@ def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
 
 def load_config(run: str | Path) -> RunConfig:
     """Reads the configuration of a finished run."""
-    check_finished(run)
-    return RunConfig.from_dict(json.loads((Path(run) / CONFIG).read_text(encoding="utf-8")))
+    return RunConfig.from_dict(_read(run, CONFIG))
 
 
 def load_metrics(run: str | Path) -> dict[str, Any]:
     """Reads `metrics.json` of a finished run."""
-    check_finished(run)
-    metrics: dict[str, Any] = json.loads((Path(run) / METRICS).read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = _read(run, METRICS)
     return metrics
 
 
-def check_finished(run: str | Path) -> None:
-    """Rejects the folder of an unfinished run."""
+def load_schema(run: str | Path) -> FeatureSchema:
+    """Reads the fitted features of a finished run."""
+    return FeatureSchema.from_config(_read(run, SCHEMA))
+
+
+def _read(run: str | Path, file: str) -> Any:
+    """Reads a JSON file of a run, and rejects the folder of an unfinished one."""
     for name in (CONFIG, MODEL, METRICS):
         if not (Path(run) / name).is_file():
             raise FileNotFoundError(
                 f"`run` must be the folder of a finished run: train it first. Received: {run} without {name}"
             )
 
-
-def load_schema(run: str | Path) -> FeatureSchema:
-    """Reads the fitted features of a finished run."""
-    check_finished(run)
-    return FeatureSchema.from_config(json.loads((Path(run) / SCHEMA).read_text(encoding="utf-8")))
+    return json.loads((Path(run) / file).read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, values: Any) -> None:

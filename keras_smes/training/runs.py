@@ -16,11 +16,11 @@ from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split import last_training_day
 from keras_smes.data.split_config import SplitConfig, cut, cut_plain
 from keras_smes.distribution import Engine, build_engine
+from keras_smes.environment import describe_environment
 from keras_smes.features.schema import Counts, FeatureSchema
 from keras_smes.files import clear_partial, whole_set
 from keras_smes.locks import locked
 from keras_smes.training.config import RunConfig
-from keras_smes.training.environment import describe_environment
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import Fitted, Outputs, StartState, fit_ranker
 from keras_smes.training.loop.resume import Session

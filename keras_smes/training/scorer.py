@@ -74,6 +74,17 @@ class Scorer:
         return self._step(features, counted)
 
 
+def to_scores(ranker: keras.Model, logits: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the scores of a ranker's logits, `[N]` by task."""
+    scores = ranker.get_layer("scores")(logits)
+    return {name: keras.ops.convert_to_numpy(score_n) for name, score_n in scores.items()}
+
+
+def score(ranker: keras.Model, pieces: Iterable[Chunk], num_rows: int) -> dict[str, np.ndarray]:
+    """Returns the scores of rows by task."""
+    return to_scores(ranker, Scorer(ranker.get_layer("core")).score(pieces, num_rows, Engine()))
+
+
 def _signature(batch: Any) -> Any:
     """Returns the specs of arrays with any number of rows."""
     import tensorflow as tf

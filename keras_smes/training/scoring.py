@@ -16,14 +16,13 @@ import polars as pl
 
 from keras_smes.console import track
 from keras_smes.data import Interactions
-from keras_smes.distribution import Engine
 from keras_smes.files import clear_partial, whole
 from keras_smes.locks import locked
 from keras_smes.training.config import differing_keys
 from keras_smes.training.input.preprocessing import preprocess
 from keras_smes.training.rows_to_score import PLACE, RowsToScore, ScoreSource, read_rows_to_score
 from keras_smes.training.run_folder import MODEL, SCHEMA, load_run, write_json
-from keras_smes.training.scorer import Chunk, Scorer
+from keras_smes.training.scorer import Chunk, score
 from keras_smes.validation import check_count
 
 MANIFEST = "manifest.json"
@@ -86,9 +85,8 @@ def scores_of(ranker: keras.Model, rows: Interactions) -> dict[str, np.ndarray]:
     """Returns the ranker's scores of rows, float32 `[N]` by task."""
     features = preprocess(ranker, rows.columns())
     every_row = Chunk(slice(None), features, np.ones(len(rows), bool))
-    logits = Scorer(ranker.get_layer("core")).score([every_row], len(rows), Engine())
-    scores = ranker.get_layer("scores")(logits)
-    return {name: np.asarray(keras.ops.convert_to_numpy(own), np.float32) for name, own in scores.items()}
+    scores = score(ranker, [every_row], len(rows))
+    return {name: own.astype(np.float32) for name, own in scores.items()}
 
 
 def _write_part(path: Path, ranker: keras.Model, chosen: RowsToScore, own: slice) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_smes.backend.graph import call_graph
-from keras_smes.export.graph.inputs import is_built_ranker
+from keras_smes.export.graph.inputs import is_built_ranker, rewired
 from keras_smes.types import Tensor
 
 
@@ -43,7 +42,4 @@ def with_compiled_core(ranker: keras.Model) -> keras.Model:
         raise ValueError(f"`ranker` must be a model of `build_ranker`. Received: layers={names}")
     compiled = CompiledCore(ranker.get_layer("core"), name="compiled_core")
     replaced = {ranker.get_layer("core"): compiled}
-    raw = {
-        name: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=name) for name, t in ranker.input.items()
-    }
-    return keras.Model(raw, call_graph(ranker, raw, lambda layer: replaced.get(layer, layer)))
+    return rewired(ranker, lambda layer: replaced.get(layer, layer))

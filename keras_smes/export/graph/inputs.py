@@ -2,13 +2,14 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_smes.backend.graph import call_graph
 from keras_smes.features.schema import Feature, FeatureSchema, check_name
 from keras_smes.features.sequences import MultiValued
 from keras_smes.types import Tensor
@@ -123,6 +124,23 @@ def _default(feature: Feature, spec: tf.TensorSpec) -> np.ndarray | None:
     if spec.dtype == tf.string:
         return np.vectorize(str.encode, otypes=[object])(np.array([feature.default], object))
     return np.array([feature.default], spec.dtype.as_numpy_dtype)
+
+
+def rewired(
+    model: keras.Model,
+    operation: Callable[[Any], Callable[..., Any]],
+    dtypes: Mapping[str, str] | None = None,
+) -> keras.Model:
+    """Returns a functional model that calls `operation(layer)` in the place of each layer.
+
+    Inputs keep their types, those of `dtypes` aside.
+    """
+    own = dtypes or {}
+    raw = {
+        name: keras.Input(batch_shape=t.shape, dtype=own.get(name, t.dtype), name=name)
+        for name, t in model.input.items()
+    }
+    return keras.Model(raw, call_graph(model, raw, operation))
 
 
 def filled(columns: Mapping[str, Tensor], inputs: Inputs, rows: Tensor) -> dict[str, Tensor]:

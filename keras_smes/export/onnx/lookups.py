@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_smes.backend.graph import call_graph
-from keras_smes.export.graph.inputs import Inputs, is_built_ranker
+from keras_smes.export.graph.inputs import Inputs, is_built_ranker, rewired
 from keras_smes.features.categories import Embedded, Hashed, Vocabulary
 from keras_smes.features.layers.lookup import known_values
 
@@ -38,10 +38,6 @@ def without_lookups(ranker: keras.Model, looked_up: Mapping[str, Any]) -> keras.
     """Returns a ranker of `build_ranker` that takes row numbers (int64) instead of values to look up."""
     if not is_built_ranker(ranker):
         return ranker
-    raw = {
-        name: keras.Input(batch_shape=t.shape, dtype="int64" if name in looked_up else t.dtype, name=name)
-        for name, t in ranker.input.items()
-    }
     preprocessor = ranker.get_layer("preprocessor")
 
     def operation(layer: Any) -> Any:
@@ -49,7 +45,7 @@ def without_lookups(ranker: keras.Model, looked_up: Mapping[str, Any]) -> keras.
             return lambda columns, **_: call_graph(preprocessor, columns, operation)
         return (lambda rows, **_: rows) if isinstance(layer, LOOKUPS) else layer
 
-    return keras.Model(raw, call_graph(ranker, raw, operation))
+    return rewired(ranker, operation, dict.fromkeys(looked_up, "int64"))
 
 
 def lookup_node(column: str, rows: str, vocabulary: list[Any]) -> Any:
