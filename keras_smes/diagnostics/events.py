@@ -12,6 +12,9 @@ class Events:
     """Writes event files into a folder, by TensorFlow's summary operation.
 
     `tf.summary.scalar` and the like belong to TensorBoard, which may not be installed.
+
+    Args:
+        folder: Folder of the event files; a separate one per writer.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -20,14 +23,26 @@ class Events:
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def scalars(self, step: int, figures: Mapping[str, float]) -> None:
-        """Writes numbers at a step, without those that aren't finite."""
+        """Writes numbers, without those that aren't finite.
+
+        Args:
+            step: The step, such as the epoch.
+            figures: Numbers by name.
+        """
         for name, value in figures.items():
             if np.isfinite(value):
                 self._write("scalars", name, step, np.float32(value))
         self._writer.flush()
 
     def image(self, step: int, name: str, pixels: NDArray[np.uint8], description: str) -> None:
-        """Writes a picture, uint8 `[height, width, 3]`, at a step; TensorBoard shows the description."""
+        """Writes a picture.
+
+        Args:
+            step: The step, such as the epoch.
+            name: Name of the picture.
+            pixels: `[height, width, 3]` uint8, red, green and blue.
+            description: Text that TensorBoard shows beside it.
+        """
         import tensorflow as tf
 
         height, width = (str(size).encode() for size in pixels.shape[:2])
@@ -35,7 +50,14 @@ class Events:
         self._write("images", name, step, tf.stack([width, height, png]), description)
 
     def histogram(self, step: int, name: str, edges: ArrayLike, counts: ArrayLike) -> None:
-        """Writes a histogram at a step: the edges of its bins, and one count fewer."""
+        """Writes a histogram.
+
+        Args:
+            step: The step, such as the epoch.
+            name: Name of the histogram.
+            edges: `[N + 1]`, the edges of its bins, ascending.
+            counts: `[N]`, the number of values in each bin.
+        """
         edges = np.asarray(edges, np.float64)
         self._write("histograms", name, step, np.stack([edges[:-1], edges[1:], np.asarray(counts)], axis=1))
 

@@ -59,7 +59,14 @@ class RoutingProbe:
         self._step = as_graph(self.update)
 
     def route(self, features: Any) -> dict[str, dict[str, Any]]:
-        """Routes a few rows, and returns the arrays of each layer's routing, as `SMES.route` names them."""
+        """Routes a few rows.
+
+        Args:
+            features: The model's inputs: arrays of a batch, or a dict or list of them.
+
+        Returns:
+            By layer a dict of NumPy arrays, as `SMES.route` names them.
+        """
         routings = self._routers(features, training=False)
         return {
             layer: {name: keras.ops.convert_to_numpy(own) for name, own in routing.items() if name != MASK}
@@ -77,6 +84,9 @@ class RoutingProbe:
                 Defaults to `None`: these are all rows.
             mask: `[N]` bool, false for rows that count for no task. Defaults to `None`, all rows count. Rows
                 that a mask within the model excludes don't count either.
+
+        Returns:
+            A dict by layer.
         """
         for health in self._health.values():
             health.reset_state()
@@ -84,13 +94,23 @@ class RoutingProbe:
         return self.results(add_up)
 
     def add(self, features: Any, mask: np.ndarray | None = None) -> None:
-        """Routes more rows; arguments are those of `measure`."""
+        """Routes more rows and counts them.
+
+        Args:
+            features: As for `measure`.
+            mask: As for `measure`. Defaults to `None`, all rows count.
+        """
         for start in range(0, num_rows(features), BATCH):
             batch = keras.tree.map_structure(lambda rows, at=start: rows[at : at + BATCH], features)
             self._step(batch, None if mask is None else mask[start : start + BATCH])
 
     def update(self, features: Any, mask: Tensor | None = None) -> None:
-        """Routes a batch of at most 2**20 rows and counts it, also as part of a graph."""
+        """Routes a batch and counts it, also as part of a graph.
+
+        Args:
+            features: The model's inputs, tensors of at most 2**20 rows.
+            mask: `[B]` bool, false for rows that don't count. Defaults to `None`, all rows count.
+        """
         for layer, routing in self._routers(features, training=False).items():
             masks = [own for own in (routing.get(MASK), mask) if own is not None]
             self._health[layer].update_state(
@@ -98,7 +118,14 @@ class RoutingProbe:
             )
 
     def results(self, add_up: AddUp | None = None) -> dict[str, dict[str, Any]]:
-        """Returns `RoutingHealth.result()` of each layer over all rows so far; `add_up` as for `measure`."""
+        """Returns the measures over all rows so far.
+
+        Args:
+            add_up: As for `measure`. Defaults to `None`.
+
+        Returns:
+            `RoutingHealth.result()` by layer.
+        """
         if add_up is not None:
             for health in self._health.values():
                 counts = add_up(health.state())

@@ -83,6 +83,12 @@ class WarmStart:
     def read(cls, run: str | Path) -> "WarmStart":
         """Reads a run.
 
+        Args:
+            run: Folder of the run.
+
+        Returns:
+            A `WarmStart`.
+
         Raises:
             FileNotFoundError: The folder is not that of a finished run, or its optimizer state is missing.
         """
@@ -113,6 +119,13 @@ class WarmStart:
     def prepare(self, train: Rows, verbose: int | str = 0) -> Prepared:
         """Prepares rows with the run's features and tasks, grown by new values.
 
+        Args:
+            train: The training rows.
+            verbose: Keras' verbosity. Defaults to `0`.
+
+        Returns:
+            A `Prepared`.
+
         Raises:
             ValueError: The features differ, or a task is missing.
         """
@@ -123,6 +136,10 @@ class WarmStart:
 
     def apply(self, prepared: Prepared, model: MultiTaskModel) -> None:
         """Sets the weights and the optimizer of a model.
+
+        Args:
+            prepared: From `prepare`.
+            model: A model that is built for `prepared`.
 
         Raises:
             ValueError: The layers differ, or there are fewer experts.
@@ -174,7 +191,12 @@ class WarmStart:
                 variable.assign(self.learned[name])
 
     def describe(self) -> dict[str, Any]:
-        """Returns the run's name, digest and steps, and what is new: rows by table, experts, tasks."""
+        """Describes the start, after `apply`.
+
+        Returns:
+            JSON values: `run`, `digest` and `first_step` of the run, and what is `new`: `rows` by table, the
+            number of `experts`, names of `tasks`.
+        """
         return {"run": self.name, "digest": self.digest, "first_step": self.first_step, "new": self._new}
 
 

@@ -83,7 +83,11 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
             add(*given.values())
 
     def state(self) -> State:
-        """Returns the state as arrays by name, which can be gathered from workers."""
+        """Returns the state, which can be gathered from workers.
+
+        Returns:
+            A dict of arrays by name.
+        """
         wait_for_host_calls()
         parts = [self._parts.popleft() for _ in range(len(self._parts))]
         joined = self._join(parts) if parts else self._empty()
@@ -91,7 +95,10 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         return dict(joined)
 
     def add_state(self, state: Mapping[str, Any]) -> None:
-        """Adds the `state()` of another metric of the same configuration.
+        """Adds the state of another metric of the same configuration.
+
+        Args:
+            state: Its `state()`; the arrays are copied.
 
         Raises:
             ValueError: If the arrays are not such a state.
@@ -103,7 +110,10 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         self._parts.append(arrays)
 
     def merge_state(self, metrics: Sequence["StreamingMetric"]) -> None:
-        """Merges other metrics of the same class and configuration, which do not change.
+        """Merges other metrics, which do not change.
+
+        Args:
+            metrics: Metrics of the same class and configuration.
 
         Raises:
             ValueError: If a metric is of another class or configuration.
@@ -119,7 +129,11 @@ class StreamingMetric(keras.metrics.Metric, abc.ABC):
         self._parts.clear()
 
     def result(self) -> Any:
-        """Returns the metric over all rows so far; NaN where it is undefined."""
+        """Returns the metric over all rows so far.
+
+        Returns:
+            A float, NaN where the metric is undefined; a NaN tensor while a graph is built.
+        """
         if is_traced():
             return keras.ops.convert_to_tensor(float("nan"), dtype="float32")
         return self._measure(**self.state())
@@ -165,9 +179,12 @@ class RowMetric(StreamingMetric):
     """A streaming metric that needs all rows, such as the AUC: it stores them.
 
     A row takes 16 to 32 bytes of host memory: labels and scores in their own type, float64 weights, 8 bytes
-    per user (more for strings); `result()` takes about 100 more bytes per row while it sorts.
+    per user (more for strings); `result()` takes about 100 more bytes per row while it sorts. State and usage
+    are those of `StreamingMetric`.
 
-    Arguments, state and usage are those of `StreamingMetric`.
+    Args:
+        name: Name of the metric. Defaults to `None`, the class's.
+        dtype: See `StreamingMetric`.
     """
 
     FUNCTION: ClassVar[Callable[..., Any]]  # of columns by name: `labels`, `scores`, `weights`, `users`
@@ -200,6 +217,10 @@ class SumMetric(StreamingMetric):
     Sums are exact for weights of any size, and rounded once in `result()`. `state()["sums"]` is
     int64 `[PLACES, NUM_SUMS, num_bins]`, see `exact_sums`; an all-reduce can sum states of
     workers.
+
+    Args:
+        name: Name of the metric. Defaults to `None`, the class's.
+        dtype: See `StreamingMetric`.
     """
 
     NUM_SUMS: ClassVar[int] = 2

@@ -27,7 +27,9 @@ class AUC(RowMetric):
 
     `keras.metrics.AUC` stores no rows and runs in any graph, but approximates the curve by thresholds.
 
-    Arguments, state and usage are those of `StreamingMetric`.
+    Args:
+        name: Name of the metric. Defaults to `None`: `"auc"`.
+        dtype: See `StreamingMetric`.
 
     Example:
 
@@ -51,7 +53,9 @@ class AUC(RowMetric):
 class XAUC(RowMetric):
     """Share of pairs of rows that scores order like labels such as watch time; see `xauc`.
 
-    Arguments, state and usage are those of `StreamingMetric`.
+    Args:
+        name: Name of the metric. Defaults to `None`: `"xauc"`.
+        dtype: See `StreamingMetric`.
     """
 
     NAME = "xauc"
@@ -72,7 +76,11 @@ class _GroupedMetric(RowMetric):
         self.reduction: Reduction = reduction
 
     def details(self) -> GroupedResult:
-        """Returns the metric and the number of users and rows that it covers."""
+        """Returns the metric with the users and rows that it covers.
+
+        Returns:
+            A `GroupedResult`.
+        """
         found: GroupedResult = self.FUNCTION(**self.state(), **self._options())
         return found
 
@@ -119,7 +127,10 @@ class GAUC(_GroupedMetric):
 class GXAUC(_GroupedMetric):
     """XAUC within each user, averaged over users that have two different labels; see `gxauc`.
 
-    Arguments, state and usage are those of `GAUC`.
+    Args:
+        reduction: The weight of a user, as for `GAUC`. Defaults to `"impressions"`.
+        name: Name of the metric. Defaults to `None`: `"gxauc"`.
+        dtype: See `StreamingMetric`.
     """
 
     NAME = "gxauc"
@@ -168,7 +179,9 @@ class NDCG(_GroupedMetric):
 class LogLoss(SumMetric):
     """Mean negative log likelihood of binary labels, in nats per row; see `log_loss`.
 
-    Arguments, state and usage are those of `StreamingMetric`.
+    Args:
+        name: Name of the metric. Defaults to `None`: `"log_loss"`.
+        dtype: See `StreamingMetric`.
     """
 
     NAME = "log_loss"
@@ -182,7 +195,9 @@ class LogLoss(SumMetric):
 class PredictedOverObserved(SumMetric):
     """Sum of predictions over sum of labels, 1 where calibrated overall; see `predicted_over_observed`.
 
-    Arguments, state and usage are those of `StreamingMetric`.
+    Args:
+        name: Name of the metric. Defaults to `None`: `"predicted_over_observed"`.
+        dtype: See `StreamingMetric`.
     """
 
     NAME = "predicted_over_observed"
