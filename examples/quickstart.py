@@ -28,10 +28,12 @@ import numpy as np
 from keras_smes import viz
 from keras_smes.cli import main as keras_smes
 from keras_smes.data import Interactions, load, split_with_statistics
+from keras_smes.formatting import metric, text_table, title
 from keras_smes.training import RunConfig, load_run
 from keras_smes.training.input.preprocessing import preprocess
 from keras_smes_serving.client import Client
 
+COLUMNS = ("auc", "gauc", "logloss")
 MODELS = {"smes": "SMES", "mmoe": "dense MMoE"}
 SERVED_ROWS = 500
 TOLERANCE = 1e-5
@@ -86,12 +88,12 @@ def _config(out: Path, model: str) -> RunConfig:
 
 
 def _print_comparison(metrics: Mapping[str, Any], experts: Mapping[str, Mapping[str, Any]]) -> None:
-    print(f"{'task':<16}{'model':<12}{'AUC':>8}{'GAUC':>8}{'log loss':>10}")
-    for task in metrics["smes"]["tasks"]:
-        for model, title in MODELS.items():
-            figures = [metrics[model]["tasks"][task][name] for name in ("auc", "gauc", "logloss")]
-            auc, gauc, log_loss = ("-" if x is None else f"{x:.4f}" for x in figures)
-            print(f"{task:<16}{title:<12}{auc:>8}{gauc:>8}{log_loss:>10}")
+    rows = [
+        [task, name, *(metric(column, metrics[model]["tasks"][task][column]) for column in COLUMNS)]
+        for task in metrics["smes"]["tasks"]
+        for model, name in MODELS.items()
+    ]
+    print(text_table(["task", "model", *map(title, COLUMNS)], rows, names=2))
     routing = metrics["smes"]["routing"]
     sizes = {model: metrics[model]["parameters"]["experts"] for model in MODELS}
     always = experts["smes"].get("num_always", 0)
@@ -152,16 +154,13 @@ def _write_metrics(out: Path, metrics: Mapping[str, Any], difference: float) -> 
 def _draw(out: Path, metrics: Mapping[str, Any]) -> None:
     routing, tasks = metrics["smes"]["routing"], list(metrics["smes"]["tasks"])
     curves = None
-    for model, title in MODELS.items():
-        curves = viz.training_curves(_task_losses(metrics[model]["history"], tasks), curves, label=title)
-    figures = {
-        "training_curves.png": curves,
-        "expert_load.png": viz.expert_load(routing["expert_load"]),
-        "task_expert_heatmap.png": viz.task_expert_heatmap(routing["task_expert_share"], tasks),
-    }
-    for name, ax in figures.items():
-        ax.figure.savefig(out / name, dpi=150)
-        plt.close(ax.figure)
+    for model, name in MODELS.items():
+        curves = viz.training_curves(_task_losses(metrics[model]["history"], tasks), curves, label=name)
+    plt.savefig(out / "training_curves.png", dpi=150)
+    viz.expert_load(routing["expert_load"])
+    plt.savefig(out / "expert_load.png", dpi=150)
+    viz.task_expert_heatmap(routing["task_expert_share"], tasks)
+    plt.savefig(out / "task_expert_heatmap.png", dpi=150)
 
 
 def _task_losses(history: Mapping[str, Any], tasks: list[str]) -> dict[str, list[float]]:

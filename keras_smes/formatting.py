@@ -1,4 +1,4 @@
-"""Metrics as text: titles, decimals and Markdown tables, the same in the terminal and in reports."""
+"""Metrics as text: titles, decimals and tables, the same in the terminal and in reports."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -72,3 +72,13 @@ def markdown_table(header: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     """Returns a Markdown table whose columns are numbers but the first."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def text_table(header: Sequence[Any], rows: Sequence[Sequence[Any]], names: int = 1) -> str:
+    """Returns a table of aligned columns, of which the first are names and the others numbers."""
+    lines = [[str(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{'<' if n < names else '>'}{widths[n]}}" for n, cell in enumerate(line)).rstrip()
+        for line in lines
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_smes.formatting import markdown_table, mean_and_spread, metric, number, title
+from keras_smes.formatting import markdown_table, mean_and_spread, metric, number, text_table, title
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,12 @@ def test_a_table():
         markdown_table(["model", "AUC"], [["smes", "0.7"]])
         == "| model | AUC |\n| --- | ---: |\n| smes | 0.7 |"
     )
+
+
+def test_columns_of_text_are_aligned():
+    rows = [["click", "SMES", "0.7"], ["long view", "MMoE", "10.25"]]
+    assert text_table(["task", "model", "AUC"], rows, names=2).splitlines() == [
+        "task       model    AUC",
+        "click      SMES     0.7",
+        "long view  MMoE   10.25",
+    ]

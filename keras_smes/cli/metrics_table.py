@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_smes.console import show
-from keras_smes.formatting import metric, title
+from keras_smes.formatting import metric, text_table, title
 
 # The metrics of binary tasks, of regression and ordinal tasks, and within requests.
 OF_LABELS = ("auc", "gauc", "logloss", "positives", "rows")
@@ -17,9 +17,8 @@ def show_metrics(metrics: Mapping[str, Any]) -> None:
     for names in (OF_LABELS, OF_NUMBERS, OF_REQUESTS):
         tasks = {task: own for task, own in metrics["tasks"].items() if set(names) <= own.keys()}
         if tasks:
-            show(f"\n{'task':<16}" + "".join(f"{title(name):>11}" for name in names))
-        for task, own in tasks.items():
-            show(f"{task:<16}" + "".join(f"{metric(name, own[name]):>11}" for name in names))
+            rows = [[task, *(metric(name, own[name]) for name in names)] for task, own in tasks.items()]
+            show("\n" + text_table(["task", *map(title, names)], rows))
     if routing := metrics["routing"]:
         show(
             f"\nexecuted experts per instance: mean {metric('union_mean', routing['union_mean'])}, "
