@@ -18,7 +18,7 @@ from keras_smes.metrics.calibration import (
     error_of_sums,
     sums_of_bins,
 )
-from keras_smes.metrics.ranking import GroupedResult, Pairs, log_loss_of_rows, pairs_of_sorted
+from keras_smes.metrics.ranking import ByUser, GroupedResult, log_loss_of_rows, pairs_of_sorted
 from keras_smes.metrics.rows import BINARY, PROBABILITY, WEIGHT, Vector, counted, opens_group, ratio
 
 CHUNK_ROWS = 2**20
@@ -128,10 +128,9 @@ def _within_users(keys: NDArray[np.uint64]) -> GroupedResult:
     known = keys[unknown:]
     parts = [_pairs(known[own]) for own in _chunks(known, _LOW)] or [_pairs(known)]
     columns = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Pairs(*columns).averaged("impressions", unknown)
+    return ByUser(*columns).averaged("impressions", unknown)
 
 
-def _pairs(keys: NDArray[np.uint64]) -> tuple[NDArray[Any], ...]:
+def _pairs(keys: NDArray[np.uint64]) -> ByUser:
     label_n, score_n = _unpacked((keys & (2**_LOW - 1)).astype(np.uint32))
-    pairs = pairs_of_sorted(label_n, score_n, np.ones(len(keys)), keys >> _LOW)
-    return pairs.share_u, pairs.weight_u, pairs.positives_u, pairs.rows_u
+    return pairs_of_sorted(label_n, score_n, np.ones(len(keys)), keys >> _LOW)

@@ -5,15 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_smes.metrics.ids import of_known
-from keras_smes.metrics.ranking import GroupedResult, Pairs, Reduction, check_reduction, share_of
+from keras_smes.metrics.ranking import ByUser, GroupedResult, Reduction, over_all, share_of, within_users
 from keras_smes.metrics.rows import (
     FINITE,
-    ID,
     WEIGHT,
     Vector,
     canonical_order,
-    counted,
     opens_group,
     scaled_by_group,
     sum_before,
@@ -52,11 +49,7 @@ def xauc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None)
     References:
         - [Deconfounding Duration Bias in Watch-time Prediction](https://arxiv.org/abs/2206.06003)
     """
-    label_n, score_n, weight_n = counted(
-        labels=(labels, FINITE), scores=(scores, FINITE), weights=(weights, WEIGHT)
-    )
-    pairs = _count_pairs(label_n, score_n, weight_n, np.zeros(len(label_n), np.int8))
-    return float(pairs.share_u[0]) if len(pairs.share_u) else float("nan")
+    return over_all(_count_pairs, (labels, FINITE), scores, weights)
 
 
 def gxauc(
@@ -88,16 +81,10 @@ def gxauc(
     >>> gxauc([5.0, 30.0, 9.0, 7.0, 3.0], [0.1, 0.9, 0.2, 0.4, 0.3], [1, 1, 2, 2, 3])
     GroupedResult(value=0.5, users_used=2, users_left_out=1, rows_used=4, rows_without_user=0)
     """
-    check_reduction(reduction)
-    label_n, score_n, user_n, weight_n = counted(
-        labels=(labels, FINITE), scores=(scores, FINITE), users=(users, ID), weights=(weights, WEIGHT)
-    )
-    user_n, (label_n, score_n, weight_n), unknown = of_known(user_n, label_n, score_n, weight_n)
-    pairs = _count_pairs(label_n, score_n, weight_n, user_n)
-    return pairs.averaged(reduction, unknown)
+    return within_users(_count_pairs, (labels, FINITE), scores, users, reduction, (weights, WEIGHT))
 
 
-def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:
+def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> ByUser:
     """Counts pairs by user, in the order of the users.
 
     Sorted by label, and by score among equal labels, the pairs out of order are the inversions of the
@@ -120,8 +107,8 @@ def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDA
     label_n, weight_n, rank_n = label_n[by_label], weight_n[by_label], rank_n[by_label]
     apart_u = _pairs_apart(opens_user_n, opens_group(label_n), weight_n)
     lost_u = _inversions(rank_n, weight_n, user_n, len(apart_u))
-    return Pairs(
-        share_u=share_of(apart_u - lost_u - tied_u / 2, apart_u),
+    return ByUser(
+        value_u=share_of(apart_u - lost_u - tied_u / 2, apart_u),
         weight_u=weight_u,
         positives_u=positives_u,
         rows_u=np.diff(np.flatnonzero(opens_user_n), append=len(user_n)),

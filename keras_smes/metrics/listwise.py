@@ -1,13 +1,13 @@
 """NDCG of each user's list."""
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_smes.metrics.ids import of_known
-from keras_smes.metrics.ranking import GroupedResult, Reduction, average_over_users, check_reduction
-from keras_smes.metrics.rows import FINITE, ID, LISTED, RELEVANCE, Vector, counted, opens_group, ratio, sum_by
+from keras_smes.metrics.ranking import ByUser, GroupedResult, Reduction, within_users
+from keras_smes.metrics.rows import LISTED, RELEVANCE, Vector, opens_group, ratio, sum_by
 from keras_smes.validation import check_count
 
 
@@ -47,19 +47,19 @@ def ndcg(
     References:
         - [Cumulated gain-based evaluation of IR techniques](https://doi.org/10.1145/582415.582418)
     """
-    check_reduction(reduction)
     check_length(k)
-    label_n, score_n, user_n, _ = counted(
-        labels=(labels, RELEVANCE), scores=(scores, FINITE), users=(users, ID), weights=(weights, LISTED)
-    )
-    user_n, (label_n, score_n), unknown = of_known(user_n, label_n, score_n)
+    metric = functools.partial(_ndcg, k)
+    return within_users(metric, (labels, RELEVANCE), scores, users, reduction, (weights, LISTED))
+
+
+def _ndcg(k: int | None, label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> ByUser:
+    """NDCG by user; the weights are all 1."""
     _, user_n = np.unique(user_n, return_inverse=True)
     rows_u, positives_u = np.bincount(user_n), sum_by(user_n, label_n > 0)
     gain_n = _gains(label_n, user_n, len(rows_u))
     by_score, by_gain = np.lexsort((label_n, -score_n, user_n)), np.lexsort((-label_n, user_n))
     dcg_u, best_u = (_dcg(gain_n[order], user_n[order], k) for order in (by_score, by_gain))
-    weights_u: dict[str, NDArray[Any]] = {"impressions": rows_u, "positives": positives_u}
-    return average_over_users(ratio(dcg_u, best_u), weights_u.get(reduction), rows_u, unknown)
+    return ByUser(ratio(dcg_u, best_u), rows_u, positives_u, rows_u)
 
 
 def check_length(k: int | None) -> None:

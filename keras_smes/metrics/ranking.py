@@ -1,7 +1,8 @@
 """AUC, AUC within users and log loss of binary labels."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ from keras_smes.metrics.rows import (
     ID,
     PROBABILITY,
     WEIGHT,
+    Rule,
     Vector,
     canonical_order,
     counted,
@@ -71,11 +73,7 @@ def auc(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) 
     >>> auc([0, 1, 0, 1], [0.1, 0.3, 0.3, 0.8])
     0.875
     """
-    label_n, score_n, weight_n = counted(
-        labels=(labels, BINARY), scores=(scores, FINITE), weights=(weights, WEIGHT)
-    )
-    pairs = _count_pairs(label_n, score_n, weight_n, np.zeros(len(label_n), np.int8))
-    return float(pairs.share_u[0]) if len(pairs.share_u) else float("nan")
+    return over_all(_count_pairs, (labels, BINARY), scores, weights)
 
 
 def gauc(
@@ -112,13 +110,7 @@ def gauc(
     >>> gauc([1, 0, 1, 0, 0, 1], [0.9, 0.1, 0.2, 0.4, 0.3, 0.5], ["ann", "ann", "bob", "bob", "bob", "cy"])
     GroupedResult(value=0.4, users_used=2, users_left_out=1, rows_used=5, rows_without_user=0)
     """
-    check_reduction(reduction)
-    label_n, score_n, user_n, weight_n = counted(
-        labels=(labels, BINARY), scores=(scores, FINITE), users=(users, ID), weights=(weights, WEIGHT)
-    )
-    user_n, (label_n, score_n, weight_n), unknown = of_known(user_n, label_n, score_n, weight_n)
-    pairs = _count_pairs(label_n, score_n, weight_n, user_n)
-    return pairs.averaged(reduction, unknown)
+    return within_users(_count_pairs, (labels, BINARY), scores, users, reduction, (weights, WEIGHT))
 
 
 def log_loss(labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike | None = None) -> float:
@@ -163,34 +155,49 @@ def check_reduction(reduction: str) -> None:
         )
 
 
-def average_over_users(
-    value_u: Vector, weight_u: NDArray[Any] | None, rows_u: NDArray[Any], unknown: int
-) -> GroupedResult:
-    """Averages a metric over users, without those where it is NaN. Weights default to 1."""
-    used_u = ~np.isnan(value_u)
-    weights = (np.ones(len(value_u)) if weight_u is None else weight_u)[used_u]
-    return GroupedResult(
-        value=float(np.average(value_u[used_u], weights=weights)) if weights.any() else float("nan"),
-        users_used=int(used_u.sum()),
-        users_left_out=int((~used_u).sum()),
-        rows_used=int(rows_u[used_u].sum()),
-        rows_without_user=unknown,
-    )
+class ByUser(NamedTuple):
+    """Each user's metric (NaN where undefined), weight, weight of labels above 0, and rows."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Pairs:
-    """Each user's share of pairs in order (NaN without pairs), weight, weight of labels above 0, and rows."""
-
-    share_u: Vector
-    weight_u: Vector
+    value_u: Vector
+    weight_u: NDArray[Any]
     positives_u: Vector
     rows_u: NDArray[np.intp]
 
     def averaged(self, reduction: Reduction, unknown: int) -> GroupedResult:
-        """Averages the shares over users; `unknown` rows belong to no user."""
+        """Averages the metric over the users that have it; `unknown` rows belong to no user."""
+        used_u = ~np.isnan(self.value_u)
         weights_u = {"impressions": self.weight_u, "positives": self.positives_u}
-        return average_over_users(self.share_u, weights_u.get(reduction), self.rows_u, unknown)
+        weights = weights_u.get(reduction, np.ones(len(used_u)))[used_u]
+        return GroupedResult(
+            value=float(np.average(self.value_u[used_u], weights=weights)) if weights.any() else float("nan"),
+            users_used=int(used_u.sum()),
+            users_left_out=int((~used_u).sum()),
+            rows_used=int(self.rows_u[used_u].sum()),
+            rows_without_user=unknown,
+        )
+
+
+Metric = Callable[[Vector, Vector, Vector, NDArray[Any]], ByUser]  # of labels, scores, weights and users
+Column = tuple[ArrayLike | None, Rule]
+
+
+def over_all(metric: Metric, labels: Column, scores: ArrayLike, weights: ArrayLike | None) -> float:
+    """Computes a metric of all rows, as if they were those of one user."""
+    label_n, score_n, weight_n = counted(labels=labels, scores=(scores, FINITE), weights=(weights, WEIGHT))
+    value_u = metric(label_n, score_n, weight_n, np.zeros(len(label_n), np.int8)).value_u
+    return float(value_u[0]) if len(value_u) else float("nan")
+
+
+def within_users(
+    metric: Metric, labels: Column, scores: ArrayLike, users: ArrayLike, reduction: Reduction, weights: Column
+) -> GroupedResult:
+    """Computes a metric of each user's rows, averaged over users."""
+    check_reduction(reduction)
+    label_n, score_n, user_n, weight_n = counted(
+        labels=labels, scores=(scores, FINITE), users=(users, ID), weights=weights
+    )
+    user_n, (label_n, score_n, weight_n), unknown = of_known(user_n, label_n, score_n, weight_n)
+    return metric(label_n, score_n, weight_n, user_n).averaged(reduction, unknown)
 
 
 def share_of(won_u: Vector, every_u: Vector) -> Vector:
@@ -198,13 +205,13 @@ def share_of(won_u: Vector, every_u: Vector) -> Vector:
     return ratio(np.clip(won_u, 0, every_u), every_u)
 
 
-def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:
+def _count_pairs(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> ByUser:
     """Counts pairs by user, in the order of the users; a tie counts half."""
     order = canonical_order(score_n, user_n, weights=weight_n, others=(label_n,))
     return pairs_of_sorted(label_n[order], score_n[order], weight_n[order], user_n[order])
 
 
-def pairs_of_sorted(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> Pairs:
+def pairs_of_sorted(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: NDArray[Any]) -> ByUser:
     """Counts pairs of rows that are sorted by user, and by score within a user.
 
     The counts are float64, which holds halves exactly up to 2**52 pairs.
@@ -218,8 +225,8 @@ def pairs_of_sorted(label_n: Vector, score_n: Vector, weight_n: Vector, user_n: 
     positives_g, negatives_g = sum_by(tie_n, label_n * scaled_n), sum_by(tie_n, (1 - label_n) * scaled_n)
     below_g = sum_before(negatives_g, opens_user_n[opens_n])
     won_u = sum_by(user_g, positives_g * (below_g + negatives_g / 2))
-    return Pairs(
-        share_u=share_of(won_u, sum_by(user_g, positives_g) * sum_by(user_g, negatives_g)),
+    return ByUser(
+        value_u=share_of(won_u, sum_by(user_g, positives_g) * sum_by(user_g, negatives_g)),
         weight_u=sum_by(user_n, weight_n),
         positives_u=sum_by(user_n, label_n * weight_n),
         rows_u=np.diff(np.flatnonzero(opens_user_n), append=len(user_n)),
