@@ -1,6 +1,7 @@
-"""Files written whole or not at all, and errors of writing that name the file."""
+"""Files written whole or not at all, and errors of reading and writing that name the file."""
 
 import contextlib
+import json
 import os
 import shutil
 import uuid
@@ -25,6 +26,22 @@ def write_whole(path: Path, write: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file as `write_whole` does."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file; errors name it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be a JSON file. Received: {error}") from None
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON file that holds an object."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object. Received: a {type(values).__name__}")
+    return values
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from keras_smes.cli.options import Commands, add_data_dir
+from keras_smes.cli.options import Commands, add_data_dir, add_no_figures
 from keras_smes.console import show
 
 
@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
         help="do every N-th seed, from the I-th on",
     )
     parser.add_argument("--report", action="store_true", help="write the table of the finished runs only")
-    parser.add_argument("--no-figures", action="store_true", help="draw no plots, which need Matplotlib")
+    add_no_figures(parser)
     parser.set_defaults(run=run)
 
 

@@ -18,7 +18,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="the YAML of a log, or kuairand-pure, movielens-100k, simulated, ...; default: that of --config "
         "or of --from",
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's files")
+    add_data_dir(parser)
     parser.add_argument("--model", metavar="NAME", help="smes (default), mmoe, ple, ...")
     parser.add_argument(
         "--out", required=True, metavar="RUN", help="folder of the run; an unfinished one is resumed"
@@ -32,6 +32,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set's files")
+
+
+def add_no_figures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-figures", action="store_true", help="draw no plots, which need Matplotlib")
 
 
 def read_document(arguments: argparse.Namespace) -> Any:

@@ -7,6 +7,7 @@ from keras_smes.cli.options import (
     HELD_BACK,
     Commands,
     add_gate_options,
+    add_no_figures,
     add_run_options,
     date,
     read_document,
@@ -24,7 +25,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--from", dest="start", metavar="RUN", help="continue from a finished run")
     parser.add_argument("--from-date", type=date, metavar="DATE", help="first day to train on")
     parser.add_argument("--to-date", type=date, metavar="DATE", help="last day to test on")
-    parser.add_argument("--no-figures", action="store_true", help="draw no plots, which need Matplotlib")
+    add_no_figures(parser)
     parser.add_argument(
         "--export-to", metavar="MODELS/NAME", help="export models that pass the gate; needs --gate"
     )

@@ -12,6 +12,7 @@ from keras_smes.environment import package_version, source_commit
 from keras_smes.export.graph.endpoints import Fusion, tasks_of
 from keras_smes.export.graph.inputs import Inputs, ServedInput
 from keras_smes.export.graph.signature_defs import read_signatures
+from keras_smes.files import read_json_object
 from keras_smes_serving.client.inputs import signature_spec
 
 FILE = "assets.extra/model_card.json"
@@ -47,9 +48,7 @@ def write_card(folder: Path, inputs: Inputs, signatures: Mapping[str, Any], fact
 
 def read_card(version: Path) -> dict[str, Any]:
     """Returns the model card of a version; empty without one."""
-    path = version / FILE
-    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return card
+    return read_json_object(version / FILE) if (version / FILE).is_file() else {}
 
 
 def ranker_facts(ranker: keras.Model, fusion: Fusion | None) -> dict[str, Any]:

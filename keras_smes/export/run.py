@@ -1,6 +1,5 @@
 """Publishes a finished run, whatever backend it was trained on."""
 
-import json
 import os
 import pickle
 import shutil
@@ -16,6 +15,7 @@ from keras_smes.export.onnx import ExportedOnnx, export_onnx_version
 from keras_smes.export.pipeline import Exported, export_version
 from keras_smes.export.publish import newest
 from keras_smes.features.schema import FeatureSchema
+from keras_smes.files import read_json
 
 MODEL, SCHEMA, FACTS = "model.keras", "schema.json", ("config", "metrics")
 IN_TENSORFLOW = """
@@ -133,7 +133,7 @@ def _load(run: Path) -> tuple[keras.Model, dict[str, Any]]:
 
     ranker = keras.models.load_model(run / MODEL, compile=False)
     files = {name: run / f"{name}.json" for name in FACTS}
-    return ranker, {name: json.loads(path.read_text()) for name, path in files.items() if path.is_file()}
+    return ranker, {name: read_json(path) for name, path in files.items() if path.is_file()}
 
 
 def _read_tables(folder: Path) -> Any:
@@ -155,7 +155,7 @@ def _check_finished(run: Path) -> None:
 
 def _schema(run: Path) -> FeatureSchema | None:
     path = run / SCHEMA
-    return FeatureSchema.from_config(json.loads(path.read_text())) if path.is_file() else None
+    return FeatureSchema.from_config(read_json(path)) if path.is_file() else None
 
 
 def _in_tensorflow(function: Callable[..., Any], **arguments: Any) -> Any:

@@ -18,6 +18,7 @@ from keras_smes.data import Split
 from keras_smes.data.rows import Rows
 from keras_smes.data.split_config import SplitConfig, cut_plain, with_past
 from keras_smes.distribution.choose import engine_name
+from keras_smes.files import read_json
 from keras_smes.incremental.export import export_if_good
 from keras_smes.incremental.quality_gate import QualityGate
 from keras_smes.incremental.report import write_report
@@ -247,7 +248,7 @@ def _digest(run: Path) -> str | None:
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def last_gate_failed(results: Mapping[str, Any]) -> bool:

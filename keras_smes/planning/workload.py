@@ -8,7 +8,7 @@ from keras_smes.features.schema import FeatureSchema
 from keras_smes.features.sequences import MultiValued
 from keras_smes.routing import union_bound
 from keras_smes.training.config import RunConfig
-from keras_smes.validation import check_count, check_counts, check_picks, check_weight
+from keras_smes.validation import check_count, check_counts, check_one_of, check_picks, check_weight
 
 # Slots per parameter, for weights other than tables.
 SLOTS = {"adam": 2, "adamw": 2, "adagrad": 1, "sgd": 0}
@@ -85,11 +85,8 @@ class Workload:
             check_count(field, getattr(self, field))
         check_counts("encoder_units", self.encoder_units)
         check_counts("expert_units", self.expert_units)
-        for field, known in (("optimizer", SLOTS), ("embedding_optimizer", ROW_SLOTS)):
-            if getattr(self, field) not in known:
-                raise ValueError(
-                    f"`{field}` must be one of {list(known)}. Received: {getattr(self, field)!r}"
-                )
+        check_one_of("optimizer", self.optimizer, SLOTS)
+        check_one_of("embedding_optimizer", self.embedding_optimizer, ROW_SLOTS)
         if not 0 < check_weight("distinct", self.distinct) <= 1:
             raise ValueError(f"`distinct` must be in (0, 1]. Received: distinct={self.distinct}")
         check_picks(self.num_experts, self.num_shared, self.privates)

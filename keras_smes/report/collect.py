@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from keras_smes.diagnostics import read_routing
 from keras_smes.diagnostics.routing_csv import Measured
 from keras_smes.experiments.run import RUNS, read_runs
+from keras_smes.files import read_json_object
 from keras_smes.incremental.progressive import DAY
 from keras_smes.training.run_folder import CONFIG, METRICS, ROUTING
 
@@ -85,21 +86,11 @@ def _is_run(folder: Path) -> bool:
 
 
 def _of_run(folder: Path, prefix: str = "") -> tuple[str, Run]:
-    config, metrics = (_read_json(folder / name) for name in (CONFIG, METRICS))
+    config, metrics = (read_json_object(folder / name) for name in (CONFIG, METRICS))
     if missing := [name for name in NEEDED if name not in metrics]:
         raise ValueError(f"{folder / METRICS} must hold {list(NEEDED)}. Received: missing={missing}")
     routing = read_routing(folder / ROUTING) if (folder / ROUTING).is_file() else []
     return _but_seed(config, metrics), Run(prefix + folder.resolve().name, config, metrics, routing)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} must be a JSON file. Received: {error}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object. Received: a {type(values).__name__}")
-    return values
 
 
 def _of_experiment(line: Mapping[str, Any], name: str) -> Run:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_smes.features.schema import FeatureSchema
-from keras_smes.files import write_text
+from keras_smes.files import read_json, write_text
 from keras_smes.training.config import RunConfig
 
 MODEL, CONFIG, METRICS, ROWS = "model.keras", "config.json", "metrics.json", "rows.jsonl"
@@ -62,7 +62,7 @@ def _read(run: str | Path, file: str) -> Any:
                 f"`run` must be the folder of a finished run: train it first. Received: {run} without {name}"
             )
 
-    return json.loads((Path(run) / file).read_text(encoding="utf-8"))
+    return read_json(Path(run) / file)
 
 
 def write_json(path: Path, values: Any) -> None:

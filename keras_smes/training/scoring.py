@@ -16,7 +16,7 @@ import polars as pl
 
 from keras_smes.console import track
 from keras_smes.data import Interactions
-from keras_smes.files import clear_partial, whole
+from keras_smes.files import clear_partial, read_json_object, whole
 from keras_smes.locks import locked
 from keras_smes.training.config import differing_keys
 from keras_smes.training.input.preprocessing import preprocess
@@ -116,7 +116,7 @@ def _recipe(run: str | Path, source: ScoreSource, chosen: RowsToScore, part_rows
 def _begin(out: Path, ours: Mapping[str, Any]) -> None:
     """Writes the manifest, or rejects a folder with another one."""
     if (out / MANIFEST).is_file():
-        _check_same(out, _read(out / MANIFEST), ours)
+        _check_same(out, read_json_object(out / MANIFEST), ours)
     elif found := sorted(path.name for path in out.glob("part-*.parquet")):
         raise ValueError(f"`out` must have no parts without {MANIFEST}. Received: {out} with {found[0]}")
     write_json(out / MANIFEST, ours)
@@ -128,11 +128,3 @@ def _check_same(out: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -
             f"{out} has scores of another run, or of other files or rows: use another folder, or delete it. "
             f"Received: differing {differing}"
         )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} must be a JSON file. Received: {error}") from None
-    return values if isinstance(values, dict) else {}
