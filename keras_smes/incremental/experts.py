@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_smes.incremental.grow_arrays import FRESH
-
 NOISE = 0.05  # relative to the standard deviation of the copied weights
 DEPTH = 16.0
 
@@ -24,11 +22,6 @@ def expert_sources(before: int, after: int) -> np.ndarray:
     if after < before:
         raise ValueError(f"`num_experts` must be at least {before}, as before. Received: num_experts={after}")
     return np.arange(after) % before
-
-
-def router_sources(before: int, after: int) -> np.ndarray:
-    """Returns the sources of the routers' columns; those of new experts are `FRESH`, see `closed_columns`."""
-    return np.where(np.arange(after) < before, np.arange(after), FRESH)
 
 
 def with_noise(values_e: np.ndarray, before: int, generator: np.random.Generator) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_smes.incremental.experts import closed_columns, expert_sources, router_sources, with_noise
+from keras_smes.incremental.experts import closed_columns, expert_sources, with_noise
 from keras_smes.incremental.grow_arrays import FRESH, Sources
 from keras_smes.incremental.tasks import pooled_routers, task_sources
 from keras_smes.layers import SMES
@@ -44,7 +44,8 @@ def mixture_sources(
             "Experts can be added where routers have no `router_rank`: low-rank routers can't keep them "
             f"below all others. Received: num_experts={after}, before={before}, router_rank={new.router.rank}"
         )
-    of_weight: dict[int, Sources] = {id(new.router.kernel): {1: tasks_t, 2: router_sources(before, after)}}
+    columns_e = np.where(np.arange(after) < before, copies_e, FRESH)  # new ones are set by `closed_columns`
+    of_weight: dict[int, Sources] = {id(new.router.kernel): {1: tasks_t, 2: columns_e}}
     of_weight |= {id(weight): {0: copies_e} for weight in (*new.experts.kernels, *new.experts.biases)}
     return {f"{NAME}/{n}": of_weight.get(id(weight), {}) for n, weight in enumerate(new.weights)}
 

@@ -80,11 +80,6 @@ def task_sources(old: Sequence[Task], new: Sequence[Task]) -> np.ndarray:
     return sources_by_name([task.name for task in old], [task.name for task in new])
 
 
-def towers(tasks: Sequence[Task]) -> set[str]:
-    """Returns the names of the tasks' towers."""
-    return {f"tower_{task.name}" for task in tasks}
-
-
 def weigh_tasks(
     values: Mapping[str, Any], before: Mapping[str, Any], old: Sequence[str], new: Sequence[str]
 ) -> dict[str, Any]:

@@ -54,10 +54,9 @@ def table_sources(old: FeatureSchema, new: FeatureSchema) -> dict[str, Sources]:
 
     Row 0, of unknown values, stays; other rows are matched by value.
     """
-    members = {table: (group[0], new[group[0].name]) for table, group in tables(old.features).items()}
     return {
         f"embed_{table}/0": {0: row_sources(*pair)}
-        for table, pair in members.items()
+        for table, pair in _by_table(old, new).items()
         if getattr(pair[0], "vocabulary", None) is not None
     }
 
@@ -70,8 +69,10 @@ def row_sources(old: Any, new: Any) -> np.ndarray:
 
 def count_new(old: FeatureSchema, new: FeatureSchema) -> dict[str, int]:
     """Returns the number of new rows of each embedding table that has any."""
-    pairs: dict[str, tuple[Any, Any]] = {
-        table: (group[0], new[group[0].name]) for table, group in tables(old.features).items()
-    }
-    counts = {table: now.num_ids - before.num_ids for table, (before, now) in pairs.items()}
+    counts = {table: now.num_ids - before.num_ids for table, (before, now) in _by_table(old, new).items()}
     return {table: count for table, count in counts.items() if count}
+
+
+def _by_table(old: FeatureSchema, new: FeatureSchema) -> dict[str, tuple[Any, Any]]:
+    """A feature of each embedding table, before and after."""
+    return {table: (group[0], new[group[0].name]) for table, group in tables(old.features).items()}

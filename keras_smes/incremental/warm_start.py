@@ -22,8 +22,9 @@ from keras_smes.incremental.grow_smes import (
     mixture_sources,
     new_tasks_of,
 )
-from keras_smes.incremental.tasks import grow_tasks, towers
+from keras_smes.incremental.tasks import grow_tasks
 from keras_smes.incremental.vocabularies import count_new, grow_schema, table_sources
+from keras_smes.ranker import tower_name
 from keras_smes.tasks import Task
 from keras_smes.training.config import RunConfig
 from keras_smes.training.input.prepared import Prepared, prepare_for
@@ -167,7 +168,8 @@ class WarmStart:
         self, model: MultiTaskModel, sources: Mapping[str, Sources], tasks: Sequence[Task]
     ) -> None:
         old, new = (weights_by_name(core) for core in (self.ranker.get_layer("core"), model.core))
-        born = {name for name in new if name.partition("/")[0] in towers(tasks) - towers(self.tasks)}
+        of_run, stated = ({tower_name(task.name) for task in own} for own in (self.tasks, tasks))
+        born = {name for name in new if name.partition("/")[0] in stated - of_run}
         if differing := sorted(old.keys() ^ (new.keys() - born)):
             raise ValueError(f"The model must have the layers of the run. Received: differing={differing}")
         for name in old:
