@@ -2,9 +2,8 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -12,7 +11,6 @@ import polars as pl
 from keras_smes.data.column_types import (
     Conversions,
     as_dates,
-    as_day_or_none,
     as_labels,
     as_marks,
     as_times,
@@ -22,20 +20,19 @@ from keras_smes.data.column_types import (
     check_time_zone,
     check_unit,
     conversion_of,
-    ids_to_numpy,
     to_inputs,
     to_normal_form,
-    to_numpy,
 )
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
-from keras_smes.data.roles import History, KeyGroup, SplitDates, all_skipped
+from keras_smes.data.roles import History, KeyGroup, SplitDates
+from keras_smes.data.rows import Rows
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import BinaryTask, Task, as_tasks
 from keras_smes.validation import check_positive
 
 
 @dataclasses.dataclass(frozen=True)
-class Interactions:
+class Interactions(Rows):
     """Rows of a log, in order of time, with the roles of their columns.
 
     Args:
@@ -172,16 +169,6 @@ class Interactions:
             columns |= to_inputs(feature, self.frame[feature.name])
         return columns
 
-    def labels(self) -> dict[str, np.ndarray]:
-        """Returns the label columns of all tasks, float32, NaN where unknown.
-
-        `task.targets`, `task.counted` and `task.observed` take them.
-
-        Raises:
-            ValueError: A task can't have a label that is there; names the task, the row and the value.
-        """
-        return labels_of(self.frame, self.tasks)
-
     def pieces(self, share: tuple[int, int] = (0, 1)) -> Iterator[tuple[slice, "Interactions"]]:
         """Yields the rows and which they are: all of them, or rows i, i + n, ... by `(i, n)`."""
         own = slice(share[0], None, share[1])
@@ -189,9 +176,9 @@ class Interactions:
         if len(rows):
             yield own, rows
 
-    def scan(self) -> pl.LazyFrame:
-        """Returns the rows, not yet read."""
-        return self.frame.lazy()
+    def scan(self, *, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+        """Returns the rows, not yet read; all columns, or those named."""
+        return self.frame.lazy() if columns is None else self.frame.lazy().select(columns)
 
     def take(self, which: slice) -> "Interactions":
         """Returns the rows from one place to another."""
@@ -210,7 +197,7 @@ class Interactions:
     @property
     def label_columns(self) -> tuple[str, ...]:
         """The columns of the frame that the tasks use, each once."""
-        return label_columns(self.tasks)
+        return tuple(dict.fromkeys(column for task in self.tasks for column in task.columns))
 
     @property
     def event_columns(self) -> tuple[str, ...]:
@@ -218,29 +205,6 @@ class Interactions:
         if self.rates is not None:
             return self.rates
         return tuple(dict.fromkeys(task.label for task in self.tasks if isinstance(task, BinaryTask)))
-
-    def user_ids(self) -> np.ndarray:
-        """Returns the user of each row, `None` where it is null or there are no users."""
-        return users_of(self.frame, self.user)
-
-    def request_ids(self) -> np.ndarray | None:
-        """Returns the request of each row, `None` where it is null; `None` if rows have no such role."""
-        return None if self.request is None else users_of(self.frame, self.request)
-
-    def to_train(self) -> "Interactions":
-        """Returns the rows that are trained on: all but those that `skip_training` marks.
-
-        Statistics and histories are added before, so that skipped rows are in the past of others.
-
-        Raises:
-            ValueError: All rows are skipped.
-        """
-        if self.skip_training is None:
-            return self
-        kept = self.frame.filter(~self.frame[self.skip_training].cast(pl.Boolean))
-        if kept.is_empty() and len(self):
-            raise all_skipped(self.skip_training, len(self), self.name)
-        return dataclasses.replace(self, frame=kept)
 
     def column(self, role: str) -> str:
         """Returns the column of a role that may be missing, `"user"`, `"time"` or `"date"`.
@@ -253,28 +217,11 @@ class Interactions:
             raise ValueError(f"{self.name} must have a column of role `{role}`. Received: {role}=None")
         return column
 
-    def weights(self) -> np.ndarray:
-        """Returns the weight of each row in losses, float32 `[N]`."""
-        return weights_of(self.frame, self.weight)
-
-    def dates(self) -> tuple[datetime.date, datetime.date]:
-        """Returns the first and the last date present."""
-        return date_range(self)
-
     def days(self) -> dict[datetime.date, int] | None:
         """Returns how many rows each day has, in the order of days; `None` if rows have no day."""
         if self.date is None:
             return None
         return dict(self.frame[self.date].value_counts().sort(self.date).rows())
-
-    def times(self) -> tuple[int, int]:
-        """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
-        times = self.frame[self.column("time")]
-        return times[0], times[-1]
-
-    def count_users(self) -> int:
-        """Returns how many users the rows have."""
-        return self.frame[self.column("user")].drop_nulls().n_unique()
 
     def with_schema(self, schema: FeatureSchema) -> "Interactions":
         """Returns the rows with other features."""
@@ -284,55 +231,17 @@ class Interactions:
         """Returns the rows with other label columns whose rates are taken."""
         return dataclasses.replace(self, rates=tuple(rates))
 
-    def between(
-        self, first: datetime.date | None = None, last: datetime.date | None = None
-    ) -> "Interactions":
-        """Returns the rows dated from `first` to `last`, both inclusive; `None` leaves a side open.
-
-        Raises:
-            ValueError: If no row is dated so.
-        """
-        first_present, last_present = date_range(self)
-        first, last = as_day_or_none("first", first), as_day_or_none("last", last)
-        kept = self.frame.filter(
-            pl.col(self.column("date")).is_between(first or first_present, last or last_present)
-        )
-        if kept.is_empty():
-            raise ValueError(
-                f"No rows of {self.name} are dated from {first or 'the first'} to {last or 'the last'}. "
-                f"Received: rows dated {first_present} to {last_present}"
-            )
+    def of_days(self, first: datetime.date, last: datetime.date) -> "Interactions":
+        """Returns the rows dated from `first` to `last`, perhaps none."""
+        kept = self.frame.filter(pl.col(self.column("date")).is_between(first, last))
         return dataclasses.replace(self, frame=kept)
 
-
-def label_columns(tasks: Iterable[Task]) -> tuple[str, ...]:
-    """Returns the columns that tasks use, each once."""
-    return tuple(dict.fromkeys(column for task in tasks for column in task.columns))
-
-
-def labels_of(frame: pl.DataFrame, tasks: Sequence[Task]) -> dict[str, np.ndarray]:
-    """Returns the label columns of tasks, as `Interactions.labels` does."""
-    columns = {name: to_numpy(frame[name], "float32") for name in label_columns(tasks)}
-    for task in tasks:
-        task.check(columns)
-    return columns
-
-
-def users_of(frame: pl.DataFrame, user: str | None) -> np.ndarray:
-    """Returns the user of each row, as `Interactions.user_ids` does."""
-    return np.full(frame.height, None) if user is None else ids_to_numpy(frame[user])
-
-
-def weights_of(frame: pl.DataFrame, weight: str | None) -> np.ndarray:
-    """Returns the weight of each row, as `Interactions.weights` does."""
-    if weight is None:
-        return np.ones(frame.height, np.float32)
-    return frame[weight].cast(pl.Float32).to_numpy()
+    def not_skipped(self, column: str) -> "Interactions":
+        """Returns the rows that a column of `skip_training` doesn't mark, perhaps none."""
+        kept = self.frame.filter(~pl.col(column).cast(pl.Boolean))
+        return dataclasses.replace(self, frame=kept)
 
 
 def date_range(interactions: Interactions) -> tuple[datetime.date, datetime.date]:
     """Returns the first and the last date present."""
-    dates = interactions.frame[interactions.column("date")]
-    if dates.is_empty():
-        raise ValueError(f"`interactions` must have rows. Received: {interactions.name} without any")
-    return cast(datetime.date, dates.min()), cast(datetime.date, dates.max())
+    return interactions.dates()

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from keras_smes.data.column_types import as_day_or_none, scan_in_normal_form
-from keras_smes.data.interactions import Interactions, label_columns, labels_of, users_of, weights_of
-from keras_smes.data.roles import SplitDates, all_skipped
+from keras_smes.data.column_types import scan_in_normal_form
+from keras_smes.data.interactions import Interactions
+from keras_smes.data.roles import SplitDates
+from keras_smes.data.rows import Rows
 from keras_smes.data.split import Split, complete_dates
 from keras_smes.data.store.cache import fingerprints
 from keras_smes.data.store.part import ROWS, Part
@@ -28,7 +28,7 @@ from keras_smes.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class StoredInteractions:
+class StoredInteractions(Rows):
     """Interactions in a folder of Parquet files.
 
     Args:
@@ -111,31 +111,9 @@ class StoredInteractions:
             frame = self.scan(parts).slice(which.start - start, which.stop - which.start).collect()
             return dataclasses.replace(self.roles, frame=frame)
 
-    def labels(self) -> dict[str, np.ndarray]:
-        """Returns the label columns of all rows, as `Interactions.labels` does."""
-        return labels_of(self._columns(label_columns(self.tasks)), self.tasks)
-
-    def user_ids(self) -> np.ndarray:
-        """Returns the user of each row, `None` where it is null or there are no users."""
-        return users_of(self._columns([self.roles.user]), self.roles.user)
-
-    def request_ids(self) -> np.ndarray | None:
-        """Returns the request of each row; `None` if rows have no such role."""
-        request = self.roles.request
-        return None if request is None else users_of(self._columns([request]), request)
-
-    def to_train(self) -> "StoredInteractions":
-        """Returns the rows that are trained on: all but those that `skip_training` marks.
-
-        Raises:
-            ValueError: All rows are skipped.
-        """
-        if self.roles.skip_training is None or self.is_training:
-            return self
-        chosen = dataclasses.replace(self, is_training=True)._counted()
-        if not chosen.parts:
-            raise all_skipped(self.roles.skip_training, len(self), self.name)
-        return chosen
+    def not_skipped(self, column: str) -> "StoredInteractions":
+        """Returns the rows that a column of `skip_training` doesn't mark, perhaps none."""
+        return self if self.is_training else dataclasses.replace(self, is_training=True)._counted()
 
     def _counted(self) -> "StoredInteractions":
         """Returns the same rows, of parts that say how many count, those without any left out."""
@@ -146,15 +124,10 @@ class StoredInteractions:
             counted.append(Part.of(part.name, rows, date))
         return dataclasses.replace(self, parts=tuple(part for part in counted if len(part)))
 
-    def weights(self) -> np.ndarray:
-        """Returns the weight of each row in losses, float32 `[N]`."""
-        return weights_of(self._columns([self.roles.weight]), self.roles.weight)
-
-    def _columns(self, names: Sequence[str | None]) -> pl.DataFrame:
-        """All rows, of which some columns are read; without any, those of the days."""
-        known = [name for name in names if name is not None] or [self.roles.frame.columns[0]]
+    def read_columns(self, names: Sequence[str]) -> pl.DataFrame:
+        """Returns some columns of all rows."""
         with self.naming(self.parts):
-            return self.scan(columns=known).collect()
+            return super().read_columns(names)
 
     def count(self, part: Part) -> int:
         """Returns how many rows of a part count."""
@@ -230,13 +203,6 @@ class StoredInteractions:
             "test": [self.roles.test_column, self.is_test],
         }
 
-    def dates(self) -> tuple[datetime.date, datetime.date]:
-        """Returns the first and the last date present."""
-        days = [day for part in self.parts for day in part.rows if day is not None and self._counts(day)]
-        if not days:
-            raise ValueError(f"`interactions` must have rows. Received: {self.name} without any")
-        return min(days), max(days)
-
     def days(self) -> dict[datetime.date, int] | None:
         """Returns how many rows each day has, in the order of days; `None` if rows have no day."""
         if self.roles.date is None:
@@ -246,19 +212,6 @@ class StoredInteractions:
             counts.update({day: n for day, n in part.rows.items() if day is not None and self._counts(day)})
         return dict(sorted(counts.items()))
 
-    def times(self) -> tuple[int, int]:
-        """Returns the first and the last moment, in milliseconds since 1970 (UTC)."""
-        time = pl.col(self.roles.column("time"))
-        found = self.scan(columns=[self.roles.column("time"), self.roles.column("date")])
-        first, last = found.select(time.min(), last=time.max()).collect(engine="streaming").row(0)
-        return first, last
-
-    def count_users(self) -> int:
-        """Returns how many users the rows have."""
-        user = self.roles.column("user")
-        found = self.scan(columns=[user]).select(pl.col(user).drop_nulls().n_unique())
-        return int(found.collect(engine="streaming").item())
-
     def with_schema(self, schema: FeatureSchema) -> "StoredInteractions":
         """Returns the rows with other features."""
         return dataclasses.replace(self, roles=self.roles.with_schema(schema))
@@ -267,25 +220,10 @@ class StoredInteractions:
         """Returns the rows with other label columns whose rates are taken."""
         return dataclasses.replace(self, roles=self.roles.with_rates(rates))
 
-    def between(
-        self, first: datetime.date | None = None, last: datetime.date | None = None
-    ) -> "StoredInteractions":
-        """Returns the rows dated from `first` to `last`, both inclusive; `None` leaves a side open.
-
-        Raises:
-            ValueError: If no row is dated so.
-        """
-        present = self.dates()
-        first, last = as_day_or_none("first", first), as_day_or_none("last", last)
-        since, until = max(first or present[0], present[0]), min(last or present[1], present[1])
-        kept = dataclasses.replace(self, first=since, last=until)
-        kept = dataclasses.replace(kept, parts=tuple(part for part in self.parts if kept.count(part)))
-        if not kept.parts:
-            raise ValueError(
-                f"No rows of {self.name} are dated from {first or 'the first'} to {last or 'the last'}. "
-                f"Received: rows dated {present[0]} to {present[1]}"
-            )
-        return kept
+    def of_days(self, first: datetime.date, last: datetime.date) -> "StoredInteractions":
+        """Returns the rows dated from `first` to `last`, perhaps none."""
+        kept = dataclasses.replace(self, first=first, last=last)
+        return dataclasses.replace(kept, parts=tuple(part for part in self.parts if kept.count(part)))
 
     def split(
         self,
