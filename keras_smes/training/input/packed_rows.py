@@ -3,14 +3,14 @@
 import abc
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_smes.training.input.order import Group, epoch_order, groups
+from keras_smes.training.input.order import Group, Lane, epoch_order, groups
 from keras_smes.training.input.packing import WORD, Arrays, Packing
 from keras_smes.types import Tensor
 
@@ -120,7 +120,7 @@ class RowsOnDisk(PackedRows):
         width, size = self.packing.width, _size(batch_size, piece)
         signature = (((None, width), tf.int32), ((None,), tf.int64), ((), tf.int64))
         read = tf.data.Dataset.from_generator(
-            lambda: self._groups(seed, epoch, batch_size, first_step, piece),
+            lambda: GroupReader(self, batch_size, piece, first_step).groups(seed, epoch),
             output_signature=tuple(tf.TensorSpec(*spec) for spec in signature),
         )
         batches = read.flat_map(
@@ -150,48 +150,65 @@ class RowsOnDisk(PackedRows):
                 raise OSError(f"{self.path} ends before row {rows.stop}")
             done += count
 
-    def _groups(
-        self, seed: int, epoch: int, batch_size: int, first_step: int, piece: Piece
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-        """Yields the words of a group, the order of its rows, and how many batches they complete."""
-        first, done = first_step * batch_size, first_step
-        left = np.empty((0, self.packing.width), WORD)  # rows of a batch that a later group completes
-        for group in groups(self.num_rows, seed, epoch):
-            if group.end <= first:
-                continue
-            share = _share(group, batch_size, piece)
-            words, order_pl = self._read(group, share, left)
-            order, since = order_pl.reshape(-1), max(first, group.first)
-            if share == piece:
-                order = order[(since - group.first) // piece[1] :]
-            else:
-                order = order[_own(np.arange(since, group.end), batch_size, piece) - group.first]
-            order = np.concatenate([np.arange(len(words) - len(left), len(words)), order])
-            end = group.end + (batch_size - 1 if group.end == self.num_rows else 0)
-            steps = end // batch_size - done
-            yield words, order, steps
-            left, done = words[order[steps * _size(batch_size, piece) :]], done + steps
-            del words, order
-            _release()  # before the next group comes
 
-    def _read(self, group: Group, share: Piece, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the words of some lanes, and what is left after them; and the row at each place of each."""
-        lanes = group.lanes[share[0] :: share[1]]
+class GroupReader:
+    """Reads an epoch of rows on disk, or a piece of each of its batches, a group at a time.
+
+    Args:
+        rows: The rows.
+        batch_size: Rows of a whole batch.
+        piece: Which rows of each batch.
+        first_step: The first batch.
+    """
+
+    def __init__(self, rows: RowsOnDisk, batch_size: int, piece: Piece, first_step: int) -> None:
+        self._rows, self._batch_size, self._piece = rows, batch_size, piece
+        self._done = first_step  # batches that are complete, or skipped
+        self._left = np.empty((0, rows.packing.width), WORD)  # rows of a batch that a later group completes
+
+    def groups(self, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+        """Yields words, the order of those to take, and how many batches they complete, of each group."""
+        first = self._done * self._batch_size
+        for group in groups(self._rows.num_rows, seed, epoch):
+            if group.end > first:
+                yield self._next(group, max(first, group.first))
+                _release()  # before the next group comes
+
+    def _next(self, group: Group, since: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """Reads a group, whose rows count from a place of the epoch on; what no batch takes is left."""
+        share = _share(group, self._batch_size, self._piece)
+        words, order = self._read(group.lanes[share[0] :: share[1]])
+        left = np.arange(len(words) - len(self._left), len(words))
+        order = np.concatenate([left, order[self._places(group, since, share)]])
+        is_last = group.end == self._rows.num_rows
+        steps = (group.end + (self._batch_size - 1 if is_last else 0)) // self._batch_size - self._done
+        self._done += steps
+        self._left = words[order[steps * _size(self._batch_size, self._piece) :]]
+        return words, order, steps
+
+    def _places(self, group: Group, since: int, share: Piece) -> Any:
+        """Returns which rows of a share of a group are in the piece, from a place of the epoch on."""
+        if share == self._piece:
+            return slice((since - group.first) // share[1], None)
+        return _own(np.arange(since, group.end), self._batch_size, self._piece) - group.first
+
+    def _read(self, lanes: Sequence[Lane]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the words of lanes of equal length, then those left before, and the order of the lanes'."""
         size = len(lanes[0])
-        words = _empty((len(lanes) * size + len(left), self.packing.width))
-        words[len(lanes) * size :] = left
+        words = _empty((len(lanes) * size + len(self._left), self._rows.packing.width))
+        words[len(lanes) * size :] = self._left
 
         def read(number: int) -> np.ndarray:
             start = number * size
             order = lanes[number].order() + start
-            with self.path.open("rb", buffering=0) as file:
+            with self._rows.path.open("rb", buffering=0) as file:
                 for block in lanes[number].blocks:
-                    self.read(file, block, words[start : start + len(block)])
+                    self._rows.read(file, block, words[start : start + len(block)])
                     start += len(block)
             return order
 
         with ThreadPoolExecutor(2) as pool:
-            return words, np.stack(list(pool.map(read, range(len(lanes)))), axis=1)
+            return words, np.stack(list(pool.map(read, range(len(lanes)))), axis=1).reshape(-1)
 
 
 def _gathered(packing: Packing, words: Tensor, order: Tensor, steps: Any, size: int) -> Any:
