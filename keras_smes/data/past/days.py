@@ -39,6 +39,15 @@ def known_and_as_of(
     return known.alias(KNOWN), as_of.alias(AS_OF)
 
 
+def columns_of_past(roles: Interactions) -> list[str]:
+    """Returns the columns that the statistics and histories of interactions are of, each once."""
+    names = [name for key in roles.statistics for name in key.columns]
+    names += roles.event_columns if roles.statistics else ()
+    for history in roles.histories:
+        names += [roles.column("user"), history.item, history.label]
+    return list(dict.fromkeys(names))
+
+
 def days_of(rows: pl.DataFrame) -> int:
     """Returns how many days of the calendar rows with `KNOWN` and `AS_OF` are of."""
     days = pl.concat([rows[KNOWN], rows[AS_OF]]).to_physical()

@@ -7,6 +7,8 @@ Parquet and has a dialect there, as `keras_smes.data.past.spark`, is an engine t
 import dataclasses
 import glob
 import os
+import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +19,15 @@ import ibis
 import polars as pl
 from ibis.expr.types import Table
 
+from keras_smes.data.store.part import ROW_GROUP
+
 # From the rows to what is wanted of them; equal ones compile to one query.
 Build = Callable[[Table], Table]
 # From tables by name to what is made of them.
 Combine = Callable[[Mapping[str, Table]], Table]
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 ROWS = "past_rows"
-_ROW_GROUP, _LEAST = 100_000, 256_000_000
+_LEAST = 256_000_000
 
 
 class Engine(Protocol):
@@ -68,17 +72,18 @@ class DuckDB:
 
     def _run(self, query: str, folders: Mapping[str, Path], out: Path) -> None:
         out.mkdir(parents=True)
-        with duckdb.connect(config=self._config(out.parent / "spill")) as connection:
+        with duckdb.connect(config=self.options(out.parent / "spill")) as connection:
             for name, folder in folders.items():
                 connection.read_parquet(f"{glob.escape(str(folder))}/*.parquet").create_view(name)
-            connection.sql(query).write_parquet(str(out / "0.parquet"), row_group_size=_ROW_GROUP)
+            connection.sql(query).write_parquet(str(out / "0.parquet"), row_group_size=ROW_GROUP)
 
     @classmethod
     def within(cls, memory: int | None) -> "DuckDB":
         """Returns DuckDB with half of the memory that a whole step may take, rows of a part included."""
         return cls(None if memory is None else memory // 2)
 
-    def _config(self, spill: Path) -> dict[str, Any]:
+    def options(self, spill: Path) -> dict[str, Any]:
+        """Returns the options of a connection that keeps in a folder what is beyond its memory."""
         memory = machine_memory() // 4 if self.memory is None else self.memory
         return {
             "memory_limit": f"{max(memory, _LEAST)}B",
@@ -90,12 +95,15 @@ class DuckDB:
 def compute(rows: pl.DataFrame, build: Build) -> pl.DataFrame:
     """Returns what an expression makes of rows in memory, in no order; columns keep their types.
 
+    Beside the rows it takes a quarter of the machine's memory at most, and then the disk.
+
     Args:
         rows: The rows, with the columns that the expression needs.
         build: From the table of the rows to the table of the result.
     """
     known = plain(rows)
-    with duckdb.connect() as connection:
+    spill = Path(tempfile.gettempdir(), f"keras_smes-{uuid.uuid4().hex}")  # made only if it is needed
+    with duckdb.connect(config=DuckDB().options(spill)) as connection:
         connection.register(ROWS, _Stream(known))
         found = pl.DataFrame(connection.sql(sql(build, known.schema, "duckdb")))
     return restored(found, rows.schema)

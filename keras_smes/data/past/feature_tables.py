@@ -17,7 +17,7 @@ import polars as pl
 
 from keras_smes.data.column_types import as_day
 from keras_smes.data.interactions import Interactions, date_range
-from keras_smes.data.past.days import AS_OF, KNOWN, known_and_as_of
+from keras_smes.data.past.days import AS_OF, KNOWN, columns_of_past, known_and_as_of
 from keras_smes.data.past.engine import machine_memory
 from keras_smes.data.past.histories import latest_items
 from keras_smes.data.past.statistics import (
@@ -170,7 +170,7 @@ def tables_as_of(rows: Interactions | StoredInteractions, as_of: datetime.date) 
     >>> tables = tables_as_of(load("simulated", rows=1_000), datetime.date(2024, 1, 9))
     >>> tables.write("features")
     """
-    roles = rows if isinstance(rows, Interactions) else rows.roles
+    roles = rows.roles
     keys, tasks = chosen(roles, None, None)
     if not keys and not roles.histories:
         raise ValueError(
@@ -263,13 +263,9 @@ def _facts(interactions: Interactions, known: pl.DataFrame) -> dict[str, Any]:
 
 
 def _columns_of_past(roles: Interactions) -> list[str]:
-    """Returns the columns that statistics and histories are of."""
-    columns = [roles.column(role) for role in ("time", "date")]
-    columns += [name for group in roles.statistics for name in group.columns]
-    columns += roles.event_columns if roles.statistics else ()
-    for history in roles.histories:
-        columns += [roles.column("user"), history.item, history.label]
-    return list(dict.fromkeys(columns))
+    """The days of rows, and the columns that statistics and histories are of."""
+    days = [roles.column(role) for role in ("time", "date")]
+    return list(dict.fromkeys([*days, *columns_of_past(roles)]))
 
 
 def _describe(table: FeatureTable) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ibis.expr.types import Table
 from keras_smes.console import track
 from keras_smes.data.column_types import as_dates, as_times, check_same_days, check_unit
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.past.days import AS_OF, KNOWN, days_of, known_and_as_of
+from keras_smes.data.past.days import AS_OF, KNOWN, columns_of_past, days_of, known_and_as_of
 from keras_smes.data.past.engine import Build, DuckDB, Engine, plain
 from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.past.histories import Listing, join_items, with_histories
@@ -26,10 +26,9 @@ from keras_smes.data.past.statistics import Counting, chosen, statistics_of_rows
 from keras_smes.data.roles import History
 from keras_smes.data.store.cache import cached
 from keras_smes.data.store.interactions import StoredInteractions, StoredSplit
-from keras_smes.data.store.part import Part
+from keras_smes.data.store.part import ROW_GROUP, Part
 
 FORMAT = 3  # of the files; another number makes them anew
-_ROW_GROUP = 100_000
 
 
 def store_past(
@@ -149,7 +148,7 @@ def _write_rows(
     place, bounds = 0, []
     for part in track(stored.parts, "Reading what counts", verbose):
         rows = _rows_of(stored, part, frozen_from).with_row_index(PLACE, offset=place)
-        rows.write_parquet(folder / part.name, row_group_size=_ROW_GROUP)
+        rows.write_parquet(folder / part.name, row_group_size=ROW_GROUP)
         place += rows.height
         days = rows.select(KNOWN, AS_OF)
         bounds += [days.min(), days.max()]
@@ -157,17 +156,13 @@ def _write_rows(
 
 
 def _rows_of(stored: StoredInteractions, part: Part, frozen_from: datetime.date | None) -> pl.DataFrame:
-    roles = stored.roles
+    roles, names = stored.roles, columns_of_past(stored.roles)
     times, dates = roles.column("time"), roles.column("date")
-    names = [name for key in roles.statistics for name in key.columns]
-    names += roles.event_columns if roles.statistics else ()
-    for history in roles.histories:
-        names += [roles.column("user"), history.item, history.label]
     with stored.naming([part]):
         rows = stored.scan([part], list(dict.fromkeys([times, dates, *names]))).collect()
         check_unit(as_times(rows[times]), as_dates(rows[dates]))
         check_same_days(as_times(rows[times]), as_dates(rows[dates]))
-    return plain(rows.select(*dict.fromkeys(names), *known_and_as_of(roles, frozen_from)))
+    return plain(rows.select(*names, *known_and_as_of(roles, frozen_from)))
 
 
 def _counts(roles: Interactions, days: int, scratch: Path) -> dict[tuple[str, ...], _Table]:

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.past.days import columns_of_past
 from keras_smes.data.rows import Rows
 from keras_smes.data.store.cache import cache_folder
 from keras_smes.data.store.interactions import StoredInteractions
@@ -116,8 +117,7 @@ def _outcomes(past: Interactions) -> set[str]:
 
 def _columns(past: Interactions, schema: FeatureSchema) -> list[str]:
     names = [past.user, past.time, past.date, *schema.names, *past.label_columns, *past.event_columns]
-    names += [column for group in past.statistics for column in group.columns]
-    names += [column for history in past.histories for column in (history.item, history.label)]
+    names += columns_of_past(past)
     return [name for name in dict.fromkeys(names) if name is not None]
 
 
