@@ -25,8 +25,16 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
-from harness import machine, print_table, summary, time_together
-from subjects import Case, PlainPair, build_layer, compile_forward, compile_train, compiled_text, layer_of
+from support.harness import machine, print_table, summary, time_together
+from support.subjects import (
+    Case,
+    PlainPair,
+    build_layer,
+    compile_forward,
+    compile_train,
+    compiled_text,
+    layer_of,
+)
 
 SIZES = {
     "reference": (

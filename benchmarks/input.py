@@ -40,7 +40,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import polars as pl
-from harness import machine, print_table
+from support.harness import machine, print_table
 
 from keras_smes.data import Interactions, StoredInteractions, simulate, split_with_past
 from keras_smes.data.datasets.fake_kuairand import write_made_up_kuairand

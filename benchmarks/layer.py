@@ -23,8 +23,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from harness import limits, machine, print_table, summary, time_together
-from subjects import (
+from support.harness import limits, machine, print_table, summary, time_together
+from support.subjects import (
     ROUTING,
     Case,
     PlainPair,

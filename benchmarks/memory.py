@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from harness import machine, print_table
-from subjects import ROUTING, Case, build_layer, experts_of
+from support.harness import machine, print_table
+from support.subjects import ROUTING, Case, build_layer, experts_of
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 CASES = (

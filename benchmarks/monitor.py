@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import machine, print_table
+from support.harness import machine, print_table
 
 from keras_smes import SMES, TaskTower
 from keras_smes.diagnostics import RoutingMonitor

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from harness import machine, print_table, summary, time_together
+from support.harness import machine, print_table, summary, time_together
 
 from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad
 

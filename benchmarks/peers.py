@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import machine, print_table, summary, time_together
-from subjects import Case, compile_forward, compile_train, layer_of
+from support.harness import machine, print_table, summary, time_together
+from support.subjects import Case, compile_forward, compile_train, layer_of
 
 from keras_smes import SMES
 from keras_smes.baselines import MMoE

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from harness import machine, print_table, summary, time_together
+from support.harness import machine, print_table, summary, time_together
 
 from keras_smes import SMES, FeatureSchema, IntegerCategory, Number, build_ranker
 from keras_smes.export import write_saved_model

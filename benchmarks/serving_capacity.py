@@ -16,7 +16,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from harness import machine, print_table, summary, time_together
+from support.harness import machine, print_table, summary, time_together
 
 from keras_smes import FeatureSchema, IntegerCategory, Number, build_ranker
 from keras_smes.baselines import build_experts

@@ -41,7 +41,7 @@ def main() -> None:
     if arguments.part == "answer":  # a process of `serving`
         answer(arguments.runtime, arguments.rounds)
         return
-    from harness import machine, print_table
+    from support.harness import machine, print_table
 
     rows = train(arguments.rounds) if arguments.part == "training" else serve(arguments)
     print_table(rows, list(rows[0]))
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def train(rounds: int) -> list[Row]:
-    from harness import summary
+    from support.harness import summary
 
     ways = {
         f"{execution}, {'XLA' if jit else 'graph'}": make_epoch(execution, jit)

@@ -1,0 +1,1 @@
+"""What several benchmarks use: timing, tables, and the layers that they measure."""
