@@ -8,7 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from support import optimizer_models as models
+from support.optimizers import models
 
 from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad, SplitOptimizer
 
@@ -83,7 +83,7 @@ def test_two_replicas_give_the_weights_of_one(tmp_path):
     script = """
 import numpy, sys, tensorflow as tf
 from optimizers import test_fit
-from support import optimizer_models as models
+from support.optimizers import models
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
@@ -108,7 +108,7 @@ def saved_by(script, path, **environment):
 def test_jax_gives_the_weights_of_tensorflow(tmp_path):
     script = (
         "import numpy, sys; from optimizers import test_fit as t;"
-        "from support import optimizer_models as models;"
+        "from support.optimizers import models;"
         "numpy.savez(sys.argv[1], **{f'{n}.{i}': w for n, make in t.MAKERS.items()"
         " for i, w in enumerate(models.trained(make()))})"
     )

@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from support import optimizer_models as models
-from support import optimizer_reference as reference
-from support.optimizer_models import dense, draw_steps, sparse, tables_after
+from support.optimizers import models, reference
+from support.optimizers.models import dense, draw_steps, sparse, tables_after
 
 from keras_smes.optimizers import FusedAdam
 

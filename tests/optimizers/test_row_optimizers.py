@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from support import optimizer_reference as reference
 from support.backends import TENSORFLOW
-from support.optimizer_models import dense, draw_steps, sparse, tables_after
+from support.optimizers import reference
+from support.optimizers.models import dense, draw_steps, sparse, tables_after
 
 from keras_smes.optimizers import LazyAdam, RowwiseAdagrad
 

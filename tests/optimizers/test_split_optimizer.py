@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from support import optimizer_models as models
+from support.optimizers import models
 
 from keras_smes.optimizers import LazyAdam, RowwiseAdagrad, SplitOptimizer
 

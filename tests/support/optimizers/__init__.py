@@ -1,0 +1,1 @@
+"""Models and reference rules that the tests of optimizers share."""
