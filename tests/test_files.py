@@ -2,12 +2,11 @@
 
 import errno
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
+from support.processes import run
 
 from keras_smes.files import clear_partial, named_errors, whole_set, write_whole
 
@@ -72,11 +71,13 @@ def texts(folder):
 
 
 @pytest.mark.parametrize("renames", range(4))
-def test_a_set_that_a_killed_writer_left_is_the_old_one_or_lacks_its_last_file(tmp_path, renames):
+def test_a_set_that_a_killed_writer_left_is_the_old_one_or_lacks_its_last_file(
+    tmp_path, tmp_path_factory, renames
+):
     for name in SET:
         (tmp_path / name).write_text("old")
-    answer = subprocess.run([sys.executable, "-c", REPLACE, str(tmp_path), str(renames)])
-    assert answer.returncode == (9 if renames < 3 else 0)
+    process = run(REPLACE, (tmp_path, renames), tmp_path_factory.mktemp("replace") / "log")
+    assert process.wait() == (9 if renames < 3 else 0), process.output
     if renames < 3:
         assert "metrics" not in texts(tmp_path)
     else:  # what the new set doesn't have is gone, too

@@ -1,43 +1,29 @@
 """Locks against a second process: it is rejected by the name of the first, and a dead one holds nothing."""
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
+from support.processes import hold_lock
 
 pytest.importorskip("filelock", reason='needs the extra "data"')
 
 from keras_smes.locks import LockedError, locked
 
-HOLD = """
-import sys
-from keras_smes.locks import locked
-with locked(*sys.argv[1:]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
 
 @pytest.fixture
-def hold():
+def hold(tmp_path_factory):
     """Starts processes that hold a lock until they are ended."""
     processes = []
 
     def start(*arguments):
-        command = [sys.executable, "-c", HOLD, *map(str, arguments)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        processes.append(process)
-        assert process.stdout.readline() == "held\n"
-        return process
+        processes.append(hold_lock(tmp_path_factory.mktemp("hold") / "log", *arguments))
+        return processes[-1]
 
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
 
 
 def test_a_second_process_is_rejected_by_the_name_of_the_first(hold, tmp_path):
@@ -53,8 +39,7 @@ def test_a_second_process_is_rejected_by_the_name_of_the_first(hold, tmp_path):
 
 def test_a_process_that_was_killed_holds_nothing(hold, tmp_path):
     first = hold(tmp_path)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.kill()
     with locked(tmp_path):
         assert f'"process": {os.getpid()}' in (tmp_path / ".lock.holder").read_text()
     assert list(tmp_path.iterdir()) == []
@@ -78,7 +63,7 @@ def test_whoever_waits_gets_it_after_the_first(hold, tmp_path):
     thread = threading.Thread(target=wait)
     thread.start()
     assert not got.wait(0.3)
-    first.communicate("")  # lets go
+    first.log.unlink()  # lets go
     assert got.wait(30)
     thread.join()
     assert list(tmp_path.iterdir()) == []

@@ -2,12 +2,9 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
+from support.processes import TRAIN, Process, killed_at_the_end, wait_until
 
 pytest.importorskip("polars", reason='needs the extra "data"')
 
@@ -69,23 +66,9 @@ def test_parts_make_a_whole(undisturbed):
 
 def test_killed_and_taken_up_it_gives_the_same(config, undisturbed):
     out = config.parent / "killed"
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    command = [
-        sys.executable,
-        "-m",
-        "keras_smes",
-        "experiment",
-        str(config),
-        "--out",
-        str(out),
-        "--no-figures",
-    ]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while not read_runs(out / "runs.jsonl") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = Process(TRAIN, ["experiment", config, "--out", out, "--no-figures"], config.parent / "log")
+    with killed_at_the_end({"process": process}):
+        wait_until(lambda: read_runs(out / "runs.jsonl"), "a run")
     done = len(read_runs(out / "runs.jsonl"))
     assert 1 <= done < 4
     with (out / "runs.jsonl").open("a") as file:

@@ -1,12 +1,10 @@
 """An export that is killed leaves nothing in the temporary folder; the next one removes what else it left."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
+from support import processes
 
 pytest.importorskip("tensorflow_serving", reason='needs the extra "serving"')
 
@@ -35,10 +33,8 @@ def test_a_killed_export_leaves_nothing_behind_for_good(ranker, schema, tmp_path
     scratch.mkdir()
     ranker.save(run / "model.keras")
     (run / "schema.json").write_text(json.dumps(schema.to_config()))
-    environment = {**os.environ, "TMPDIR": str(scratch), "KERAS_BACKEND": "tensorflow"}
-    command = [sys.executable, "-c", KILLED, str(run), str(models), moment]
-    process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    process = processes.run(KILLED, (run, models, moment), tmp_path / "log", TMPDIR=str(scratch))
+    assert process.wait() == -signal.SIGKILL, process.output
     assert list(scratch.iterdir()) == []
     left = [path.name for path in models.iterdir()]
     assert len(left) == 1

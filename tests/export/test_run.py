@@ -1,9 +1,6 @@
 """From a run's folder to a version, on both backends."""
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 
 import keras
@@ -11,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from serving_support.living_models import started
+from support import processes
 
 from keras_smes import SMES, FeatureSchema, Number, build_ranker
 from keras_smes.cli import main
@@ -48,12 +46,11 @@ JAX = """
 def test_a_model_of_the_jax_backend(tmp_path):
     pytest.importorskip("jax")
     (tmp_path / "run").mkdir()
-    command = [sys.executable, "-c", textwrap.dedent(JAX), str(tmp_path / "run"), str(tmp_path / "models")]
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert process.returncode == 0, process.stderr
-    assert "Verified on TensorFlow" in process.stdout
-    expected = json.loads(next(line for line in process.stderr.splitlines() if line.startswith('{"click"')))
+    arguments = (tmp_path / "run", tmp_path / "models")
+    process = processes.run(textwrap.dedent(JAX), arguments, tmp_path / "log", KERAS_BACKEND="jax")
+    assert process.wait() == 0, process.output
+    assert "Verified on TensorFlow" in process.output
+    expected = json.loads(next(line for line in process.output.splitlines() if line.startswith('{"click"')))
     serve = tf.saved_model.load(str(tmp_path / "models" / "1")).signatures["serving_default"]
     served = serve(user_id=tf.constant([7, 9, 8], tf.int64), age=tf.constant([25.0, 31.0, 60.0]))
     for task, score in expected.items():

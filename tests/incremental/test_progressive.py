@@ -3,15 +3,12 @@
 import datetime
 import itertools
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
+from support.processes import TRAIN, Process, hold_lock, killed_at_the_end, wait_until
 
 pytest.importorskip("polars", reason='needs the extra "data"')
 
@@ -88,17 +85,9 @@ def test_killed_at_a_days_boundary_and_within_a_day_it_gives_the_same(undisturbe
     arguments = command(tmp_path, "--no-figures")
     # Once the first day has ended; then in the middle of the third.
     for sign in (days[0] + "/day.json", days[2] + "/checkpoints"):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "keras_smes", *arguments],
-            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 240
-        while process.poll() is None and time.monotonic() < deadline:
-            if (tmp_path / "days" / sign).exists():
-                break
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+        process = Process(TRAIN, arguments, tmp_path / "log")
+        with killed_at_the_end({"process": process}):
+            wait_until(lambda sign=sign: (tmp_path / "days" / sign).exists(), sign)
         assert process.wait() == -signal.SIGKILL
     assert main(arguments) == 0
     assert _without_clock(results(tmp_path)) == _without_clock(results(undisturbed))
@@ -168,12 +157,9 @@ def test_an_export_that_is_asked_for_later_is_made(days, tmp_path):
 
 
 def test_a_second_process_is_rejected(days, tmp_path, capsys):
-    hold = "import sys, keras_smes.locks as l\nwith l.locked(sys.argv[1]): print(flush=True); input()"
-    arguments = [sys.executable, "-c", hold, str(tmp_path / "days")]
-    first = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    first.stdout.readline()
+    first = hold_lock(tmp_path / "log", tmp_path / "days")
     assert f"held by process {first.pid} on " in rejected(tmp_path, capsys)
-    first.communicate("\n")
+    first.kill()
 
 
 def _without_clock(lines):

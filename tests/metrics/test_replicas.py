@@ -1,11 +1,10 @@
 """Metrics under two replicas, in a process of its own: devices are set before TensorFlow starts."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from support.processes import run
 
 from keras_smes.metrics import RoutingHealth, auc, log_loss
 
@@ -43,8 +42,8 @@ def test_two_replicas_feed_one_metric(tmp_path):
     p_bte = rng.dirichlet(np.ones(8), (70, 3)).astype(np.float32)
     routing = {"probabilities": p_bte, "chosen": chosen_bte, "union": chosen_bte.any(axis=1)}
     np.savez(tmp_path / "data.npz", x=x, y=y, **routing)
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "data.npz"), str(tmp_path / "out.json")]
-    subprocess.run(command, check=True)
+    process = run(SCRIPT, (tmp_path / "data.npz", tmp_path / "out.json"), tmp_path / "log")
+    assert process.wait() == 0, process.output
     out = json.loads((tmp_path / "out.json").read_text())
     assert out["found"]["auc"] == pytest.approx(auc(y, out["scores"]), abs=1e-12)
     assert out["found"]["log_loss"] == pytest.approx(log_loss(y, out["scores"]), abs=1e-6)

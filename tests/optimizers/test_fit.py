@@ -1,14 +1,12 @@
 """The optimizers in `compile` and `fit`: the ways of running a step, saving, and the other backend."""
 
 import functools
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 from support.optimizers import models
+from support.processes import run
 
 from keras_smes.optimizers import FusedAdam, LazyAdam, RowwiseAdagrad, SplitOptimizer
 
@@ -98,8 +96,8 @@ numpy.savez(sys.argv[1], **{f"{n}.{i}": w for n, weights in made.items() for i, 
 
 def saved_by(script, path, **environment):
     """The arrays that a Python of its own saves at the path it is given."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
-    subprocess.run([sys.executable, "-c", script, str(path)], env=environment, check=True)
+    process = run(script, (path,), path.with_name("log"), **environment)
+    assert process.wait() == 0, process.output
     with np.load(path) as arrays:
         return dict(arrays)
 

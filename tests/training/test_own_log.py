@@ -1,13 +1,11 @@
 """A team's own log, from its YAML to a served model: trained, evaluated, gone on from, exported."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
+from support import processes
 from support.made_up_log import DAYS, write_feed
 
 from keras_smes.cli import main
@@ -59,7 +57,8 @@ def test_it_exports_and_answers_as_it_scored(run, feed, tmp_path):
     pytest.importorskip("tensorflow_serving", reason='needs the extra "serving"')
     import tensorflow as tf
 
-    assert main(["export", str(run), "--to", str(tmp_path / "models"), "--batch-sizes", "4"]) == 0
+    options = ["--batch-sizes", "4", "--signatures", "serving_default"]
+    assert main(["export", str(run), "--to", str(tmp_path / "models"), *options]) == 0
     ranker, _ = load_run(run)
     columns = {
         name: values[:4] for name, values in split_with_statistics(load(str(feed))).test.columns().items()
@@ -230,7 +229,5 @@ def test_a_log_with_strings_is_trained_evaluated_and_scored_on_jax(tmp_path):
     rows = rows.with_columns(user=pl.Series([f"u{n}" for n in rng.integers(0, 9, 120)]))
     rows = rows.with_columns(x=rng.normal(size=120), click=rng.integers(0, 2, 120))
     path = write_skipping(tmp_path, rows, "", "log")
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    command = [sys.executable, "-c", ON_JAX, str(path), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = processes.run(ON_JAX, (path, tmp_path), tmp_path / "log.txt", KERAS_BACKEND="jax")
+    assert done.wait() == 0, done.output[-2000:]

@@ -3,14 +3,12 @@
 import dataclasses
 import datetime
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import polars as pl
 import pytest
+from support.processes import run
 
 from keras_smes.data import StoredInteractions, split_with_past, store_kuairand, write_made_up_kuairand
 from keras_smes.data.split_config import cut
@@ -177,10 +175,8 @@ def test_a_training_that_is_killed_within_an_epoch_resumes_to_the_same_bits(tmp_
     whole = fit_ranker(CONFIG, cut_log(tmp_path).train, verbose=0).ranker
     lives = [*np.random.default_rng().integers(1, 3, size=2), 1000]
     for life in lives:
-        command = [sys.executable, "-c", KILLED, str(tmp_path), str(life)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        ended = subprocess.run(command, env=environment, check=False).returncode
-        assert ended == (0 if life == lives[-1] else -signal.SIGKILL), lives
+        process = run(KILLED, (tmp_path, life), tmp_path / "log")
+        assert process.wait() == (0 if life == lives[-1] else -signal.SIGKILL), (lives, process.output)
     expected = [values.tobytes() for values in whole.get_weights()]
     whole.load_weights(tmp_path / "killed.weights.h5")
     assert [values.tobytes() for values in whole.get_weights()] == expected, lives

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from support.processes import hold_lock
 
 pytest.importorskip("polars", reason='needs the extra "data"')
 
@@ -102,18 +103,12 @@ def test_while_another_is_trained_in_its_folder_a_finished_run_stays_as_it_is(ru
 
 
 def test_a_second_training_of_a_folder_is_rejected_by_the_name_of_the_first(config_file, tmp_path, capsys):
-    hold = "import sys, keras_smes.locks as l\nwith l.locked(sys.argv[1]): print(flush=True); input()"
-    first = subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path / "run")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    first.stdout.readline()
+    first = hold_lock(tmp_path / "log", tmp_path / "run")
     command = ["train", "--data", "simulated", "--config", str(config_file), "--out", str(tmp_path / "run")]
     assert main(command) == 2
     assert f"held by process {first.pid} on " in capsys.readouterr().err
-    first.communicate("\n")
+    first.log.unlink()
+    assert first.wait() == 0
     assert main(command) == 0
 
 

@@ -1,13 +1,11 @@
 """Storing and counting killed at random moments: what is left is never taken for whole."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from support.made_up_log import write_feed
+from support.processes import Process, run
 
 from keras_smes.data import Log, load_log, split_with_statistics
 
@@ -29,24 +27,20 @@ os._exit(0)
 """
 
 
-def run(yaml: Path, cache: Path, delay: float | None = None) -> subprocess.CompletedProcess:
-    arguments = [str(yaml), str(cache), str(cache), "" if delay is None else str(delay)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], env=environment, capture_output=True, text=True
-    )
+def run_program(yaml: Path, cache: Path, delay: float | None = None) -> Process:
+    return run(PROGRAM, (yaml, cache, cache, "" if delay is None else delay), yaml.with_name("log.txt"))
 
 
 def test_what_a_killed_process_leaves_is_never_taken_for_whole(tmp_path: Path) -> None:
     yaml = write_feed(tmp_path / "feed")
-    whole = run(yaml, tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    took = float(whole.stdout.split()[-1])
+    whole = run_program(yaml, tmp_path / "whole")
+    assert whole.wait() == 0, whole.output
+    took = float(whole.output.split()[-1])
     killed = 0
     for share in np.random.default_rng().uniform(0, 1, 4):
-        killed += run(yaml, tmp_path / "cache", share * took).returncode == -9
+        killed += run_program(yaml, tmp_path / "cache", share * took).wait() == -9
     assert killed >= 1
-    assert run(yaml, tmp_path / "cache").returncode == 0
+    assert run_program(yaml, tmp_path / "cache").wait() == 0
     expected = split_with_statistics(load_log(Log.read(yaml)))
     for name in ("train", "test"):
         frame = getattr(expected, name).frame

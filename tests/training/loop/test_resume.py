@@ -1,15 +1,13 @@
 """Processes that are killed for good: what is trained after them equals, to the bit, an undisturbed run."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from support.processes import TRAIN, Process
 
 from keras_smes.cli import main
 from keras_smes.training import load_run
@@ -61,18 +59,14 @@ def undisturbed(config_file, tmp_path_factory):
 
 
 def start(config_file, out):
-    return subprocess.Popen(
-        [sys.executable, "-m", "keras_smes", *command(config_file, out)],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-    )
+    return Process(TRAIN, command(config_file, out), out.parent / "log")
 
 
 def kill_at(process, condition):
     """Kills a process at the moment a condition holds; whether it was still alive."""
-    while process.poll() is None and not condition():
+    while process.is_running and not condition():
         time.sleep(0.0005)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     return process.wait() == -signal.SIGKILL
 
 

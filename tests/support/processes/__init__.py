@@ -1,13 +1,16 @@
 """Real processes on loopback, which always end: a limit on their time, and a kill for those that are left."""
 
 import contextlib
+import functools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 LIMIT = 300  # seconds that any wait may take
 TRAIN = "import sys; from keras_smes.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -18,28 +21,47 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 """
 
 
+@functools.cache
+def fork_server(backend):
+    """Starts the fork server of a Keras backend; returns the socket that takes its requests."""
+    requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    known = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
+    subprocess.Popen(command, stdin=theirs, env={**os.environ, **known}, start_new_session=True)
+    theirs.close()
+    return requests
+
+
 class Process:
     """`python -c CODE ARGUMENTS...` in a session of its own, its output in a file."""
 
     def __init__(self, code, arguments, log, **environment):
-        self.log = log
+        self.log, self._exit_code = log, None
         known = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
-        with log.open("w") as file:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-c", code, *map(str, arguments)],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=known,
-                start_new_session=True,
-            )
+        request = {
+            "code": code,
+            "arguments": [*map(str, arguments)],
+            "log": str(log),
+            "folder": str(Path.cwd()),
+            "environment": known,
+        }
+        self._reports, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            message = json.dumps(request).encode()
+            socket.send_fds(fork_server(known["KERAS_BACKEND"]), [message], [theirs.fileno()])
+        self._reports.settimeout(LIMIT)
+        self.pid = int(self._reports.recv(64))
 
     def wait(self):
         """Returns the exit code."""
-        return self._popen.wait(LIMIT)
+        if self._exit_code is None:
+            self._exit_code = int(self._reports.recv(64))
+            self._reports.close()
+        return self._exit_code
 
     @property
     def is_running(self):
-        return self._popen.poll() is None
+        return self._exit_code is None and not select.select([self._reports], [], [], 0)[0]
 
     @property
     def output(self):
@@ -47,8 +69,16 @@ class Process:
 
     def kill(self):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait(LIMIT)
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+
+
+def run(code, arguments, log, **environment):
+    """Returns a process that has ended."""
+    process = Process(code, arguments, log, **environment)
+    with killed_at_the_end({"process": process}):
+        process.wait()
+    return process
 
 
 def free_ports(count):
@@ -92,6 +122,23 @@ def wait_until(holds, what):
     while not holds():
         assert time.monotonic() < end, f"waited {LIMIT} s for {what}"
         time.sleep(0.01)
+
+
+HOLD = """
+import os, sys, time
+from keras_smes.locks import locked
+with locked(*sys.argv[2:]):
+    print("held", flush=True)
+    while os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+"""
+
+
+def hold_lock(log, *arguments):
+    """Returns a process that holds a lock until it is killed or its log is removed."""
+    process = Process(HOLD, (log, *arguments), log)
+    wait_until(lambda: process.output == "held\n", "the lock")
+    return process
 
 
 KILLED = """
