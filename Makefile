@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 DATA ?= movielens-100k
 DATA_DIR ?=
 RUN ?= runs/quickstart
-# Two test processes: most of a test's time is Python's, and each needs up to 3 GB.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Two test processes: most of a test's time is Python's, and each needs up to 3 GB. `tests/conftest.py` says
+# which files come first.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: venv test test-tensorflow test-jax test-tfrs lint types docs protos quickstart clean
 

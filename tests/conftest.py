@@ -10,10 +10,17 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import pytest
 
+LONG = {"distribution", "experiments", "incremental", "notebooks", "training"}
+
 
 def pytest_configure(config):
     # Keras's advice about a pool of one expert, an edge that the tests visit on purpose.
     config.addinivalue_line("filterwarnings", "ignore:You are using a softmax over axis")
+
+
+def pytest_collection_modifyitems(items):
+    # Files of few tests that take minutes: a worker that took one last would work alone at the end.
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
 
 
 @pytest.fixture(autouse=True, scope="module")
