@@ -1,5 +1,6 @@
 """What passes the gate is exported, and nothing else is."""
 
+import functools
 import json
 import shutil
 
@@ -14,6 +15,9 @@ from keras_smes.training import MetricOfTask
 
 AUC, LOSS = MetricOfTask("click", "auc"), MetricOfTask("click", "logloss")
 RATIO = MetricOfTask("click", "predicted_over_observed")
+
+# The one that `metrics_of_newest` takes.
+export_one_signature = functools.partial(export_if_good, signatures=["serving_default"], batch_sizes=(1,))
 
 
 def figures(**values):
@@ -69,7 +73,7 @@ def test_a_gate_without_a_bound_is_refused():
 def test_the_version_before_is_asked_for_the_same_rows(run, log, day, tmp_path):
     rows, models = log.between(day(4), day(4)), tmp_path / "models"
     assert metrics_of_newest(models, rows) is None
-    first = export_if_good(run, models, QualityGate(AUC, at_least=0.0), rows)
+    first = export_one_signature(run, models, QualityGate(AUC, at_least=0.0), rows)
     assert first.folder == models / "1"
     # An older version, of another process and another format, gives what scikit-learn says of its scores.
     import tensorflow as tf
@@ -79,16 +83,16 @@ def test_the_version_before_is_asked_for_the_same_rows(run, log, day, tmp_path):
     expected = roc_auc_score(rows.labels()["click"], answer(**columns)["click"])
     assert metrics_of_newest(models, rows)["click"]["auc"] == pytest.approx(expected, abs=1e-6)
     # Whoever repeats a call that was killed exports nothing twice.
-    assert export_if_good(run, models, QualityGate(AUC, at_least=1.0), rows).folder == models / "1"
+    assert export_one_signature(run, models, QualityGate(AUC, at_least=1.0), rows).folder == models / "1"
     worse = tmp_path / "worse"
     shutil.copytree(run, worse)
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["tasks"]["click"]["auc"] = expected - 0.01
     (worse / "metrics.json").write_text(json.dumps(metrics))
-    held = export_if_good(worse, models, QualityGate(AUC, within=0.005), rows)
+    held = export_one_signature(worse, models, QualityGate(AUC, within=0.005), rows)
     assert held.folder is None
     assert "worse by more than 0.0050" in held.verdict.reason
-    assert export_if_good(worse, models, QualityGate(AUC, within=0.02), rows).folder == models / "2"
+    assert export_one_signature(worse, models, QualityGate(AUC, within=0.02), rows).folder == models / "2"
     assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
 
 
