@@ -21,8 +21,10 @@ def draw(results: Results, out: Path) -> list[Path]:
     plots = {"quality.png": quality, "cost.png": quality_by_cost, "load.png": load}
     if not any(row["routing"] for row in results["rows"].values()):
         del plots["load.png"]
+    size = (7.2, max(3.6, 0.8 + 0.2 * len(results["rows"])))  # inches: room for a line of text per row
     for name, plot in plots.items():
-        write_whole(out / name, functools.partial(style.write_figure, functools.partial(plot, results)))
+        drawn = functools.partial(plot, results)
+        write_whole(out / name, functools.partial(style.write_figure, drawn, size=size))
     return [out / name for name in plots]
 
 
@@ -34,7 +36,7 @@ def quality(results: Results, ax: Axes) -> None:
     ax.errorbar(means, range(len(rows)), xerr=spreads, fmt="o", color=style.INK, capsize=3)
     ax.set_yticks(range(len(rows)), labels=list(rows))
     ax.invert_yaxis()
-    style.label(ax, "Mean AUC over the tasks, ± standard deviation over seeds", "mean AUC", "")
+    style.label(ax, "Mean AUC ± standard deviation over seeds", "mean AUC", "")
 
 
 def quality_by_cost(results: Results, ax: Axes) -> None:

@@ -45,6 +45,7 @@ class Process:
             "folder": str(Path.cwd()),
             "environment": known,
         }
+        self.log.write_bytes(b"")  # whoever reads the output may be faster than the process
         self._reports, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             message = json.dumps(request).encode()
