@@ -17,7 +17,7 @@ def draft(description: Description, files: Sequence[str], name: str = "log") -> 
         name: Name of the log. Defaults to `"log"`.
     """
     lines = [
-        f"# Drafted from {description.rows} rows of {description.files} files.",
+        f"# Drafted from {description.rows} rows; files: {description.files}.",
         "# Roles are guesses: read it over.",
         f"name: {json.dumps(name)}",
         f"files: {json.dumps(list(files))}",
