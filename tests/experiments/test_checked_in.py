@@ -20,6 +20,7 @@ SIZES = {
     "kuairand_main": (3, 128),
     "census_main": (2, 128),
     "simulated_capacity": (4, 82),
+    "simulated_rank": (4, 82),
 }  # tasks, and the width of h
 WITHIN = 0.08
 
@@ -110,6 +111,9 @@ def test_intervals_are_those_of_the_paired_t_test(path):
     ("name", "label", "metric", "text"),
     [
         ("scaling", "E 128", "mean_auc", "0.9111"),
+        ("simulated_rank", "smes", "mean_auc", "0.9410"),
+        ("simulated_rank", "shared_bottom, equal multiplications", "mean_auc", "0.9357"),
+        ("simulated_rank", "mmoe, equal multiplications", "mean_auc", "0.9338"),
         ("simulated_capacity", "smes", "mean_auc", "0.9402"),
         ("simulated_capacity", "shared_bottom, equal multiplications", "mean_auc", "0.9353"),
         ("simulated_capacity", "mmoe, equal multiplications", "mean_auc", "0.9341"),
