@@ -23,7 +23,7 @@ def choice_of(chosen, seed=0, bound=None):
     bound = max(1, union.sum(axis=1).max(initial=0)) if bound is None else bound
     lists = oracle.executed(union, bound).astype(np.int32)
     weights = weights.astype(np.float32)
-    slots = np.eye(union.shape[1] + 1, dtype=np.float32)[lists][..., :-1]  # an empty slot is nobody's
+    slots = np.eye(union.shape[1] + 1, dtype=np.float32)[lists][..., :-1]  # an empty slot has no expert
     return execution.Choice(weights, np.einsum("bte,bme->btm", weights, slots), union, lists)
 
 
