@@ -73,7 +73,8 @@ class Contender:
     def __init__(self, config: RunConfig, rows: Rows) -> None:
         keras.backend.clear_session()
         self.config, self.rows = config, rows
-        self._steps = StepPlan(rows.prepared.rows, config.training.batch_size, 0).steps
+        self._batch_size = config.batch_size(rows.prepared.rows.num_rows)
+        self._steps = StepPlan(rows.prepared.rows, self._batch_size, 0).steps
         self.ranker, self._model = new_model(config, rows.prepared, self._steps)
 
     def train(self, seed: int) -> EpochClock:
@@ -82,7 +83,7 @@ class Contender:
         _, fresh = new_model(config, self.rows.prepared, self._steps)
         write_variables(state_variables(self._model), read_variables(state_variables(fresh)))
         clock = EpochClock()
-        plan = StepPlan(self.rows.prepared.rows, config.training.batch_size, seed)
+        plan = StepPlan(self.rows.prepared.rows, self._batch_size, seed)
         Trainer(self._model, plan, config.training, curves=clock).train()
         return clock
 

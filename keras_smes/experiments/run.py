@@ -145,6 +145,11 @@ def _do(experiment: Experiment, planned: Sequence[Planned], path: Path, data_dir
             start, seed = time.monotonic(), run.config.seed
             # Once a model is enough for what takes a graph of its own.
             measured = contender.measure(seed, experiment.candidates if run is runs[0] else None)
-            names = {"key": run.key, "label": label, "seed": seed, "config": run.config.to_dict()}
+            names = {
+                "key": run.key,
+                "label": label,
+                "seed": seed,
+                "config": run.config.for_rows(rows.prepared.rows.num_rows).to_dict(),
+            }
             append_run(path, {**names, **measured, **about})
             show(f"{label}, seed {seed}: {time.monotonic() - start:.0f} s")

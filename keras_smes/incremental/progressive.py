@@ -223,16 +223,17 @@ def _check_same(step: _Step, config: RunConfig, rows: Rows) -> None:
     if metrics is None:
         return
     theirs = dataclasses.replace(load_config(step.folder), memory=config.memory)  # without effect on results
-    if differing := differing_keys(theirs.to_dict(), _of_day(config, step).to_dict()):
+    ours = _of_day(config, step).for_rows(metrics["training"]["rows"])
+    if differing := differing_keys(theirs.to_dict(), ours.to_dict()):
         raise ValueError(
             f"{step.folder} is of another configuration: use another folder, with --from {step.folder}. "
             f"Received: differing keys {differing}"
         )
-    start, ours = metrics.get("start", {}), None if step.before is None else _digest(step.before)
-    if start.get("digest") != ours:
+    start, before = metrics.get("start", {}), None if step.before is None else _digest(step.before)
+    if start.get("digest") != before:
         raise ValueError(
             f"{step.folder} must continue from {step.before or 'no run'}: use another folder. "
-            f"Received: one from {start.get('run', 'no run')}, digest {start.get('digest')}, not {ours}"
+            f"Received: one from {start.get('run', 'no run')}, digest {start.get('digest')}, not {before}"
         )
     description = json.loads(json.dumps(dict(_cut(rows, step).description)))
     if differing := differing_keys(metrics["split"], description):

@@ -13,6 +13,7 @@ from keras_smes.baselines.registry import model_layer
 from keras_smes.configuration.document import Document
 from keras_smes.configuration.structure import check_options, structure
 from keras_smes.data import Interactions, SplitConfig, StoredInteractions, check_data_options, load_rows
+from keras_smes.data.loading import is_log
 from keras_smes.data.log.declaration import bytes_of_memory
 from keras_smes.distribution import DistributionConfig
 from keras_smes.training.loop.selection import EarlyStopping, MetricOfTask
@@ -22,6 +23,8 @@ OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 EMBEDDING_OPTIMIZERS = ("lazy_adam", "rowwise_adagrad", "sgd")
 SCHEDULES = ("cosine", "constant")
 LOSS_BALANCES = ("fixed", "uncertainty", "dwa", "gradnorm", "pcgrad")
+# Of a log by default: the smallest and the largest batch; between them an epoch has at least so many steps.
+BATCH_SIZES, STEPS = (16, 512), 250
 DTYPE_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 # Options for which a model's layer has no default. HoME's groups of tasks depend on the tasks.
 USUAL_OPTIONS: Mapping[str, Any] = {
@@ -118,7 +121,7 @@ class TrainingConfig:
 
     Args:
         epochs: Passes over the training rows. Defaults to `2`.
-        batch_size: Rows per step. Defaults to `512`.
+        batch_size: Rows per step. Defaults to `None`: 512, for a declared log as in `RunConfig.for_rows`.
         loss_balance: How task losses are combined: `"fixed"`, `"uncertainty"`, `"dwa"`, `"gradnorm"` or
             `"pcgrad"`, see `keras_smes.losses`. Each loss is first multiplied by its task's weight.
             Defaults to `"fixed"`, the sum.
@@ -135,7 +138,7 @@ class TrainingConfig:
     """
 
     epochs: int = 2
-    batch_size: int = 512
+    batch_size: int | None = None
     loss_balance: str = "fixed"
     loss_balance_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     dtype_policy: str = "float32"
@@ -148,8 +151,10 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_count("monitor_rows", self.monitor_rows, minimum=0)
-        for name in ("epochs", "batch_size", "steps_per_execution"):
+        for name in ("epochs", "steps_per_execution"):
             check_count(name, getattr(self, name))
+        if self.batch_size is not None:
+            check_count("batch_size", self.batch_size)
         check_one_of("loss_balance", self.loss_balance, LOSS_BALANCES)
         check_one_of("dtype_policy", self.dtype_policy, DTYPE_POLICIES)
 
@@ -212,6 +217,9 @@ class RunConfig:
             )
         usual = {name: USUAL_OPTIONS[name] for name, must in known.items() if must and name in USUAL_OPTIONS}
         object.__setattr__(self, "experts", _plain({**usual, **self.experts}))
+        if not is_log(self.data):
+            size = self.training.batch_size or BATCH_SIZES[1]
+            object.__setattr__(self, "training", dataclasses.replace(self.training, batch_size=size))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON values."""
@@ -236,6 +244,28 @@ class RunConfig:
         document = Document.read(path)
         with document.errors():
             return cls.from_dict(document.values)
+
+    def batch_size(self, rows: int) -> int:
+        """Returns the rows per step of so many training rows."""
+        size = 2 ** (max(rows // STEPS, 1).bit_length() - 1)
+        return self.training.batch_size or min(max(size, BATCH_SIZES[0]), BATCH_SIZES[1])
+
+    def for_rows(self, rows: int) -> "RunConfig":
+        """Returns the configuration with a batch size: by default that of so many training rows.
+
+        ```
+        batch_size = 2^floor(log2(rows / 250)), at least 16 and at most 512
+        ```
+
+        A small log then learns in as many steps as a larger one.
+
+        Example:
+
+        >>> RunConfig("log.yaml").for_rows(5_600).training.batch_size
+        16
+        """
+        training = dataclasses.replace(self.training, batch_size=self.batch_size(rows))
+        return dataclasses.replace(self, training=training)
 
     def load(self, folder: str | Path | None = None) -> Interactions | StoredInteractions:
         """Reads the rows of `data` with `load_rows`, from files in `folder`."""

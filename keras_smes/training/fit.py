@@ -188,7 +188,7 @@ def fit_prepared(
 
 
 def _plan(config: RunConfig, rows: PackedRows, context: FitContext) -> StepPlan:
-    batch_size = config.training.batch_size
+    batch_size = config.batch_size(rows.num_rows)
     if context.data_service is None:
         return StepPlan(rows, batch_size, config.seed)
     if not isinstance(context.engine, LoopEngine):

@@ -148,6 +148,7 @@ def _train_rows(
     config: RunConfig, rows: RunRows, out: Path, options: RunOptions, start: StartState | None, engine: Engine
 ) -> dict[str, Any]:
     rows = rows._replace(train=rows.train.to_train())
+    config = config.for_rows(len(rows.train))
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
     session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
     routing = out / CHECKPOINTS / ROUTING

@@ -71,6 +71,25 @@ def test_options_left_out_are_the_usual_ones():
     assert "num_shared" not in RunConfig("simulated", model="mmoe").experts
 
 
+@pytest.mark.parametrize(
+    ("rows", "size"), [(1, 16), (7_999, 16), (8_000, 32), (63_999, 128), (128_000, 512), (10**9, 512)]
+)
+def test_a_log_has_batches_by_its_rows(rows, size):
+    resolved = RunConfig("log.yaml").for_rows(rows)
+    assert resolved.training.batch_size == size
+    assert resolved.for_rows(1) == resolved
+    assert RunConfig.from_dict(resolved.to_dict()) == resolved
+
+
+def test_stated_batches_and_those_of_named_data_sets_stay():
+    stated = RunConfig("log.yaml", training=TrainingConfig(batch_size=100))
+    assert stated.for_rows(4_000).training.batch_size == 100
+    for name in ("simulated", "movielens-100k", "kuairand-pure"):
+        assert (
+            RunConfig(name).training.batch_size == RunConfig(name).for_rows(4_000).training.batch_size == 512
+        )
+
+
 def test_models_by_name():
     options = {"num_experts": 9, "num_shared": 3, "balance_weight": 0.5}
     smes = RunConfig("simulated", experts=options).build_experts(num_tasks=4)
