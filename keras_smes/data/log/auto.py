@@ -11,6 +11,7 @@ from keras_smes.features.categories import IntegerCategory, StringCategory
 from keras_smes.features.feature import Feature
 from keras_smes.features.numbers import Number
 from keras_smes.features.sequences import Tags
+from keras_smes.validation import NAME_PATTERN
 
 FEW = 100  # distinct integers up to here are codes, more are a quantity
 RARE = 1000  # from so many distinct values on, those of a few rows share a row of the table
@@ -29,8 +30,18 @@ def choose_features(columns: Iterable[pl.Series]) -> list[Feature]:
     Args:
         columns: Columns without a role, of the training rows; one after another is in memory.
     """
-    features = [_feature(values) for values in columns]
-    return [feature for feature in features if feature is not None]
+    features = {values.name: _feature(_with_valid_name(values)) for values in columns}
+    chosen = {name: feature for name, feature in features.items() if feature is not None}
+    if odd := [name for name, feature in chosen.items() if name != feature.name]:
+        raise ValueError(
+            "`features: auto` needs names of letters, digits and _, as served tensors have: rename columns, "
+            f"or list them in `ignore`. Received: {odd}"
+        )
+    return list(chosen.values())
+
+
+def _with_valid_name(values: pl.Series) -> pl.Series:
+    return values if NAME_PATTERN.fullmatch(values.name) else values.alias("invalid")
 
 
 def _feature(values: pl.Series) -> Feature | None:

@@ -1,5 +1,6 @@
 """Checks of a declared log against the columns that its files have."""
 
+import difflib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -14,7 +15,11 @@ def check_there(there: Collection[str], role: str, columns: Sequence[str]) -> No
     """Stops if columns of a role are not among those that are there."""
     if missing := sorted(set(columns) - set(there)):
         shown = [name for name in there if not name.startswith("__")]
-        raise ValueError(f"`{role}` must name columns that are there. Received: {missing}, not in {shown}")
+        near = difflib.get_close_matches(missing[0], shown, 1)
+        hint = f". Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"`{role}` must name columns that are there. Received: {missing}, not in {shown}{hint}"
+        )
 
 
 def check_columns(frame: pl.DataFrame, log: Log) -> None:

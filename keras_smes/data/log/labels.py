@@ -61,10 +61,7 @@ def _unknown_columns(rows: pl.LazyFrame, log: Log) -> set[str]:
 
 
 def _made(frame: pl.DataFrame, label: Label) -> pl.Series:
-    if label.column not in frame.columns:
-        raise ValueError(
-            f"Task {label.task!r} must have a label column that is there. Received: {label.column!r}"
-        )
+    check_there(frame.columns, "label", [label.column])
     if label.task in frame.columns and label.task != label.column:
         raise ValueError(
             f"A task with a label that is made must not be named as a column. Received: {label.task!r}"

@@ -133,7 +133,8 @@ def features_to_train(rows: pl.LazyFrame, log: Log, dates: SplitDates | None) ->
     train = _to_train(rows, log, dates)
     taken = {*log.roles(), *(label.task for label in log.labels)}
     columns = rows.collect_schema().names()
-    free = [name for name in columns if name not in taken and not name.startswith("__")]
+    # The index of a frame that pandas wrote as CSV is a column without a name.
+    free = [name for name in columns if name and name not in taken and not name.startswith("__")]
     features = choose_features(train.select(name).collect()[name] for name in free)
     if not features:
         raise ValueError(

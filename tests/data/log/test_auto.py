@@ -3,7 +3,9 @@
 import polars as pl
 import pytest
 
+from keras_smes.data import Log, load_log
 from keras_smes.data.log.auto import choose_features
+from keras_smes.tasks import BinaryTask
 
 
 @pytest.mark.parametrize(
@@ -17,3 +19,29 @@ from keras_smes.data.log.auto import choose_features
 def test_amounts_of_which_a_few_are_large_are_in_buckets(values, in_buckets):
     (number,) = choose_features([pl.Series("x", values)])
     assert (number.buckets is not None) == in_buckets
+
+
+def load_with(folder, names):
+    """Reads rows with further columns of such names."""
+    header, row = ",".join(["click", *names]), ",".join(["{0}"] * (1 + len(names)))
+    lines = [header, *(row.format(value) for value in [0, 1, 1, 0, 1, 0])]
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    return load_log(Log("mine", ("rows.csv",), (BinaryTask("click"),), folder=folder))
+
+
+def test_the_index_that_pandas_writes_is_no_feature(tmp_path):
+    assert load_with(tmp_path, ["", "price"]).schema.names == ["price"]
+
+
+def test_columns_that_no_tensor_can_be_named_after_are_named(tmp_path):
+    message = r"rename columns, or list them in `ignore`. Received: \['unit price', '2nd'\]"
+    with pytest.raises(ValueError, match=message):
+        load_with(tmp_path, ["unit price", "price", "2nd"])
+
+
+def test_files_of_other_columns_are_named_where_each_column_is_a_feature(tmp_path):
+    load_with(tmp_path, ["price"])
+    (tmp_path / "more.csv").write_text("click,prise\n0,1\n")
+    message = r"rows\.csv must have the columns of .*more\.csv. Received: differing=\['price', 'prise'\]"
+    with pytest.raises(ValueError, match=message):
+        load_log(Log("mine", ("*.csv",), (BinaryTask("click"),), folder=tmp_path))

@@ -97,6 +97,22 @@ def test_a_column_that_is_not_there_is_named_with_its_role(old, new, role, feed)
         load(str(other))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("- click", "- clik", "click"),
+        ("label: watch_ms", "label: wach_ms", "watch_ms"),
+        ("name: price, log", "name: prise, log", "price"),
+        ("user: user_id", "user: userid", "user_id"),
+    ],
+)
+def test_a_misspelled_column_is_named_with_the_nearest(old, new, found, feed):
+    other = feed.with_name("misspelled.yaml")
+    other.write_text(feed.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=rf"Received: \['\w+'\], not in .*\. Did you mean '{found}'\?"):
+        load(str(other))
+
+
 def numbered(folder, count=1000, **columns):
     frame = pl.DataFrame({"x": np.arange(count) % 7, "click": np.arange(count) % 2, **columns})
     frame.write_parquet(folder / "rows.parquet")
