@@ -255,19 +255,21 @@ def _gaps(days: pl.Series) -> list[str]:
 
 
 def _leaks(frame: pl.DataFrame, labels: Mapping[str, float], taken: set[str | None]) -> dict[str, Any]:
-    """Columns that alone tell a label: by their numbers, or by each value's rate in the other half."""
+    """Columns that alone tell a label: by their values, or by where they are null."""
     leaks: dict[str, tuple[str, float]] = {}
     for name in frame.columns:
         if name in taken or name in labels or frame[name].dtype.is_nested():
             continue
         for label in labels:
-            area = _area(frame.select(pl.col(name), pl.col(label).cast(pl.Float64).alias("__label")), name)
+            pair = frame.select(pl.col(name), pl.col(label).cast(pl.Float64).alias("__label"))
+            area = max(_area(own, name) for own in (pair, pair.with_columns(pl.col(name).is_null())))
             if area > leaks.get(name, ("", LEAK))[1]:
                 leaks[name] = (label, area)
     return leaks
 
 
 def _area(pair: pl.DataFrame, name: str) -> float:
+    """The AUC of a column: of its numbers, or of each value's rate in the other half of the rows."""
     pair = pair.drop_nulls()
     if pair.height < FEWEST:
         return 0.5

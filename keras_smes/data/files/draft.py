@@ -99,7 +99,7 @@ def _left_out(description: Description) -> list[str]:
 def _other_roles(description: Description) -> dict[str, str]:
     """Columns that are no features, and whose role is for the reader to choose."""
     roles = {
-        description.request: "or, in place of this, `request:` for metrics within it (extra `ranking`)",
+        description.request: "or, in place of this, `request:` for metrics within it",
         description.weight: "or, in place of this, `weight:` of the rows in losses",
     }
     return {name: why for name, why in roles.items() if name is not None}

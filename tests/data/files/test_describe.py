@@ -59,6 +59,16 @@ def test_names_tell_what_is_known_only_afterwards(tmp_path):
     assert describe(["rows.parquet"], tmp_path).afterwards == names[1:5]
 
 
+def test_a_column_that_is_known_for_one_label_alone_is_a_leak(tmp_path):
+    """Ratings, of buyers alone; the other gaps are of rows of both kinds."""
+    bought, stars = [n % 3 == 0 for n in range(300)], [1 + n % 5 for n in range(300)]
+    rating = [own if is_bought else None for own, is_bought in zip(stars, bought, strict=True)]
+    frame = pl.DataFrame({"bought": bought, "rating": rating})
+    frame = frame.with_columns(age=pl.Series([None if n % 4 == 0 else n % 7 for n in range(300)]))
+    frame.write_parquet(tmp_path / "a.parquet")
+    assert describe(["a.parquet"], tmp_path).leaks == {"rating": ("bought", 1.0)}
+
+
 def test_texts_are_judged_by_rows_that_did_not_teach_them(tmp_path):
     """An id that stands in one row tells nothing of another; a text that is the label tells all."""
     rng = np.random.default_rng(0)
