@@ -57,7 +57,9 @@ class Document:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"A configuration must be a JSON or YAML file. Received: {path}")
+            raise FileNotFoundError(
+                f"A configuration must be a JSON or YAML file. Received: {path}, no such file"
+            )
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
