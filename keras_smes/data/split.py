@@ -14,6 +14,7 @@ from keras_smes.data.interactions import Interactions
 from keras_smes.data.roles import SplitDates
 from keras_smes.data.rows import Rows, RowsT
 
+USUAL_FRACTION = 0.2  # of the rows tests
 TEST = "__test"  # column of the rows that test, where no dates say it
 
 
@@ -80,7 +81,7 @@ def split(
         return _split_by_date(interactions, usual)
     if column is not None and test_fraction is None:
         return _cut(interactions, interactions.frame[column], {"by": "column", "column": column})
-    return _split_by_fraction(interactions, 0.2 if test_fraction is None else test_fraction)
+    return _split_by_fraction(interactions, USUAL_FRACTION if test_fraction is None else test_fraction)
 
 
 def hashed_fractions(rows: int, seed: int = 0, first: int = 0) -> np.ndarray:
@@ -102,6 +103,11 @@ def hashed_fractions(rows: int, seed: int = 0, first: int = 0) -> np.ndarray:
         state_n = (state_n ^ (state_n >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         state_n ^= state_n >> np.uint64(31)
     return (state_n >> np.uint64(11)) / 2.0**53
+
+
+def first_test_place(rows: int, fraction: float) -> int:
+    """Returns the place of the first test row, of rows in order of time of which the last fraction tests."""
+    return min(int(rows * (1 - fraction)), rows - 1)
 
 
 def complete_dates(
@@ -175,7 +181,7 @@ def _split_by_fraction(interactions: Interactions, fraction: float) -> Split[Int
         tests = pl.Series(hashed_fractions(rows) < fraction)
         return _cut(interactions, tests, {"by": "hash", "test_fraction": fraction})
     times = interactions.frame[time]
-    first = times[min(int(rows * (1 - fraction)), rows - 1) :].first()
+    first = times[first_test_place(rows, fraction) :].first()
     return _cut(interactions, times >= first, {"by": "fraction", "test_fraction": fraction})
 
 

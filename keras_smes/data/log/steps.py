@@ -18,11 +18,10 @@ from keras_smes.data.log.declaration import AUTO, Log, Table
 from keras_smes.data.log.labels import Labelling, labelling
 from keras_smes.data.log.times import DATE, TIME
 from keras_smes.data.roles import SplitDates, all_skipped
-from keras_smes.data.split import TEST, complete_dates
+from keras_smes.data.split import TEST, USUAL_FRACTION, complete_dates, first_test_place
 from keras_smes.data.split_config import DATES, SplitConfig
 from keras_smes.features.schema import FeatureSchema
 
-USUAL_FRACTION = 0.2
 # What interactions take from a log by the same name.
 _AS_DECLARED = (
     "name", "user", "tasks", "statistics", "histories", "time_zone", "rates", "half_life", "weight",
@@ -117,8 +116,8 @@ def _split(rows: pl.LazyFrame, height: int, log: Log) -> tuple[SplitDates | None
         return complete_dates(*(arguments.get(key) for key in DATES)), None
     if days is None or split.by == "hash":
         return None, lambda part, start: split.hashed_tests(part.height, start)
-    last = min(int(height * (1 - (split.test_fraction or USUAL_FRACTION))), height - 1)
-    boundary = rows.select(TIME).slice(last, 1).collect().item()
+    place = first_test_place(height, arguments["test_fraction"])
+    boundary = rows.select(TIME).slice(place, 1).collect().item()
     return None, lambda part, start: part[TIME] >= boundary
 
 
