@@ -105,7 +105,7 @@ class Number(Feature):
         values = np.asarray(values)
         finite = values[np.isfinite(values)]
         if self.buckets is not None:
-            return self._with_quantiles(finite.astype(np.float64))
+            return self._with_boundaries(finite.astype(np.float64))
         moments = self.moments()
         moments.add(finite)
         return self.with_moments(moments)
@@ -119,16 +119,16 @@ class Number(Feature):
         mean, std = moments.result()
         return dataclasses.replace(self, mean=mean, std=nonzero_std(mean, std))
 
-    def _with_quantiles(self, finite: np.ndarray) -> "Number":
+    def _with_boundaries(self, finite: np.ndarray) -> "Number":
         if finite.size == 0:
             return dataclasses.replace(self, buckets=(0.0,))
-        boundaries = np.unique(self._quantiles(finite).astype(np.float32))
+        boundaries = np.unique(self._boundaries(finite).astype(np.float32))
         # A boundary at the minimum would leave the first bucket empty.
         rising = boundaries[boundaries > finite.min()]
         return dataclasses.replace(self, buckets=tuple(rising.tolist()) or (float(finite.min()),))
 
-    def _quantiles(self, finite: np.ndarray) -> np.ndarray:
-        """Boundaries around the frequent values, and quantiles of the others."""
+    def _boundaries(self, finite: np.ndarray) -> np.ndarray:
+        """Each of few values; of many those around the frequent ones, and quantiles of the others."""
         assert isinstance(self.buckets, int)
         values, counts = np.unique(finite, return_counts=True)
         if len(values) <= self.buckets:
