@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_smes.formatting import markdown_table
+
 Function = Callable[[], Any]
 
 
@@ -84,10 +86,8 @@ def limits(repeats: int = 5) -> dict[str, float]:
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Prints rows as a Markdown table."""
-    print("| " + " | ".join(columns) + " |")
-    print("| " + " | ".join("---" for _ in columns) + " |")
-    for row in rows:
-        print("| " + " | ".join(_cell(row.get(column)) for column in columns) + " |", flush=True)
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    print(markdown_table(columns, cells), flush=True)
 
 
 def _cell(value: Any) -> str:
