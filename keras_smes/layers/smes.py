@@ -117,41 +117,22 @@ class SMES(keras.layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
         self.supports_masking = True
         # Validated here, where the arguments have the user's names.
-        if isinstance(expert_units, Sequence):
-            check_counts("expert_units", expert_units)
-        else:
-            check_count("expert_units", expert_units)
+        check = check_counts if isinstance(expert_units, Sequence) else check_count
+        check("expert_units", expert_units)
         check_weight("balance_weight", balance_weight)
         dtype = self.dtype_policy
-        self.router = SharedSubsetRouter(
-            num_tasks,
-            num_experts,
-            num_shared,
-            task_weights,
-            router_initializer,
-            rank=router_rank,
-            name="router",
-            dtype=dtype,
-        )
+        choice = (num_tasks, num_experts, num_shared, task_weights, router_initializer)
+        self.router = SharedSubsetRouter(*choice, rank=router_rank, name="router", dtype=dtype)
         self.gate = PrivateExpertGate(num_private, name="gate", dtype=dtype)
         self.balance = self.balance_layer(balance_weight, name="balance", dtype=dtype)
-        pool = functools.partial(
-            ExpertPool,
-            units=expert_units,
-            activation=expert_activation,
-            output_activation=output_activation,
-            normalize=normalize_experts,
-            bias_initializer=bias_initializer,
-            dtype=dtype,
-        )
-        self.experts = pool(
-            num_experts, execution=execution, kernel_initializer=kernel_initializer, name="experts"
-        )
+        pool = functools.partial(ExpertPool, bias_initializer=bias_initializer, dtype=dtype)
+        expert = (expert_units, expert_activation, output_activation, normalize_experts)
+        self.experts = pool(num_experts, *expert, execution, kernel_initializer, name="experts")
         self.always = None
         if check_count("num_always", num_always, minimum=0):
             # Seeds after those of the pool: no two experts get the same values.
             apart = reseeded(clone(kernel_initializer), num_experts * len(self.experts.units))
-            self.always = pool(num_always, execution="dense", kernel_initializer=apart, name="always")
+            self.always = pool(num_always, *expert, "dense", apart, name="always")
         logits_shape = {"logits": (None, self.router.num_tasks, self.router.num_experts)}
         check_picks(num_experts, num_shared, self.gate.private_of_tasks(logits_shape))
 
