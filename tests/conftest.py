@@ -7,6 +7,10 @@ from pathlib import Path
 # Read at import: set before anything imports TensorFlow or JAX.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Tests compare values: to optimize a program takes longer than it saves in a few steps.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 import pytest
 
