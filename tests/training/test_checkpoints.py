@@ -1,10 +1,8 @@
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from support.processes import run
 
 from keras_smes.training.checkpoints import Checkpoints
 from keras_smes.training.loop.resume import Session, fingerprint
@@ -153,14 +151,13 @@ print(fingerprint([{"tag": np.array(texts, dtype=object)}]))
 """
 
 
-def test_a_fingerprint_of_strings_is_the_same_in_another_process():
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", OF_STRINGS]
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+def test_a_fingerprint_of_strings_is_the_same_in_another_process(tmp_path):
+    other = run(OF_STRINGS, (), tmp_path / "log")
+    assert other.wait() == 0, other.output
     tags = [
         np.array(texts, dtype=object)
         for texts in (["ab", "ac", "ad"], ["aba", "c", "ad"], ["ab", "ac", "ae"])
     ]
     found = [fingerprint([{"tag": own}]) for own in tags]
-    assert found[0] == printed.strip()
+    assert found[0] == other.output.strip()
     assert len(set(found)) == 3

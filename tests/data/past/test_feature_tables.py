@@ -2,13 +2,12 @@
 
 import dataclasses
 import datetime
-import subprocess
-import sys
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from support.made_up_log import DAYS, write_feed
+from support.processes import run
 
 from keras_smes.data import (
     FeatureTables,
@@ -138,8 +137,9 @@ def test_another_process_gives_the_same_fingerprint(tmp_path):
         f"tables = tables_as_of(load({str(path)!r}), datetime.date.fromisoformat('{DAYS[3]}'))\n"
         "print(tables.facts['fingerprint'])"
     )
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.split()[-1] == tables_as_of(load(str(path)), DAYS[3]).facts["fingerprint"]
+    other = run(code, (), tmp_path / "output")
+    assert other.wait() == 0, other.output
+    assert other.output.split()[-1] == tables_as_of(load(str(path)), DAYS[3]).facts["fingerprint"]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """Data frames and plain columns give what typed arrays give, in a schema and in a model."""
 
-import subprocess
-import sys
 import textwrap
 
 import keras
 import numpy as np
 import polars as pl
 import pytest
+from support.processes import run
 
 from keras_smes import SMES, build_ranker
 from keras_smes.features.encoder import preprocessor
@@ -165,6 +164,8 @@ def test_a_loaded_ranker_takes_plain_columns_too(ranker, tmp_path):
         loaded = keras.models.load_model({str(tmp_path / "ranker.keras")!r})
         print(loaded.predict({ROWS!r}, verbose=0)["click"].tolist())
     """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    np.testing.assert_allclose(eval(output.splitlines()[-1]), ranker(TYPED)["click"], rtol=0, atol=1e-6)
+    process = run(textwrap.dedent(script), (), tmp_path / "log")
+    assert process.wait() == 0, process.output
+    np.testing.assert_allclose(
+        eval(process.output.splitlines()[-1]), ranker(TYPED)["click"], rtol=0, atol=1e-6
+    )
