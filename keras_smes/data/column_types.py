@@ -156,7 +156,7 @@ def as_labels(values: pl.Series, role: str = "label") -> pl.Series:
     if values.dtype == pl.Null:
         return values.cast(pl.Float32)
     if not values.dtype.is_numeric():
-        _reject(values, role, "numbers or booleans")
+        _reject(values, role, "numbers or booleans; `positive: [...]` of a log's task makes labels of text")
     return values
 
 

@@ -44,6 +44,7 @@ class ColumnFacts:
         distinct: How many values differ.
         once: Share of the values that stand in one row only.
         same_as: An earlier column that is equal in every row. Defaults to `None`.
+        no_numbers: Of text that is mostly numbers, up to three values that are none. Defaults to `()`.
     """
 
     dtype: str
@@ -51,6 +52,7 @@ class ColumnFacts:
     distinct: int
     once: float
     same_as: str | None = None
+    no_numbers: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,8 +215,17 @@ def _facts(frame: pl.DataFrame) -> dict[str, ColumnFacts]:
         counts = flat.drop_nulls().value_counts()["count"]
         twin = next((other for other in frame.columns[:place] if _equal(frame[other], values)), None)
         nulls, once = values.null_count() / frame.height, float((counts == 1).sum()) / max(1, len(counts))
-        facts[name] = ColumnFacts(str(values.dtype), nulls, len(counts), once, twin)
+        odd = _no_numbers(values)
+        facts[name] = ColumnFacts(str(values.dtype), nulls, len(counts), once, twin, odd)
     return facts
+
+
+def _no_numbers(values: pl.Series) -> list[str]:
+    if values.dtype != pl.String:
+        return []
+    texts = values.drop_nulls().unique().sort()
+    odd = texts.filter(texts.cast(pl.Float64, strict=False).is_null()).to_list()
+    return odd if len(odd) <= min(3, len(texts) / 2) else []
 
 
 def _equal(one: pl.Series, other: pl.Series) -> bool:

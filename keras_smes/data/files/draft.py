@@ -136,6 +136,8 @@ def _words(facts: ColumnFacts) -> str:
         words = ["constant" if facts.distinct else "empty"]
     elif facts.once > 0.5:
         words.append(f"{facts.once:.0%} of them in one row only")
+    if facts.no_numbers:
+        words.append(f"numbers but for {', '.join(map(repr, facts.no_numbers))}")
     if facts.nulls:
         words.append(f"{facts.nulls:.1%} null")
     return ", ".join(words)

@@ -128,6 +128,17 @@ def test_constant_doubled_and_empty_columns_are_said(tmp_path):
     assert '- "again"' in text.partition("ignore:")[2]
 
 
+def test_numbers_that_a_text_keeps_from_being_such_are_said(tmp_path):
+    """A value that is no number makes text of a column; codes are not mostly numbers."""
+    lines = [f"{'NA' if n % 9 == 0 else n},{n:03d},P{n},{n % 2}" for n in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["x,code,sku,click", *lines]) + "\n")
+    seen = describe(["a.csv"], tmp_path)
+    assert {name: list(facts.no_numbers) for name, facts in seen.columns.items() if facts.no_numbers} == {
+        "x": ["NA"]
+    }
+    assert "x: String, 54 values, 98% of them in one row only, numbers but for 'NA'" in draft(seen, ["a.csv"])
+
+
 def test_the_rows_looked_at_are_bounded(folder):
     assert describe(FILES, folder, limit=50).rows == 50
 
