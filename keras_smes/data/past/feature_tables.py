@@ -22,7 +22,7 @@ from keras_smes.data.past.engine import machine_memory
 from keras_smes.data.past.histories import latest_items
 from keras_smes.data.past.statistics import (
     PastOf,
-    chosen,
+    check_towards,
     count_past,
     statistic_names,
     statistics_of_rows,
@@ -171,7 +171,8 @@ def tables_as_of(rows: Interactions | StoredInteractions, as_of: datetime.date) 
     >>> tables.write("features")
     """
     roles = rows.roles
-    keys, tasks = chosen(roles, None, None)
+    keys, tasks = roles.statistics, roles.event_columns
+    check_towards(keys)
     if not keys and not roles.histories:
         raise ValueError(
             f"{rows.name} must have statistics or histories, to make tables of. Received: neither"

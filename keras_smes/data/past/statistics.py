@@ -32,7 +32,6 @@ def with_statistics(
     interactions: Interactions,
     frozen_from: datetime.date | None = None,
     keys: Sequence[KeyGroup] | None = None,
-    tasks: Sequence[str] | None = None,
 ) -> Interactions:
     """Adds the causal statistics of `keys` to the rows and to the schema.
 
@@ -54,7 +53,6 @@ def with_statistics(
         frozen_from: Rows dated on or after this day know only what was known at its start, as a model
             that is deployed that day does. `None`, the default, freezes nothing.
         keys: The keys. `None`, the default, takes `interactions.statistics`.
-        tasks: Label columns whose rates are taken. `None`, the default, takes those of binary tasks.
 
     Returns:
         New interactions with the same rows, and no `statistics` left to add.
@@ -67,9 +65,10 @@ def with_statistics(
     >>> parts = split(data)
     >>> parts = split(with_statistics(data, frozen_from=parts.frozen_from))
     """
-    keys, tasks = chosen(interactions, keys, tasks)
+    keys, tasks = interactions.statistics if keys is None else tuple(keys), interactions.event_columns
     if not keys:
         return interactions
+    check_towards(keys)
     interactions.check_same_days()
     frame = interactions.frame.with_columns(*known_and_as_of(interactions, frozen_from))
     half_life = interactions.half_life
@@ -109,15 +108,8 @@ def statistic_names(key: KeyGroup, tasks: Sequence[str]) -> list[str]:
     return [f"{key.name}_impressions", *(f"{key.name}_{task}_logodds" for task in tasks)]
 
 
-def chosen(
-    interactions: Interactions, keys: Sequence[KeyGroup] | None, tasks: Sequence[str] | None
-) -> tuple[tuple[KeyGroup, ...], tuple[str, ...]]:
-    """Returns the keys and the tasks to count, by default those of the interactions.
-
-    Raises:
-        ValueError: If a key's `towards` names no earlier key.
-    """
-    keys = interactions.statistics if keys is None else tuple(keys)
+def check_towards(keys: Sequence[KeyGroup]) -> None:
+    """Stops if a key's `towards` names no earlier key."""
     names: list[str | None] = [None]
     for key in keys:
         if key.towards not in names:
@@ -125,7 +117,6 @@ def chosen(
                 f"`towards` must name an earlier key. Received: towards={key.towards!r} (key {key.name!r})"
             )
         names.append(key.name)
-    return keys, interactions.event_columns if tasks is None else tuple(tasks)
 
 
 def _roles_with(interactions: Interactions, keys: Sequence[KeyGroup], tasks: Sequence[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from keras_smes.data.past.days import AS_OF, KNOWN, columns_of_past, days_of, kn
 from keras_smes.data.past.engine import Build, DuckDB, Engine, plain
 from keras_smes.data.past.expressions import PLACE
 from keras_smes.data.past.histories import Listing, join_items, with_histories
-from keras_smes.data.past.statistics import Counting, chosen, statistics_of_rows, with_statistics
+from keras_smes.data.past.statistics import Counting, PastOf, statistics_of_rows, with_statistics
 from keras_smes.data.roles import History
 from keras_smes.data.store.cache import cached
 from keras_smes.data.store.interactions import StoredInteractions, StoredSplit
@@ -195,10 +195,8 @@ def _past_of_rows(
 ) -> pl.DataFrame:
     layer = []
     if counts:
-        keys, tasks = chosen(roles, None, None)
-        layer.append(
-            statistics_of_rows(rows, keys, tasks, lambda columns: counts[tuple(columns)].concerning(rows))
-        )
+        past_of: PastOf = lambda columns: counts[tuple(columns)].concerning(rows)  # noqa: E731
+        layer.append(statistics_of_rows(rows, roles.statistics, roles.event_columns, past_of))
     for history, table in lists.items():
         items = pl.List(roles.frame.schema[history.item])
         joined = join_items(rows, table.concerning(rows), roles, history)
