@@ -6,14 +6,13 @@ import re
 import numpy as np
 import pytest
 from support.distributed_runs import assert_same_outcome, command, figures, flat, write_config
-from support.processes import TRAIN, Process, killed_at_the_end, wait_until
+from support.processes import TRAIN, TWO_CPUS_ON_JAX, Process, killed_at_the_end, wait_until
 
 from keras_smes.training import evaluate_run
 
 pytestmark = pytest.mark.tensorflow
 pytest.importorskip("jax")
 
-TWO = "--xla_force_host_platform_device_count=2"
 ENGINES = ("single", "data_parallel", "expert_parallel")
 # What lies where: the shape of the first device's part of each weight and of its state in the optimizer.
 LAYOUTS = """
@@ -37,7 +36,7 @@ def start(folder, name, code=TRAIN, *options, **changes):
     folder.mkdir(exist_ok=True)
     config = write_config(folder, distribution={"engine": name}, **changes)
     arguments = command(config, folder / "run", *options)
-    return Process(code, arguments, folder / "log", KERAS_BACKEND="jax", XLA_FLAGS=TWO, JAX_PLATFORMS="cpu")
+    return Process(code, arguments, folder / "log", **TWO_CPUS_ON_JAX)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from support.distributed_runs import CONFIG, assert_same_outcome, command, figures, write_config
-from support.processes import TRAIN, TWO_CPUS, Process, killed_at_the_end, start_cluster
+from support.processes import TRAIN, TWO_CPUS, TWO_CPUS_ON_JAX, Process, killed_at_the_end, start_cluster
 
 from keras_smes.cli import main
 from keras_smes.distribution import DistributionConfig
@@ -19,11 +19,6 @@ CHANGES = {
     "experts": {**CONFIG["experts"], "num_experts": 6},
     "optimizer": {"name": "adam", "learning_rate": 0.005, "schedule": "constant"},
     "training": {**CONFIG["training"], "epochs": 1},
-}
-ON_JAX = {
-    "KERAS_BACKEND": "jax",
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-    "JAX_PLATFORMS": "cpu",
 }
 
 
@@ -43,7 +38,7 @@ def runs(single, tmp_path_factory):
 
     processes = {
         "mirrored": Process(TWO_CPUS + TRAIN, of("mirrored"), folder / "mirrored.log"),
-        "data_parallel": Process(TRAIN, of("data_parallel"), folder / "data_parallel.log", **ON_JAX),
+        "data_parallel": Process(TRAIN, of("data_parallel"), folder / "data_parallel.log", **TWO_CPUS_ON_JAX),
         **start_cluster(TRAIN, of("multi_worker"), folder / "logs", worker=2),
     }
     with killed_at_the_end(processes):
