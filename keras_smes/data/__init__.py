@@ -34,7 +34,7 @@ from keras_smes.data.datasets.movielens import load_movielens_100k
 from keras_smes.data.datasets.simulated import oracle, simulate
 from keras_smes.data.files.describe import Description, describe
 from keras_smes.data.files.draft import draft
-from keras_smes.data.interactions import Interactions, date_range
+from keras_smes.data.interactions import Interactions
 from keras_smes.data.loading import DATASETS, check_data_options, load, load_rows
 from keras_smes.data.log import (
     Label,
@@ -74,7 +74,6 @@ __all__ = [
     "TimeColumn",
     "check_causal",
     "check_data_options",
-    "date_range",
     "describe",
     "draft",
     "fit_schema",

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -223,13 +224,9 @@ class Interactions(Rows):
             return None
         return dict(self.frame[self.date].value_counts().sort(self.date).rows())
 
-    def with_schema(self, schema: FeatureSchema) -> "Interactions":
-        """Returns the rows with other features."""
-        return dataclasses.replace(self, schema=schema)
-
-    def with_rates(self, rates: Sequence[str]) -> "Interactions":
-        """Returns the rows with other label columns whose rates are taken."""
-        return dataclasses.replace(self, rates=tuple(rates))
+    def with_roles(self, **roles: Any) -> "Interactions":
+        """Returns the rows with other values of fields."""
+        return dataclasses.replace(self, **roles)
 
     def of_days(self, first: datetime.date, last: datetime.date) -> "Interactions":
         """Returns the rows dated from `first` to `last`, perhaps none."""
@@ -240,8 +237,3 @@ class Interactions(Rows):
         """Returns the rows that a column of `skip_training` doesn't mark, perhaps none."""
         kept = self.frame.filter(~pl.col(column).cast(pl.Boolean))
         return dataclasses.replace(self, frame=kept)
-
-
-def date_range(interactions: Interactions) -> tuple[datetime.date, datetime.date]:
-    """Returns the first and the last date present."""
-    return interactions.dates()

@@ -3,7 +3,7 @@
 import abc
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import polars as pl
@@ -63,12 +63,16 @@ class Rows(abc.ABC):
         """Returns how many rows each day has, in the order of days; `None` if rows have no day."""
 
     @abc.abstractmethod
+    def with_roles(self, **roles: Any) -> Self:
+        """Returns the rows with other values of fields of `roles`."""
+
     def with_schema(self, schema: FeatureSchema) -> Self:
         """Returns the rows with other features."""
+        return self.with_roles(schema=schema)
 
-    @abc.abstractmethod
     def with_rates(self, rates: Sequence[str]) -> Self:
         """Returns the rows with other label columns whose rates are taken."""
+        return self.with_roles(rates=tuple(rates))
 
     @abc.abstractmethod
     def of_days(self, first: datetime.date, last: datetime.date) -> Self:

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from keras_smes.data import Interactions, KeyGroup, SplitDates, date_range, split
+from keras_smes.data import Interactions, KeyGroup, SplitDates, split
 from keras_smes.features.schema import FeatureSchema, HashedString, IntegerCategory, Number, StringCategory
 from keras_smes.tasks import BinaryTask, RegressionTask
 
@@ -120,7 +120,7 @@ def test_between_is_inclusive_and_open_where_told() -> None:
     assert data.between(day(2), day(3)).user_ids().tolist() == [1, 2]
     assert data.between(None, day(2)).user_ids().tolist() == [0, 1]
     assert data.between(day(4)).user_ids().tolist() == [3]
-    assert date_range(data.between(day(2))) == (day(2), day(4))
+    assert data.between(day(2)).dates() == (day(2), day(4))
 
 
 def test_an_empty_range_names_what_was_asked_and_what_there_is() -> None:

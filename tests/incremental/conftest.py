@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("polars", reason='needs the extra "data"')
 
-from keras_smes.data import date_range, simulate, with_statistics
+from keras_smes.data import simulate, with_statistics
 from keras_smes.training import EncoderConfig, OptimizerConfig, RunConfig, RunOptions, TrainingConfig
 from keras_smes.training.runs import RunRows, train_rows
 
@@ -33,7 +33,7 @@ def log():
 @pytest.fixture(scope="session")
 def day(log):
     """The n-th date of the log."""
-    first = date_range(log)[0]
+    first = log.dates()[0]
     return lambda number: first + datetime.timedelta(days=number)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from keras_smes.data.column_types import as_day
-from keras_smes.data.interactions import Interactions, date_range
+from keras_smes.data.interactions import Interactions
 from keras_smes.data.past.days import AS_OF, KNOWN, columns_of_past, known_and_as_of
 from keras_smes.data.past.engine import machine_memory
 from keras_smes.data.past.histories import latest_items
@@ -213,7 +213,7 @@ def _known(interactions: Interactions, as_of: datetime.date) -> pl.DataFrame:
     rows = interactions.frame.with_columns(*known_and_as_of(interactions))
     known = rows.filter(pl.col(KNOWN) < as_of).with_columns(pl.lit(as_of).alias(AS_OF))
     if known.is_empty():
-        first, _ = date_range(interactions)
+        first, _ = interactions.dates()
         raise ValueError(
             f"`as_of` must be after the first day of {interactions.name}, {first}. Received: as_of={as_of}"
         )

@@ -212,13 +212,9 @@ class StoredInteractions(Rows):
             counts.update({day: n for day, n in part.rows.items() if day is not None and self._counts(day)})
         return dict(sorted(counts.items()))
 
-    def with_schema(self, schema: FeatureSchema) -> "StoredInteractions":
-        """Returns the rows with other features."""
-        return dataclasses.replace(self, roles=self.roles.with_schema(schema))
-
-    def with_rates(self, rates: Sequence[str]) -> "StoredInteractions":
-        """Returns the rows with other label columns whose rates are taken."""
-        return dataclasses.replace(self, roles=self.roles.with_rates(rates))
+    def with_roles(self, **roles: Any) -> "StoredInteractions":
+        """Returns the rows with other values of fields of `roles`."""
+        return dataclasses.replace(self, roles=self.roles.with_roles(**roles))
 
     def of_days(self, first: datetime.date, last: datetime.date) -> "StoredInteractions":
         """Returns the rows dated from `first` to `last`, perhaps none."""
