@@ -273,7 +273,9 @@ def _leaks(frame: pl.DataFrame, labels: Mapping[str, float], taken: set[str | No
             continue
         for label in labels:
             pair = frame.select(pl.col(name), pl.col(label).cast(pl.Float64).alias("__label"))
-            area = max(_area(own, name) for own in (pair, pair.with_columns(pl.col(name).is_null())))
+            area = _area(pair, name)
+            if pair[name].null_count():
+                area = max(area, _area(pair.with_columns(pl.col(name).is_null()), name))
             if area > leaks.get(name, ("", LEAK))[1]:
                 leaks[name] = (label, area)
     return leaks
