@@ -93,6 +93,13 @@ def test_table_says_what_the_results_say(path):
 
 
 @pytest.mark.parametrize("path", DONE, ids=by_name)
+def test_runs_are_those_that_the_configuration_asks_for(path):
+    experiment = Experiment.read(path.parent.with_suffix(".yaml"))
+    lines = (path.parent / "runs.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["key"] for line in lines) == sorted(run.key for run in experiment.runs())
+
+
+@pytest.mark.parametrize("path", DONE, ids=by_name)
 def test_means_are_those_of_the_values(path):
     for row in json.loads(path.read_text())["rows"].values():
         for metric in row["metrics"].values():
