@@ -1,5 +1,6 @@
 """Argument validation: errors name the argument and the value received."""
 
+import difflib
 import itertools
 import math
 import numbers
@@ -26,6 +27,12 @@ def check_one_of(name: str, value: Any, known: Collection[Any]) -> None:
     """Rejects a value that is not among the known ones."""
     if value not in known:
         raise ValueError(f"`{name}` must be one of {list(known)}. Received: {name}={value!r}")
+
+
+def nearest(received: str, known: Collection[str]) -> str:
+    """Returns the end of a message that asks for the name which a misspelled one is near to, or nothing."""
+    near = difflib.get_close_matches(received, known, 1)
+    return f". Did you mean {near[0]!r}?" if near else ""
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> int:

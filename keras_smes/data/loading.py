@@ -17,6 +17,7 @@ from keras_smes.data.log.size import fits_in_memory
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.data.store.interactions import StoredInteractions
 from keras_smes.features.schema import FeatureSchema
+from keras_smes.validation import nearest
 
 # The function of each data set, and the arguments that its name says.
 _LOADERS: Mapping[str, tuple[Callable[..., Interactions], Mapping[str, str]]] = {
@@ -41,6 +42,7 @@ def check_data_options(name: str, options: Mapping[str, Any]) -> None:
     if not is_log(name) and name not in DATASETS:
         raise ValueError(
             f"`name` must be one of {list(DATASETS)}, or the YAML file of a log. Received: name={name!r}"
+            f"{nearest(name, DATASETS)}"
         )
     own = [] if is_log(name) else [_LOADERS[name][0]]
     check_options("data_options", options, [load, *own], _NO_OPTIONS)
@@ -87,7 +89,7 @@ def load(
     """
     check_data_options(name, {"half_life": half_life, "rates": rates, **options})
     if is_log(name):
-        return load_log(_declared(name, folder, half_life, rates, split))
+        return load_log(_declared(name, folder=folder, half_life=half_life, rates=rates, split=split))
     taken = None if rates is None else tuple(rates)
     return dataclasses.replace(_loaded(name, folder, options), half_life=half_life, rates=taken)
 
@@ -105,22 +107,13 @@ def _loaded(name: str, folder: str | Path | None, options: Mapping[str, Any]) ->
 
 
 def load_rows(
-    name: str,
-    folder: str | Path | None = None,
-    half_life: float | None = None,
-    rates: Sequence[str] | None = None,
-    split: SplitConfig | None = None,
-    memory: int | str | None = None,
-    **options: Any,
+    name: str, folder: str | Path | None = None, memory: int | str | None = None, **options: Any
 ) -> Interactions | StoredInteractions:
     """Reads as `load` does, a declared log whose rows take more than its `memory` into files by `store_log`.
 
     Args:
         name: As for `load`.
         folder: As for `load`.
-        half_life: As for `load`.
-        rates: As for `load`.
-        split: As for `load`.
         memory: Bytes that the rows of a log may take in memory, such as `"4GB"`, in place of its own. Other
             data sets are always in memory. Defaults to `None`, the log's own.
         **options: As for `load`.
@@ -136,41 +129,24 @@ def load_rows(
     'Interactions'
     """
     if not is_log(name):
-        return load(name, folder, half_life, rates, split, **options)
-    check_data_options(name, {"half_life": half_life, "rates": rates, **options})
-    log = _declared(name, folder, half_life, rates, split, memory)
+        return load(name, folder, **options)
+    check_data_options(name, {key: own for key, own in options.items() if key != "split"})
+    log = _declared(name, folder=folder, memory=memory, **options)
     return load_log(dataclasses.replace(log, memory=None)) if fits_in_memory(log) else store_log(log)
 
 
-def load_rows_to_score(
-    path: str,
-    schema: FeatureSchema,
-    half_life: float | None = None,
-    rates: Sequence[str] | None = None,
-    memory: int | str | None = None,
-) -> Interactions | StoredInteractions:
+def load_rows_to_score(path: str, schema: FeatureSchema, **options: Any) -> Interactions | StoredInteractions:
     """Reads a declared log as `load_rows` does for a model of that schema: labels may be missing."""
-    log = _declared(path, None, half_life, rates, None, memory)
+    log = _declared(path, **options)
     if fits_in_memory(log):
         return load_to_score(dataclasses.replace(log, memory=None), schema)
     return store_to_score(log, schema)
 
 
-def _declared(
-    name: str,
-    folder: str | Path | None,
-    half_life: float | None,
-    rates: Sequence[str] | None,
-    split: SplitConfig | None,
-    memory: int | str | None = None,
-) -> Log:
-    """Returns the log of a YAML with what is stated beside it."""
-    stated = {
-        "half_life": half_life,
-        "rates": None if rates is None else tuple(rates),
-        "folder": None if folder is None else Path(folder),
-        "split": split if split is not None and split.given() else None,
-        "memory": None if memory is None else bytes_of_memory(memory),
-    }
-    declared: dict[str, Any] = {key: value for key, value in stated.items() if value is not None}
-    return dataclasses.replace(Log.read(name), **declared)
+def _declared(name: str, **stated: Any) -> Log:
+    """Returns the log of a YAML with what is stated beside it: fields of `Log`, those of `None` aside."""
+    made: Mapping[str, Callable[[Any], Any]] = {"rates": tuple, "folder": Path, "memory": bytes_of_memory}
+    given = {key: made.get(key, lambda own: own)(own) for key, own in stated.items() if own is not None}
+    if "split" in given and not given["split"].given():
+        del given["split"]
+    return dataclasses.replace(Log.read(name), **given)

@@ -24,6 +24,8 @@ def test_kuairand_variants_read_their_own_files(write_release) -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'movielens-100k'.*Received: name='criteo'"):
         load("criteo")
+    with pytest.raises(ValueError, match=r"Received: name='kuairand-pur'. Did you mean 'kuairand-pure'\?"):
+        load("kuairand-pur")
 
 
 def test_a_folder_is_needed_or_not(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Checks of a declared log against the columns that its files have."""
 
-import difflib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -9,16 +8,16 @@ import polars as pl
 from keras_smes.data.column_types import as_marks
 from keras_smes.data.log.declaration import Log, Table
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
+from keras_smes.validation import nearest
 
 
 def check_there(there: Collection[str], role: str, columns: Sequence[str]) -> None:
     """Stops if columns of a role are not among those that are there."""
     if missing := sorted(set(columns) - set(there)):
         shown = [name for name in there if not name.startswith("__")]
-        near = difflib.get_close_matches(missing[0], shown, 1)
-        hint = f". Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"`{role}` must name columns that are there. Received: {missing}, not in {shown}{hint}"
+            f"`{role}` must name columns that are there. Received: {missing}, not in {shown}"
+            f"{nearest(missing[0], shown)}"
         )
 
 

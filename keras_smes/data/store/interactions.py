@@ -12,7 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -23,8 +23,10 @@ from keras_smes.data.rows import Rows
 from keras_smes.data.split import Split, complete_dates
 from keras_smes.data.store.cache import fingerprints
 from keras_smes.data.store.part import ROWS, Part
-from keras_smes.features.schema import FeatureSchema
-from keras_smes.tasks import Task
+
+
+def _of_roles(name: str) -> property:
+    return property(lambda stored: getattr(stored.roles, name), doc=f"`{name}` of the roles.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,40 +57,10 @@ class StoredInteractions(Rows):
     is_test: bool | None = None
     memory: int | None = None
 
-    @property
-    def name(self) -> str:
-        """Name of the data set."""
-        return self.roles.name
-
-    @property
-    def schema(self) -> FeatureSchema:
-        """The features."""
-        return self.roles.schema
-
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """What is predicted."""
-        return self.roles.tasks
-
-    @property
-    def task_names(self) -> tuple[str, ...]:
-        """The names of the tasks."""
-        return self.roles.task_names
-
-    @property
-    def user(self) -> str | None:
-        """Column of the user."""
-        return self.roles.user
-
-    @property
-    def time(self) -> str | None:
-        """Column of the moment."""
-        return self.roles.time
-
-    @property
-    def date(self) -> str | None:
-        """Column of the day."""
-        return self.roles.date
+    if not TYPE_CHECKING:  # with their types in `Rows`
+        name, schema, tasks, task_names, user, time, date = map(
+            _of_roles, ("name", "schema", "tasks", "task_names", "user", "time", "date")
+        )
 
     def __len__(self) -> int:
         return sum(self.count(part) for part in self.parts)
