@@ -8,17 +8,23 @@ time, stay times) as features.
 
 import dataclasses
 import datetime
+import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from keras_smes.data.files.csv_reader import Column, check_unique, drop_duplicates, read_table
+from keras_smes.data.files.csv_reader import Column
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.log.declaration import Log, Table, TimeColumn
+from keras_smes.data.log.load import loaded
+from keras_smes.data.log.steps import Steps
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.data.roles import History, KeyGroup, SplitDates
+from keras_smes.data.rows import RowsT
+from keras_smes.data.split_config import SplitConfig
 from keras_smes.features.schema import Feature, FeatureSchema, IntegerCategory, Number, StringCategory
 from keras_smes.tasks import RegressionTask, Task, as_tasks, task_from_config
 from keras_smes.validation import check_count
@@ -34,7 +40,8 @@ TASKS: Mapping[str, str] = {
     "profile_enter": "is_profile_enter",
 }
 WATCH_SECONDS = "watch_seconds"  # no event but a length of time: the log's play time
-SPLIT_DATES = SplitDates(datetime.date(2022, 5, 4), datetime.date(2022, 5, 5), datetime.date(2022, 5, 6))
+_LAST_DAY = datetime.date(2022, 5, 6)
+SPLIT_DATES = SplitDates(datetime.date(2022, 5, 4), datetime.date(2022, 5, 5), _LAST_DAY)
 TIME_ZONE = "Asia/Shanghai"
 # With these, user + video + tab log-odds alone reach the AUC 0.728 of the known no-learning table.
 _SMOOTHING = 10.0
@@ -52,7 +59,7 @@ STATISTICS = (
 
 _EVENTS = (*TASKS.values(), "is_hate")
 _STAYS = ("play_time_ms", "profile_stay_time", "comment_stay_time")
-LOG = (
+_LOG = (
     *(Column(name, "integer") for name in ("user_id", "video_id")),
     Column("date", "date"),
     *(Column(name, "integer") for name in ("hourmin", "time_ms", "tab", "is_rand", "duration_ms")),
@@ -124,76 +131,39 @@ def load_kuairand(
     >>> parts = split_with_statistics(data)
     """
     release = open_release(variant, folder, tasks, history, extra_features, allow_leaks, left_out)
-    tables = {table: _read(table).lazy() for table in release.tables}
-    log = pl.concat(read_table(path, LOG) for path in release.logs).sort("time_ms", maintain_order=True)
-    frame, counts = impressions(log, tables)
-    return release.interactions(frame.select(release.columns), counts)
-
-
-@dataclasses.dataclass(frozen=True)
-class SideTable:
-    """Files with one row per key, joined to the log.
-
-    Args:
-        key: Column of the thing's id.
-        paths: The files.
-        columns: What to read of them, the key first.
-        unmatched: Name of the count of the log's rows whose thing no file describes.
-    """
-
-    key: str
-    paths: tuple[Path, ...]
-    columns: tuple[Column, ...]
-    unmatched: str
+    return release.select(loaded(release.log, STEPS))
 
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """The files of a release, and what is wanted of them.
+    """A release as a declared log, and what is chosen of its rows.
 
     Args:
-        variant: Its name.
-        logs: The files of the log.
-        tables: The side tables.
+        log: The log, with all tasks, so that its rows on disk serve any choice.
         tasks: What to learn.
-        histories: What to list of each user.
         schema: The features, but for statistics and histories.
         allow_leaks: Whether features that leak are taken nonetheless.
     """
 
-    variant: str
-    logs: tuple[Path, ...]
-    tables: tuple[SideTable, ...]
+    log: Log
     tasks: tuple[Task, ...]
-    histories: tuple[History, ...]
     schema: FeatureSchema
     allow_leaks: bool
 
-    @property
-    def columns(self) -> list[str]:
-        """The requested columns of the rows, each once."""
+    def select(self, rows: RowsT) -> RowsT:
+        """Returns rows of the log with the requested columns and their roles."""
         labels = [column for task in self.tasks for column in task.columns]
-        labels += [history.label for history in self.histories]
+        labels += [history.label for history in self.log.histories]
         keys = [column for key in STATISTICS for column in key.columns]
-        return list(dict.fromkeys(("time_ms", "date", *self.schema.names, *keys, *labels)))
-
-    def interactions(
-        self, frame: pl.DataFrame, counts: Mapping[str, int], dates: pl.Series | None = None
-    ) -> Interactions:
-        """Returns rows with their roles; `dates`, by default the rows', decide on the split."""
-        return Interactions(
-            name=f"kuairand-{self.variant}",
-            frame=frame,
-            user="user_id",
+        columns = list(dict.fromkeys(("time_ms", "date", *self.schema.names, *keys, *labels)))
+        return rows.with_roles(
+            frame=rows.roles.frame.select(columns),
             time="time_ms",
             date="date",
             tasks=self.tasks,
             schema=self.schema,
-            counts=counts,
-            statistics=STATISTICS,
-            histories=self.histories,
-            split_dates=SPLIT_DATES if _holds(frame["date"] if dates is None else dates) else None,
-            time_zone=TIME_ZONE,
+            counts=_named(rows.roles.counts),
+            split_dates=SPLIT_DATES if _holds(rows.days() or ()) else None,
             allow_leaks=self.allow_leaks,
         )
 
@@ -207,32 +177,36 @@ def open_release(
     allow_leaks: bool,
     left_out: Sequence[str],
 ) -> Release:
-    """Finds the files of a release and checks what is wanted of them; as for `load_kuairand`."""
+    """Declares a release and checks what is chosen of it; as for `load_kuairand`."""
     check_count("history", history, minimum=0)
     leaks = {name: _why_it_leaks(name) for name in extra_features if name not in _LOG_NUMBERS}
     refuse_leaks("extra_features", leaks, allow_leaks)
     folder = Path(folder) / "data" if (Path(folder) / "data").is_dir() else Path(folder)
-    users = _files(folder, f"user_features_{variant}")
-    videos = _files(folder, f"video_features_basic_{variant}")
     tables = [
-        SideTable("user_id", users, _USERS, "rows_without_user"),
-        SideTable("video_id", videos, _VIDEOS, "rows_without_video"),
+        Table(_files(folder, f"user_features_{variant}"), ("user_id",), _USERS),
+        Table(_files(folder, f"video_features_basic_{variant}"), ("video_id",), _VIDEOS),
     ]
     if monthly := [name for name in extra_features if name not in (*_LOG_NUMBERS, *_OUTCOMES)]:
         numbers = (Column(name, "number", optional=True) for name in monthly)
         columns = (Column("video_id", "integer"), *numbers)
-        files = _files(folder, f"video_features_statistic_{variant}")
-        tables.append(SideTable("video_id", files, columns, "rows_without_video_statistic"))
-    watched = History("history_video_id", item="video_id", label="long_view", length=history or 1)
-    return Release(
-        variant=variant,
-        logs=_files(folder, f"log_standard_.*_{variant}"),
+        tables.append(Table(_files(folder, f"video_features_statistic_{variant}"), ("video_id",), columns))
+    log = Log(
+        name=f"kuairand-{variant}",
+        files=_files(folder, f"log_standard_.*_{variant}"),
+        tasks=as_tasks(list(TASKS)),
+        features=(),
+        user="user_id",
+        time=TimeColumn("time_ms"),
+        date="date",
+        time_zone=TIME_ZONE,
+        unique=("user_id", "video_id", "time_ms"),
         tables=tuple(tables),
-        tasks=_tasks(tasks),
-        histories=(watched,) if history else (),
-        schema=_without(_schema(extra_features), left_out),
-        allow_leaks=allow_leaks,
+        statistics=STATISTICS,
+        histories=(History("history_video_id", "video_id", "long_view", history),) if history else (),
+        split=SplitConfig(**vars(SPLIT_DATES)),
+        columns=_LOG,
     )
+    return Release(log, _tasks(tasks), _without(_schema(extra_features), left_out), allow_leaks)
 
 
 def _tasks(tasks: Sequence[str | Task | Mapping[str, Any]]) -> tuple[Task, ...]:
@@ -254,46 +228,21 @@ def _why_it_leaks(name: str) -> str:
     return OUTCOME if name in _OUTCOMES else _OF_THE_MONTH
 
 
-def _files(folder: Path, stem: str) -> tuple[Path, ...]:
+def _files(folder: Path, stem: str) -> tuple[str, ...]:
     """Returns the files of a table, which the larger releases cut into `_part1`, `_part2` and so on."""
     pattern = re.compile(rf"{stem}(_part\d+)?\.csv")
     found = sorted(path for path in folder.glob("*.csv") if pattern.fullmatch(path.name))
     if not found:
         raise FileNotFoundError(f"No file {stem.replace('.*', '*')}.csv in {folder}")
-    return tuple(found)
+    return tuple(glob.escape(str(path)) for path in found)
 
 
-def _read(table: SideTable) -> pl.DataFrame:
-    frames = [read_table(path, table.columns) for path in table.paths]
-    for path, frame in zip(table.paths, frames, strict=True):
-        check_unique(path, frame, table.key)
-    return pl.concat(frames)
-
-
-def impressions(
-    log: pl.DataFrame, tables: Mapping[SideTable, pl.LazyFrame]
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Returns the log's rows that repeat no earlier one, joined to the side tables, and counts.
-
-    Args:
-        log: Rows of the log, in order: all, or all of some moments.
-        tables: The rows of each side table, of which those of the log's things are read.
-    """
-    distinct, exact = drop_duplicates(log, [column.name for column in LOG])
-    frame, repeated = drop_duplicates(distinct, ["user_id", "video_id", "time_ms"])
-    counts = {
-        "rows_read": log.height,
-        "exact_duplicates": exact,
-        "repeated_impressions": repeated,
-        "rows": frame.height,
-    }
-    for table, rows in tables.items():
-        shown = frame.lazy().select(table.key).unique()
-        described = rows.join(shown, on=table.key, how="semi", maintain_order="left")
-        entries, _ = drop_duplicates(described.collect(engine="streaming"), [table.key])
-        counts[table.unmatched] = frame.join(entries, on=table.key, how="anti").height
-        frame = frame.join(entries, on=table.key, how="left", maintain_order="left")
-    return _derived(frame), counts
+def _named(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns the counts of a log by the names that those of KuaiRand have."""
+    read, exact, repeated, *unmatched = counts.values()
+    rows = {"exact_duplicates": exact, "repeated_impressions": repeated, "rows": read - exact - repeated}
+    names = ("rows_without_user", "rows_without_video", "rows_without_video_statistic")
+    return {"rows_read": read, **rows, **dict(zip(names, unmatched, strict=False))}
 
 
 def _derived(frame: pl.DataFrame) -> pl.DataFrame:
@@ -308,10 +257,17 @@ def _derived(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _holds(dates: pl.Series) -> bool:
-    trains = dates <= SPLIT_DATES.train_until
-    tests = dates.is_between(SPLIT_DATES.test_from, SPLIT_DATES.test_until)
-    return bool(trains.any() and tests.any())
+STEPS = Steps(
+    "kuairand",
+    labelling=lambda rows, log: _derived,
+    schema=lambda rows, log, dates: _schema(()),
+    identical=tuple(column.name for column in _LOG),
+)
+
+
+def _holds(days: Collection[datetime.date]) -> bool:
+    tests = [SPLIT_DATES.test_from <= day <= _LAST_DAY for day in days]
+    return any(tests) and any(day <= SPLIT_DATES.train_until for day in days)
 
 
 def _schema(extra_features: Sequence[str]) -> FeatureSchema:

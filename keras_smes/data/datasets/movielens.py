@@ -18,8 +18,10 @@ from pathlib import Path
 
 import polars as pl
 
-from keras_smes.data.files.csv_reader import Column, check_unique, drop_duplicates, read_table
+from keras_smes.data.files.csv_reader import Column, read_table
+from keras_smes.data.files.reader import FILE
 from keras_smes.data.interactions import Interactions
+from keras_smes.data.log.checks import check_keys
 from keras_smes.data.roles import KeyGroup
 from keras_smes.data.store.cache import cache_folder
 from keras_smes.features.schema import (
@@ -153,11 +155,10 @@ def _load_wheel(wheel: Path) -> Interactions:
 
 
 def _load_files(folder: Path) -> Interactions:
-    ratings, duplicates = drop_duplicates(_read(folder / "ml-100k.inter", _RATINGS))
-    users = _read(folder / "ml-100k.user", _USERS)
-    items = _read(folder / "ml-100k.item", _ITEMS)
-    check_unique(folder / "ml-100k.user", users, "user_id")
-    check_unique(folder / "ml-100k.item", items, "item_id")
+    rated = _read(folder / "ml-100k.inter", _RATINGS)
+    ratings = rated.unique(keep="first", maintain_order=True)
+    users = _read(folder / "ml-100k.user", _USERS, "user_id")
+    items = _read(folder / "ml-100k.item", _ITEMS, "item_id")
     frame = _derive(ratings.join(users, on="user_id", how="left").join(items, on="item_id", how="left"))
     schema = _schema()
     return Interactions(
@@ -169,8 +170,8 @@ def _load_files(folder: Path) -> Interactions:
         tasks=as_tasks(TASKS),
         schema=schema,
         counts={
-            "rows_read": ratings.height + duplicates,
-            "exact_duplicates": duplicates,
+            "rows_read": rated.height,
+            "exact_duplicates": rated.height - ratings.height,
             "rows_without_user": ratings.join(users, on="user_id", how="anti").height,
             "rows_without_item": ratings.join(items, on="item_id", how="anti").height,
             # Two of the published films have a word where the year belongs.
@@ -181,9 +182,12 @@ def _load_files(folder: Path) -> Interactions:
     )
 
 
-def _read(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
+def _read(path: Path, columns: tuple[Column, ...], key: str | None = None) -> pl.DataFrame:
     frame = read_table(path, columns, separator="\t", quote=None)
-    return frame.rename({name: name.split(":")[0] for name in frame.columns})
+    frame = frame.rename({name: name.split(":")[0] for name in frame.columns})
+    if key is not None:
+        check_keys([key], frame.lazy().with_columns(pl.lit(0).alias(FILE)), [path])
+    return frame
 
 
 def _derive(frame: pl.DataFrame) -> pl.DataFrame:

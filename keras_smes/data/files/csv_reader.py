@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -12,7 +11,6 @@ import polars as pl
 from keras_smes.validation import check_one_of
 
 _LINE = "__line"
-_IDS_AT_A_TIME = 4_000_000
 _SHOWN = 200  # characters of polars' own message
 
 
@@ -140,43 +138,6 @@ def scan_table(
     if bad:
         _refuse_value(path, text, *min(bad, key=lambda pair: pair[0]))
     return text.select(column.parsed() for column in columns)
-
-
-def drop_duplicates(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> tuple[pl.DataFrame, int]:
-    """Drops the rows that repeat an earlier one, in the given columns or in all.
-
-    Args:
-        frame: The rows.
-        columns: What must be equal. `None`, the default, takes all columns.
-
-    Returns:
-        The rows left, in order, and how many were dropped.
-    """
-    kept = frame.unique(columns, keep="first", maintain_order=True)
-    return kept, frame.height - kept.height
-
-
-def check_unique(path: str | Path, rows: pl.DataFrame | pl.LazyFrame, column: str) -> None:
-    """Raises if a key of a side table is not unique.
-
-    Args:
-        path: The file, for the message.
-        rows: What was read from it, or is to be read: a share of the ids at a time.
-        column: The column of the thing's id.
-
-    Raises:
-        ValueError: If two rows have the same id; names the file, the column and the row.
-    """
-    ids = rows.lazy().select(column).with_row_index(_LINE, offset=2)
-    shares = math.ceil(ids.select(pl.len()).collect().item() / _IDS_AT_A_TIME)
-    for share in range(shares):
-        some = ids.filter(pl.col(column).hash() % shares == share).collect(engine="streaming").sort(_LINE)
-        repeated = some.filter(~pl.col(column).is_first_distinct())
-        if not repeated.is_empty():
-            line, value = repeated.row(0)
-            raise ValueError(
-                f"{path}, column {column!r}, row {line}: must be in one row only. Received: {value!r} again"
-            )
 
 
 def _fields(line: bytes, separator: str, quote: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from keras_smes.data.files.csv_reader import explain_malformed
+from keras_smes.data.files.csv_reader import Column, explain_malformed, scan_table
 from keras_smes.data.files.object_store import is_url, list_objects
 from keras_smes.data.files.text import forms_of_text
 
@@ -50,33 +50,47 @@ def _local(whole: Path) -> list[Path]:
     return [Path(name) for name in sorted(glob.glob(str(whole), recursive=True))]
 
 
-def read_files(files: Sequence[Path], limit: int | None = None) -> pl.DataFrame:
+def read_files(
+    files: Sequence[Path], limit: int | None = None, columns: Sequence[Column] = ()
+) -> pl.DataFrame:
     """Reads files one under the other, in their order, with `FILE`.
 
     Args:
         files: Of one kind, or several.
         limit: Rows of each file that are read, the first. Defaults to `None`, all.
+        columns: What is read of delimited text, typed as declared. Defaults to `()`, all, by their values.
 
     Raises:
         ValueError: A file can't be read, or its columns are not those of the first, or a column has a type
             that can't be one with that of other files; names file, column and row where there is one.
     """
+    if columns:
+        return pl.concat(pl.collect_all(_numbered([_scan_typed(file, columns) for file in files])))
     return pl.concat(pl.collect_all(_of_one_type([_read(file, limit).lazy() for file in files], files)))
 
 
-def scan_files(files: Sequence[Path], scratch: Path) -> list[pl.LazyFrame]:
+def scan_files(files: Sequence[Path], scratch: Path, columns: Sequence[Column] = ()) -> list[pl.LazyFrame]:
     """Returns the rows of each file as `read_files` does, not yet read, for files larger than memory.
 
     Args:
         files: As for `read_files`.
         scratch: Folder where text is kept as Parquet while the rows are needed.
+        columns: As for `read_files`.
 
     Raises:
         ValueError: As for `read_files`.
     """
-    return _of_one_type(
-        [_scan(file, scratch / f"{place}.parquet") for place, file in enumerate(files)], files
-    )
+    copies = [scratch / f"{place}.parquet" for place in range(len(files))]
+    if not columns:
+        return _of_one_type([_scan(*each) for each in zip(files, copies, strict=True)], files)
+    for file, copy in zip(files, copies, strict=True):
+        _scan_typed(file, columns).sink_parquet(copy, compression="lz4")
+    return _numbered([pl.scan_parquet(copy) for copy in copies])
+
+
+def first_row(file: Path) -> int:
+    """Returns the number of a file's first row: that of text is 2, below the header."""
+    return 0 if _kind(file) == "parquet" else 2
 
 
 def _kind(file: Path) -> str | None:
@@ -109,6 +123,13 @@ def _scan(file: Path, copy: Path) -> pl.LazyFrame:
             rows = pl.scan_parquet(copy)
         columns = rows.collect_schema().names()
     return rows.with_columns(_of_folders(file, columns))
+
+
+def _scan_typed(file: Path, columns: Sequence[Column]) -> pl.LazyFrame:
+    kind = _checked_kind(file)
+    if kind == "parquet" or file.name.lower().endswith(PACKED):
+        raise ValueError(f"`columns` are of files that end in {[*COMMA, *TAB]}. Received: {file}")
+    return scan_table(file, columns, kind)
 
 
 def _checked_kind(file: Path) -> str:
@@ -185,10 +206,11 @@ def _of_one_type(parts: Sequence[pl.LazyFrame], files: Sequence[Path]) -> list[p
     types = stacked.collect_schema()
     casts = [pl.col(name).cast(dtype) for name, dtype in types.items()]
     forms = forms_of_text(stacked, [name for name, dtype in types.items() if dtype == pl.String])
-    return [
-        part.select(casts).with_columns(*forms, pl.lit(place, pl.UInt32).alias(FILE))
-        for place, part in enumerate(parts)
-    ]
+    return _numbered([part.select(casts).with_columns(*forms) for part in parts])
+
+
+def _numbered(parts: Sequence[pl.LazyFrame]) -> list[pl.LazyFrame]:
+    return [part.with_columns(pl.lit(place, pl.UInt32).alias(FILE)) for place, part in enumerate(parts)]
 
 
 def _check_types(name: str, parts: Sequence[pl.LazyFrame], files: Sequence[Path]) -> None:

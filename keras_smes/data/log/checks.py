@@ -1,14 +1,19 @@
 """Checks of a declared log against the columns that its files have."""
 
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from keras_smes.data.column_types import as_marks
+from keras_smes.data.files.reader import FILE, first_row
 from keras_smes.data.log.declaration import Log, Table
 from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
 from keras_smes.validation import nearest
+
+KEYS_AT_A_TIME = 4_000_000
+_ROW = "__row"
 
 
 def check_there(there: Collection[str], role: str, columns: Sequence[str]) -> None:
@@ -46,11 +51,22 @@ def check_height(rows: pl.LazyFrame, files: Sequence[Path]) -> int:
     return height
 
 
-def check_table(table: Table, rows: pl.Schema, entries: pl.LazyFrame) -> None:
-    """Stops if a side table can't be joined: it is empty, its key is no key, or a column is there twice."""
-    if not entries.select(pl.len()).collect().item():
+def check_table(table: Table, files: Sequence[Path], entries: pl.LazyFrame, rows: pl.Schema) -> pl.LazyFrame:
+    """Returns what a side table adds to rows.
+
+    Args:
+        table: The table.
+        files: Its files.
+        entries: What these hold, with `FILE`.
+        rows: Columns of the rows, and of the tables before.
+
+    Raises:
+        ValueError: The table can't be joined: it is empty, its key is no key, or a column is there twice.
+    """
+    own = entries.drop(FILE)
+    if not own.select(pl.len()).collect().item():
         raise ValueError(f"Table {table.files[0]} must have rows. Received: a header without any")
-    key, types = list(table.key), entries.collect_schema()
+    key, types = list(table.key), own.collect_schema()
     for where, columns in (("rows", rows), (f"table {table.files[0]}", types)):
         if missing := sorted(set(key) - set(columns)):
             raise ValueError(
@@ -66,19 +82,28 @@ def check_table(table: Table, rows: pl.Schema, entries: pl.LazyFrame) -> None:
                 f"`key` {name!r} must have one type. Received: {rows[name]} in the rows, "
                 f"{types[name]} in {table.files[0]}"
             )
+    check_keys(key, entries, files)
+    return own
 
 
-def check_keys(table: Table, repeated: pl.DataFrame) -> None:
-    """Stops if a side table has keys more than once.
+def check_keys(key: Sequence[str], entries: pl.LazyFrame, files: Sequence[Path]) -> None:
+    """Stops if a key is in more than one row; a share of the keys at a time is in memory.
 
     Args:
-        table: The table.
-        repeated: These keys.
+        key: Its columns.
+        entries: Rows of a side table, with `FILE`.
+        files: The files that they are of.
     """
-    for key in repeated.head(1).rows():
-        raise ValueError(
-            f"Table {table.files[0]} must have each key {list(table.key)} once. Received: {key} again"
-        )
+    rows = entries.select(FILE, *key).with_row_index(_ROW)
+    shares = math.ceil(rows.select(pl.len()).collect().item() / KEYS_AT_A_TIME)
+    for share in range(shares):
+        some = rows.filter(pl.struct(key).hash() % shares == share).collect(engine="streaming").sort(_ROW)
+        for row, file, *again in some.filter(~pl.struct(key).is_first_distinct()).head(1).rows():
+            first = rows.filter(pl.col(FILE) == file).select(pl.col(_ROW).min()).collect().item()
+            raise ValueError(
+                f"{files[file]}, row {row - first + first_row(files[file])}: must have each key {list(key)} "
+                f"once. Received: {tuple(again)} again"
+            )
 
 
 def check_memory(frame: pl.DataFrame, log: Log) -> None:

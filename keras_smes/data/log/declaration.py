@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from keras_smes.configuration.document import ConfigError, Document
 from keras_smes.configuration.structure import structure
 from keras_smes.data.column_types import check_time_zone
+from keras_smes.data.files.csv_reader import Column
 from keras_smes.data.roles import History, KeyGroup
 from keras_smes.data.split_config import SplitConfig
 from keras_smes.features.config import feature_from_config
@@ -43,10 +44,12 @@ class Table:
     Args:
         files: Its files, as those of a `Log`.
         key: Its columns that together are in one row only; the rows have them too.
+        columns: As those of a `Log`.
     """
 
     files: tuple[str, ...]
     key: tuple[str, ...]
+    columns: tuple[Column, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +118,8 @@ class Log:
             Defaults to `None`.
         skip_training: Column of 0 and 1, or booleans: where it is 1 a row is not trained on, but counts in
             statistics and histories, and as a validation or test row. Defaults to `None`.
+        columns: What is read of CSV files, each as a `Column` of a type. Defaults to `()`: all columns, whose
+            types are by their values.
 
     Example:
 
@@ -146,6 +151,7 @@ class Log:
     memory: int | None = None
     request: str | None = None
     skip_training: str | None = None
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", as_tasks(self.tasks))

@@ -1,20 +1,12 @@
 """From a declared log to interactions in memory."""
 
-from pathlib import Path
-
 import polars as pl
 
-from keras_smes.data.files.reader import FILE, list_files, read_files
+from keras_smes.data.files.reader import list_files, read_files
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.log.checks import (
-    check_height,
-    check_keys,
-    check_memory,
-    check_table,
-    check_there,
-)
-from keras_smes.data.log.declaration import Log, Table
-from keras_smes.data.log.steps import TRAINING, Steps, finished_parts, interactions_of, there, without_files
+from keras_smes.data.log.checks import check_height, check_memory, check_table, check_there
+from keras_smes.data.log.declaration import Log
+from keras_smes.data.log.steps import TRAINING, Steps, finished_parts, interactions_of, join, without_files
 from keras_smes.data.log.times import TIME, with_time
 
 
@@ -47,29 +39,26 @@ def load_log(log: Log) -> Interactions:
 def loaded(log: Log, steps: Steps) -> Interactions:
     """Returns the rows of a log in memory, by the steps for training or for scoring."""
     counts: dict[str, int] = {}
-    frames, dates = finished_parts(_joined(log, counts).lazy(), log, steps, counts, None, 0)
+    frames, dates = finished_parts(_joined(log, steps, counts).lazy(), (), log, steps, counts, None, 0)
     (frame,) = frames
     check_memory(frame, log)
     return interactions_of(log, frame, steps.schema(frame.lazy(), log, dates), counts, dates)
 
 
-def _joined(log: Log, counts: dict[str, int]) -> pl.DataFrame:
+def _joined(log: Log, steps: Steps, counts: dict[str, int]) -> pl.DataFrame:
     """Reads the rows, drops duplicates, joins the side tables and sorts by time."""
     files, test_files = (list_files(paths, log.folder) for paths in (log.files, log.split.test_files))
-    rows = without_files(read_files([*files, *test_files]), log, len(files))
+    rows = without_files(read_files([*files, *test_files], columns=log.columns), log, len(files))
     counts["rows_read"] = check_height(rows.lazy(), files)
     check_there(rows.columns, "unique", log.unique)
-    if log.unique:
-        rows = rows.unique(log.unique, keep="first", maintain_order=True)
-    for place, table in enumerate(log.tables):
-        entries = _entries(table, log.folder, rows.schema).with_columns(pl.lit(True).alias(there(place)))
-        rows = rows.join(entries, on=table.key, how="left", maintain_order="left")
+    for name, columns in (("identical", steps.identical), ("duplicates", log.unique)):
+        if columns:
+            height = rows.height
+            rows = rows.unique(columns, keep="first", maintain_order=True)
+            counts[name] = height - rows.height
+    for table in log.tables:
+        own = list_files(table.files, log.folder)
+        entries = read_files(own, columns=table.columns).lazy()
+        rows = join(rows, table, check_table(table, own, entries, rows.schema), counts)
     rows = with_time(rows, log)
     return rows.sort(TIME, maintain_order=True) if TIME in rows.columns else rows
-
-
-def _entries(table: Table, folder: Path, rows: pl.Schema) -> pl.DataFrame:
-    entries = read_files(list_files(table.files, folder)).drop(FILE)
-    check_table(table, rows, entries.lazy())
-    check_keys(table, entries.filter(~pl.struct(table.key).is_first_distinct()).select(table.key))
-    return entries

@@ -4,7 +4,7 @@ The rows are in one part or in several. Rows to train on and rows to score diffe
 """
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ _AS_DECLARED = (
     "name", "user", "tasks", "statistics", "histories", "time_zone", "rates", "half_life", "weight",
     "request", "skip_training",
 )  # fmt: skip
+_THERE = "__there"
 # From the rows of a part and the place of its first to which of them test.
 Tests = Callable[[pl.DataFrame, int], pl.Series]
 
@@ -38,11 +39,13 @@ class Steps(NamedTuple):
         name: What the names of their folders begin with.
         labelling: From all rows, not yet read, to what gives some of them labels.
         schema: From the rows with labels, and the dates of the split, to the features.
+        identical: Columns: of the duplicates, rows that repeat another in all of these are counted apart.
     """
 
     name: str
     labelling: Callable[[pl.LazyFrame, Log], Labelling]
     schema: Callable[[pl.LazyFrame, Log, SplitDates | None], FeatureSchema]
+    identical: tuple[str, ...] = ()
 
 
 class Parts(NamedTuple):
@@ -52,11 +55,6 @@ class Parts(NamedTuple):
     dates: SplitDates | None
 
 
-def there(place: int) -> str:
-    """Returns the column that is null in rows without an entry in the side table of that place."""
-    return f"__there_{place}"
-
-
 def without_files(rows: pl.DataFrame, log: Log, test_from: int) -> pl.DataFrame:
     """Returns rows without `FILE`, but with `TEST` where the files from a place on are those of test rows."""
     if log.split.test_files:
@@ -64,27 +62,52 @@ def without_files(rows: pl.DataFrame, log: Log, test_from: int) -> pl.DataFrame:
     return rows.drop(FILE)
 
 
-def finished_parts(
-    rows: pl.LazyFrame, log: Log, steps: Steps, counts: dict[str, int], part_rows: int | None, verbose: int
-) -> Parts:
-    """Labels rows, splits them and leaves out ignored columns, a part at a time.
+def join(rows: pl.DataFrame, table: Table, entries: pl.LazyFrame, counts: dict[str, int]) -> pl.DataFrame:
+    """Returns rows with the columns of a side table, of which the entries of these rows are in memory.
 
     Args:
-        rows: All rows, joined and in order.
+        rows: Some rows.
+        table: The table.
+        entries: What `check_table` returned of it.
+        counts: Gets the rows `without` an entry, or more of them.
+    """
+    shown = rows.lazy().select(table.key).unique()
+    own = entries.join(shown, on=table.key, how="semi").with_columns(pl.lit(True).alias(_THERE))
+    rows = rows.join(own.collect(engine="streaming"), on=table.key, how="left", maintain_order="left")
+    name = f"without_{Path(table.files[0]).name.split('.')[0]}"
+    counts[name] = counts.get(name, 0) + rows[_THERE].null_count()
+    return rows.drop(_THERE)
+
+
+def finished_parts(
+    rows: pl.LazyFrame,
+    tables: Sequence[pl.LazyFrame],
+    log: Log,
+    steps: Steps,
+    counts: dict[str, int],
+    part_rows: int | None,
+    verbose: int,
+) -> Parts:
+    """Joins and labels rows, splits them and leaves out ignored columns, a part at a time.
+
+    Args:
+        rows: All rows, in order.
+        tables: The entries of the log's side tables. None: the rows have them already.
         log: The `Log`.
         steps: How they are labelled.
-        counts: Has `rows_read`; gets the `duplicates` and, as parts are made, the rows `without` an entry.
+        counts: As for `join`.
         part_rows: Rows of a part. `None`: all are one part.
         verbose: `1` shows a bar.
     """
     height = rows.select(pl.len()).collect().item()
-    if log.unique:
-        counts["duplicates"] = counts["rows_read"] - height
-    label_rows = steps.labelling(rows, log)
+    added = [entries.drop(table.key) for table, entries in zip(log.tables, tables, strict=False)]
+    label_rows = steps.labelling(pl.concat([rows, *added], how="diagonal"), log)
     dates, tests = _split(rows, height, log)
 
     def part(start: int) -> pl.DataFrame:
-        some = _counted(rows.slice(start, part_rows).collect(), log.tables, counts)
+        some = rows.slice(start, part_rows).collect()
+        for table, entries in zip(log.tables, tables, strict=False):
+            some = join(some, table, entries, counts)
         some = label_rows(some)
         last = [name for name in (TIME, DATE) if name in some.columns]
         some = some.select(pl.exclude(last), *last)
@@ -93,13 +116,6 @@ def finished_parts(
         return some.drop(log.ignore, strict=False)
 
     return Parts(map(part, track(range(0, height, part_rows or height), "Writing parts", verbose)), dates)
-
-
-def _counted(rows: pl.DataFrame, tables: tuple[Table, ...], counts: dict[str, int]) -> pl.DataFrame:
-    for place, table in enumerate(tables):
-        name = f"without_{Path(table.files[0]).name.split('.')[0]}"
-        counts[name] = counts.get(name, 0) + rows[there(place)].null_count()
-    return rows.drop(map(there, range(len(tables))))
 
 
 def _split(rows: pl.LazyFrame, height: int, log: Log) -> tuple[SplitDates | None, Tests | None]:

@@ -1,6 +1,6 @@
 """From a declared log to parts on disk: the rows and counts of `load_log`, for logs larger than memory.
 
-In memory are `CHUNK_ROWS` rows at a time, and what DuckDB takes to drop duplicates, join and sort.
+In memory are `CHUNK_ROWS` rows at a time, and what DuckDB takes to drop duplicates and sort.
 """
 
 import contextlib
@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from ibis.expr.types import Table as Rows
 
 from keras_smes.console import track
 from keras_smes.data.files.reader import FILE, list_files, scan_files
-from keras_smes.data.log.checks import check_height, check_keys, check_table, check_there
-from keras_smes.data.log.declaration import AUTO, Log, Table
-from keras_smes.data.log.steps import TRAINING, Steps, finished_parts, interactions_of, there, without_files
+from keras_smes.data.log.checks import check_height, check_table, check_there
+from keras_smes.data.log.declaration import AUTO, Log
+from keras_smes.data.log.steps import TRAINING, Steps, finished_parts, interactions_of, without_files
 from keras_smes.data.log.times import DATE, TIME, with_time
 from keras_smes.data.past.engine import DuckDB, plain, restored
 from keras_smes.data.past.expressions import PLACE
@@ -108,8 +109,11 @@ def _day(text: str | None) -> Any:
 def _write(log: Log, steps: Steps, out: Path, part_rows: int, verbose: int) -> dict[str, Any]:
     """Writes the parts, and returns what to know of them, as JSON values."""
     counts: dict[str, int] = {}
-    rows = _Joining(log, out / "scratch", verbose).joined(counts)
-    frames, dates = finished_parts(rows, log, steps, counts, part_rows, verbose)
+    reading = _Reading(log, out / "scratch", verbose)
+    counts["rows_read"] = reading.write_rows()
+    tables = reading.tables()
+    rows = reading.in_order(steps, counts)
+    frames, dates = finished_parts(rows, tables, log, steps, counts, part_rows, verbose)
     parts = write_parts(out, frames, DATE if DATE in rows.collect_schema() else None)
     shutil.rmtree(out / "scratch")
     rows = pl.scan_parquet(out / ROWS / "*.parquet")
@@ -122,35 +126,19 @@ def _write(log: Log, steps: Steps, out: Path, part_rows: int, verbose: int) -> d
 
 
 @dataclasses.dataclass(frozen=True)
-class _Joining:
-    """From files to rows joined and in order; what one step leaves to the next lies in `scratch`."""
+class _Reading:
+    """From files to rows in order, and side tables; what one step leaves to the next lies in `scratch`."""
 
     log: Log
     scratch: Path
     verbose: int
     types: dict[str, pl.DataType] = dataclasses.field(default_factory=dict)
 
-    def joined(self, counts: dict[str, int]) -> pl.LazyFrame:
-        """Returns the rows, not yet read, with the types that they have in memory; counts those read."""
-        counts["rows_read"] = self._write_rows()
-        folders = {"rows": self._folder("rows")}
-        for place, table in enumerate(self.log.tables):
-            folders[_table(place)] = self._write_table(place, table)
-        DuckDB.within(self.log.memory).combine(folders, self._sorted, self.scratch / "sorted")
-        for folder in folders.values():
-            shutil.rmtree(folder)
-        return restored(pl.scan_parquet(self.scratch / "sorted" / "*.parquet").drop(PLACE), self.types)
-
-    def _folder(self, name: str) -> Path:
-        folder = self.scratch / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def _write_rows(self) -> int:
-        """Writes the rows of all files in their order, with `PLACE`, `TIME` and `DATE`."""
+    def write_rows(self) -> int:
+        """Writes the rows of all files in their order, with `PLACE`, `TIME` and `DATE`; returns how many."""
         log, out = self.log, self._folder("rows")
         files, test_files = (list_files(paths, log.folder) for paths in (log.files, log.split.test_files))
-        scans = scan_files([*files, *test_files], self._folder("text"))
+        scans = scan_files([*files, *test_files], self._folder("text"), log.columns)
         height = check_height(pl.concat(scans), files)
         self._check_columns(scans[0].drop(FILE).collect_schema().names())
         place = 0
@@ -163,6 +151,36 @@ class _Joining:
                 place += rows.height
         return height
 
+    def tables(self) -> list[pl.LazyFrame]:
+        """Returns the entries of the side tables, not yet read."""
+        found, types = [], pl.Schema(self.types)
+        for place, table in enumerate(self.log.tables):
+            files = list_files(table.files, self.log.folder)
+            entries = pl.concat(scan_files(files, self._folder(f"text-{place}"), table.columns))
+            found.append(check_table(table, files, entries, types))
+            types.update(found[-1].collect_schema())
+        return found
+
+    def in_order(self, steps: Steps, counts: dict[str, int]) -> pl.LazyFrame:
+        """Returns the distinct rows, not yet read, with the types that they have in memory; counts others."""
+        engine, written = DuckDB.within(self.log.memory), self._folder("rows")
+        if steps.identical:
+            engine.write(written, partial(_count_distinct, columns=steps.identical), self.scratch / "count")
+            distinct = pl.read_parquet(self.scratch / "count" / "*.parquet").item()
+            counts["identical"] = counts["rows_read"] - distinct
+        engine.combine({"rows": written}, self._sorted, self.scratch / "sorted")
+        shutil.rmtree(written)
+        rows = pl.scan_parquet(self.scratch / "sorted" / "*.parquet").drop(PLACE)
+        if self.log.unique:
+            height = rows.select(pl.len()).collect().item()
+            counts["duplicates"] = counts["rows_read"] - counts.get("identical", 0) - height
+        return restored(rows, self.types)
+
+    def _folder(self, name: str) -> Path:
+        folder = self.scratch / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _check_columns(self, own: Sequence[str]) -> None:
         """Stops if days may be those of a side table: rows are dated as they are read, before they join."""
         time = None if self.log.time is None else self.log.time.column
@@ -174,39 +192,18 @@ class _Joining:
                 )
         check_there(own, "unique", self.log.unique)
 
-    def _write_table(self, place: int, table: Table) -> Path:
-        """Writes a side table, with a column that says that a key is there."""
-        files, out = list_files(table.files, self.log.folder), self._folder(_table(place))
-        entries = pl.concat(scan_files(files, self._folder(f"text-{place}"))).drop(FILE)
-        check_table(table, pl.Schema(self.types), entries)
-        types = entries.collect_schema()
-        self.types.update({name: dtype for name, dtype in types.items() if name not in table.key})
-        plain(entries).with_columns(pl.lit(True).alias(there(place))).sink_parquet(out / "0.parquet")
-        repeated = self.scratch / f"repeated-{place}"
-        DuckDB.within(self.log.memory).write(out, lambda rows: _repeated(rows, table.key), repeated)
-        check_keys(table, pl.read_parquet(repeated / "*.parquet"))
-        return out
-
     def _sorted(self, tables: Mapping[str, Rows]) -> Rows:
-        """Rows without duplicates, with the columns of the side tables, by time and then by place."""
+        """Rows without duplicates, by time and then by place."""
         rows = tables["rows"]
         if self.log.unique:
             kept = rows.group_by(list(self.log.unique)).aggregate(__first=rows[PLACE].min())
             rows = rows.semi_join(kept, rows[PLACE] == kept["__first"])
-        for place, table in enumerate(self.log.tables):
-            entries = tables[_table(place)]
-            added = [entries[name] for name in entries.columns if name not in table.key]
-            rows = rows.left_join(entries, list(table.key)).select(rows, *added)
         return rows.order_by([TIME, PLACE] if TIME in rows.columns else [PLACE])
 
 
-def _table(place: int) -> str:
-    return f"table-{place}"
-
-
-def _repeated(entries: Rows, key: Sequence[str]) -> Rows:
-    counts = entries.group_by(list(key)).aggregate(__rows=entries.count())
-    return counts.filter(counts["__rows"] > 1).select(*key).order_by(list(key)).limit(1)
+def _count_distinct(rows: Rows, columns: Sequence[str]) -> Rows:
+    distinct = rows.select(*columns).distinct()
+    return distinct.aggregate(__rows=distinct.count())
 
 
 def _chunks(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:

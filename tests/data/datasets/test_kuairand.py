@@ -247,7 +247,9 @@ def test_a_missing_file_is_named(write_release: Write, name: str) -> None:
 
 def test_a_user_described_twice_is_named(write_release: Write) -> None:
     user = "7" + "," * 30
-    with pytest.raises(ValueError, match=r"user_features_pure\.csv, column 'user_id', row 3"):
+    with pytest.raises(
+        ValueError, match=r"user_features_pure\.csv, row 3: must have each key \['user_id'\] once.*\(7,\)"
+    ):
         load_kuairand("pure", write_release(users=[user, user]))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from keras_smes.data.files.csv_reader import Column, check_unique, drop_duplicates, read_table
+from keras_smes.data.files.csv_reader import Column, read_table
 
 COLUMNS = (
     Column("user", "integer"),
@@ -128,20 +128,3 @@ def test_a_row_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="Received: kind='float'"):
         Column("x", "float")
-
-
-def test_duplicates_are_counted_and_the_first_is_kept() -> None:
-    frame = pl.DataFrame({"a": [1, 2, 1, 1], "b": [5, 6, 5, 7]})
-    distinct, dropped = drop_duplicates(frame)
-    assert distinct.rows() == [(1, 5), (2, 6), (1, 7)]
-    assert dropped == 1
-    by_a, dropped = drop_duplicates(frame, ["a"])
-    assert by_a.rows() == [(1, 5), (2, 6)]
-    assert dropped == 2
-
-
-def test_an_id_described_twice_is_named() -> None:
-    frame = pl.DataFrame({"id": [4, 5, 4]})
-    with pytest.raises(ValueError, match=r"users\.csv, column 'id', row 4: .* Received: 4 again"):
-        check_unique("users.csv", frame, "id")
-    check_unique("users.csv", frame.head(2), "id")

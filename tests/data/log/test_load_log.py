@@ -187,7 +187,7 @@ def test_a_table_has_each_key_once(tmp_path):
         "log", files, (BinaryTask("click"),), folder=tmp_path, tables=(Table(("items.parquet",), ("x",)),)
     )
     with pytest.raises(
-        ValueError, match=r"Table items.parquet must have each key \['x'\] once. Received: \(1,\)"
+        ValueError, match=r"items.parquet, row 1: must have each key \['x'\] once. Received: \(1,\) again"
     ):
         load_log(log)
 

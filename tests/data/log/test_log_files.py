@@ -1,5 +1,6 @@
 """Files of a declared log: text is typed by all its values, and a file that is no good is named."""
 
+import dataclasses
 import datetime
 import gzip
 
@@ -7,7 +8,9 @@ import polars as pl
 import pytest
 from support.made_up_log import DAYS, rows_of_day
 
-from keras_smes.data import Log, TimeColumn, load_log, store_log
+from keras_smes.data import Log, Table, TimeColumn, load_log, store_log
+from keras_smes.data.files.csv_reader import Column
+from keras_smes.data.log import checks
 from keras_smes.features.schema import Number
 from keras_smes.tasks import BinaryTask
 
@@ -121,3 +124,54 @@ def test_text_that_is_no_table_is_named(text, message, tmp_path):
 def test_values_may_span_rows(tmp_path):
     write(tmp_path, "a.csv", CSV.replace("007", '"first\nsecond\nthird"'))
     assert of_csv(tmp_path, split={"test_days": 1}).frame["code"].to_list() == ["first\nsecond\nthird", "08"]
+
+
+def test_duplicates_are_counted_and_the_first_is_kept(tmp_path):
+    """Those in all columns, and those in some; also of columns whose types are declared."""
+    write(tmp_path, "a.csv", "a,b,click\n1,5,0\n2,6,1\n1,5,0\n1,7,0\n")
+    columns = tuple(Column(name, "integer") for name in ("a", "b", "click"))
+    for typed in ((), columns):
+        for unique, kept in ((("a", "b", "click"), [(1, 5), (2, 6), (1, 7)]), (("a",), [(1, 5), (2, 6)])):
+            rows = of_csv(tmp_path, time=None, features=(Number("b"),), unique=unique, columns=typed)
+            assert rows.frame.select("a", "b").rows() == kept
+            assert rows.counts["duplicates"] == 4 - len(kept)
+
+
+def test_declared_columns_are_typed_and_others_left_out(tmp_path):
+    write(tmp_path, "a.tsv", CSV.replace(",", "\t"))
+    columns = (
+        Column("user", "string", optional=True),
+        Column("click", "label"),
+        Column("score", "number", True),
+    )
+    log = Log("tsv", ("a.tsv",), (BinaryTask("click"),), folder=tmp_path, columns=columns)
+    for rows in (load_log(log), store_log(log, tmp_path / "cache").read()):
+        assert rows.frame.drop("__test").rows() == [("7", 1, 0.5), (None, 0, None)]
+        assert rows.frame["click"].dtype == pl.Int8
+    write(tmp_path, "a.tsv", CSV.replace(",1,", ",2,").replace(",", "\t"))
+    for read in (load_log, lambda log: store_log(log, tmp_path / "cache")):
+        with pytest.raises(ValueError, match=r"a\.tsv, column 'click', row 2: must be 0 or 1. Received: '2'"):
+            read(log)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv.gz"])
+def test_columns_are_declared_of_text_alone(name, tmp_path):
+    (tmp_path / name).write_bytes(b"any")
+    log = Log("log", (name,), (BinaryTask("click"),), folder=tmp_path, columns=(Column("click", "label"),))
+    with pytest.raises(ValueError, match=rf"`columns` are of files that end in \['.csv'.*Received: .*{name}"):
+        load_log(log)
+
+
+def test_a_key_in_two_rows_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "KEYS_AT_A_TIME", 2)
+    write(tmp_path, "log.csv", "id,click\n4,0\n5,1\n")
+    write(tmp_path, "users-1.csv", "id,age\n4,30\n5,30\n")
+    write(tmp_path, "users-2.csv", "id,age\n6,30\n4,30\n")
+    log = Log("log", ("log.csv",), (BinaryTask("click"),), folder=tmp_path, features=(Number("age"),))
+    twice, once = (Table((files,), ("id",)) for files in ("users-*.csv", "users-1.csv"))
+    for read in (load_log, lambda log: store_log(log, tmp_path / "cache")):
+        with pytest.raises(
+            ValueError, match=r"users-2\.csv, row 3: must have each key \['id'\] .* \(4,\) again"
+        ):
+            read(dataclasses.replace(log, tables=(twice,)))
+        assert len(read(dataclasses.replace(log, tables=(once,)))) == 2

@@ -203,7 +203,7 @@ def test_a_table_has_each_key_once(tmp_path):
     tables = (Table(("items.parquet",), ("x",)),)
     log = Log("log", ("rows.parquet",), (BinaryTask("click"),), folder=tmp_path, tables=tables)
     with pytest.raises(
-        ValueError, match=r"Table items.parquet must have each key \['x'\] once.*\(3,\) again"
+        ValueError, match=r"items.parquet, row 2: must have each key \['x'\] once.*\(3,\) again"
     ):
         store_log(log, tmp_path / "cache")
 
