@@ -67,6 +67,7 @@ class Interactions(Rows):
             the order within it. Rows of a null request count in no such metric. Defaults to `None`.
         skip_training: Column of 0 and 1, or booleans: rows where it is 1 are not trained on, see `to_train`.
             They count in statistics and histories, and as validation and test rows. Defaults to `None`.
+        memory: Bytes that statistics and histories may take. Defaults to `None`, a quarter of the machine's.
 
     Raises:
         ValueError: A column is missing, has a type or a value that its role can't have (ids may be floats if
@@ -93,6 +94,7 @@ class Interactions(Rows):
     weight: str | None = None
     request: str | None = None
     skip_training: str | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.frame, pl.DataFrame):

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +132,25 @@ def load_rows(
     if not is_log(name):
         return load(name, folder, **options)
     check_data_options(name, {key: own for key, own in options.items() if key != "split"})
-    log = _declared(name, folder=folder, memory=memory, **options)
-    return load_log(dataclasses.replace(log, memory=None)) if fits_in_memory(log) else store_log(log)
+    return _read(_declared(name, folder=folder, memory=memory, **options), load_log, store_log)
 
 
 def load_rows_to_score(path: str, schema: FeatureSchema, **options: Any) -> Interactions | StoredInteractions:
     """Reads a declared log as `load_rows` does for a model of that schema: labels may be missing."""
-    log = _declared(path, **options)
-    if fits_in_memory(log):
-        return load_to_score(dataclasses.replace(log, memory=None), schema)
-    return store_to_score(log, schema)
+    return _read(
+        _declared(path, **options),
+        partial(load_to_score, schema=schema),
+        partial(store_to_score, schema=schema),
+    )
+
+
+def _read(
+    log: Log, into_memory: Callable[[Log], Interactions], onto_disk: Callable[[Log], StoredInteractions]
+) -> Interactions | StoredInteractions:
+    """Reads a log into memory where an estimate of its size says that it fits."""
+    if not fits_in_memory(log):
+        return onto_disk(log)
+    return into_memory(dataclasses.replace(log, memory=None)).with_roles(memory=log.memory)
 
 
 def _declared(name: str, **stated: Any) -> Log:

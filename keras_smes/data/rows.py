@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from keras_smes.data.column_types import as_day_or_none, ids_to_numpy, to_numpy
-from keras_smes.data.roles import all_skipped
+from keras_smes.data.roles import SplitDates, all_skipped
 from keras_smes.features.schema import FeatureSchema
 from keras_smes.tasks import Task
 
@@ -42,6 +42,10 @@ class Rows(abc.ABC):
         def time(self) -> str | None: ...
         @property
         def date(self) -> str | None: ...
+        @property
+        def split_dates(self) -> SplitDates | None: ...
+        @property
+        def memory(self) -> int | None: ...
 
     @abc.abstractmethod
     def __len__(self) -> int: ...

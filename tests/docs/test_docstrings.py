@@ -206,6 +206,6 @@ def given(name):
 
     if "kuairand" in name:
         write_made_up_kuairand("KuaiRand-Pure", rows=400, days=30)
-    if name.endswith("read_table"):
+    if name.endswith("scan_table"):
         Path("log.csv").write_text("user_id,is_click\n7,1\n", encoding="utf-8")
     return {"data": simulate(rows=500, users=20, videos=30)}

@@ -1,6 +1,5 @@
 """KuaiRand of any size: from the official files to Parquet files in order of time, in bounded memory."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,5 +57,4 @@ def store_kuairand(
     """
     release = open_release(variant, folder, tasks, history, extra_features, allow_leaks, left_out)
     steps = STEPS._replace(name=release.log.name)
-    rows = release.select(stored(release.log, steps, cache, part_rows, verbose))
-    return dataclasses.replace(rows, split_dates=rows.roles.split_dates)
+    return release.select(stored(release.log, steps, cache, part_rows, verbose))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from keras_smes.data.files.csv_reader import Column, read_table
+from keras_smes.data.files.csv_reader import Column, scan_table
 from keras_smes.data.files.reader import FILE
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.log.checks import check_keys
@@ -183,7 +183,7 @@ def _load_files(folder: Path) -> Interactions:
 
 
 def _read(path: Path, columns: tuple[Column, ...], key: str | None = None) -> pl.DataFrame:
-    frame = read_table(path, columns, separator="\t", quote=None)
+    frame = scan_table(path, columns, separator="\t", quote=None).collect()
     frame = frame.rename({name: name.split(":")[0] for name in frame.columns})
     if key is not None:
         check_keys([key], frame.lazy().with_columns(pl.lit(0).alias(FILE)), [path])

@@ -75,10 +75,10 @@ class Column:
         return pl.when(pl.col(self.name) != "").then(pl.col(self.name))
 
 
-def read_table(
+def scan_table(
     path: str | Path, columns: Sequence[Column], separator: str = ",", quote: str | None = '"'
-) -> pl.DataFrame:
-    """Reads the declared columns of a delimited file with a header; others are left out.
+) -> pl.LazyFrame:
+    """Checks the declared columns of a delimited file with a header; others are left out.
 
     Args:
         path: The file.
@@ -87,7 +87,7 @@ def read_table(
         quote: What encloses values that hold a separator; `None` if nothing does. Defaults to `'"'`.
 
     Returns:
-        A frame of the declared columns, in their order and the file's order of rows.
+        The declared columns, in their order and the file's order of rows, not yet read.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -96,24 +96,7 @@ def read_table(
 
     Example:
 
-    >>> log = read_table("log.csv", [Column("user_id", "integer"), Column("is_click", "label")])
-    """
-    return scan_table(path, columns, separator, quote).collect(engine="streaming")
-
-
-def scan_table(
-    path: str | Path, columns: Sequence[Column], separator: str = ",", quote: str | None = '"'
-) -> pl.LazyFrame:
-    """Checks a file as `read_table` does, and returns its rows not yet read, for files larger than memory.
-
-    Args:
-        path: As for `read_table`.
-        columns: As for `read_table`.
-        separator: As for `read_table`.
-        quote: As for `read_table`.
-
-    Returns:
-        What `read_table` returns, to be collected or sunk.
+    >>> log = scan_table("log.csv", [Column("user_id", "integer"), Column("is_click", "label")]).collect()
     """
     path = Path(path)
     if not path.is_file():

@@ -25,7 +25,7 @@ from keras_smes.features.schema import FeatureSchema
 # What interactions take from a log by the same name.
 _AS_DECLARED = (
     "name", "user", "tasks", "statistics", "histories", "time_zone", "rates", "half_life", "weight",
-    "request", "skip_training",
+    "request", "skip_training", "memory",
 )  # fmt: skip
 _THERE = "__there"
 # From the rows of a part and the place of its first to which of them test.

@@ -83,7 +83,7 @@ def stored(
     chosen = values["features"]
     schema = steps.schema(empty.lazy(), log, dates) if chosen is None else FeatureSchema.from_config(chosen)
     roles = interactions_of(log, empty, schema, values["counts"], dates)
-    return StoredInteractions(roles, made, parts, split_dates=dates, memory=log.memory)
+    return StoredInteractions(roles, made, parts)
 
 
 def _recipe(log: Log, part_rows: int) -> dict[str, Any]:

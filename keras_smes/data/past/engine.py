@@ -92,18 +92,19 @@ class DuckDB:
         }
 
 
-def compute(rows: pl.DataFrame, build: Build) -> pl.DataFrame:
+def compute(rows: pl.DataFrame, build: Build, memory: int | None = None) -> pl.DataFrame:
     """Returns what an expression makes of rows in memory, in no order; columns keep their types.
 
-    Beside the rows it takes a quarter of the machine's memory at most, and then the disk.
+    Beside the rows it takes half of `memory` at most, and then the disk.
 
     Args:
         rows: The rows, with the columns that the expression needs.
         build: From the table of the rows to the table of the result.
+        memory: Bytes. Defaults to `None`: a quarter of the machine's instead of the half.
     """
     known = plain(rows)
     spill = Path(tempfile.gettempdir(), f"keras_smes-{uuid.uuid4().hex}")  # made only if it is needed
-    with duckdb.connect(config=DuckDB().options(spill)) as connection:
+    with duckdb.connect(config=DuckDB.within(memory).options(spill)) as connection:
         connection.register(ROWS, _Stream(known))
         found = pl.DataFrame(connection.sql(sql(build, known.schema, "duckdb")))
     return restored(found, rows.schema)

@@ -183,7 +183,7 @@ def tables_as_of(rows: Interactions | StoredInteractions, as_of: datetime.date) 
 
     @cache
     def past(columns: tuple[str, ...]) -> pl.DataFrame:
-        return count_past(known, columns, tasks, interactions.half_life)
+        return count_past(known, columns, interactions)
 
     tables = [_statistics(keys, key, tasks, past) for key in keys]
     tables += _histories(interactions, known)

@@ -97,7 +97,7 @@ def latest_items(rows: pl.DataFrame, interactions: Interactions, history: Histor
     """
     user = interactions.column("user")
     needed = rows.select(*dict.fromkeys([user, history.item, history.label, KNOWN, AS_OF]))
-    found = compute(needed.with_row_index(PLACE), Listing(user, history))
+    found = compute(needed.with_row_index(PLACE), Listing(user, history), interactions.memory)
     return found.cast({history.name: pl.List(rows.schema[history.item])})
 
 

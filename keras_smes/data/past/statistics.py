@@ -7,6 +7,7 @@ alike, so both see statistics of the same kind.
 import dataclasses
 import datetime
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -71,10 +72,7 @@ def with_statistics(
     check_towards(keys)
     interactions.check_same_days()
     frame = interactions.frame.with_columns(*known_and_as_of(interactions, frozen_from))
-    half_life = interactions.half_life
-    added = statistics_of_rows(
-        frame, keys, tasks, lambda columns: count_past(frame, columns, tasks, half_life)
-    )
+    added = statistics_of_rows(frame, keys, tasks, partial(count_past, frame, roles=interactions))
     frame = interactions.frame.with_columns(added)
     return dataclasses.replace(interactions, frame=frame, **_roles_with(interactions, keys, tasks))
 
@@ -135,23 +133,21 @@ def _side(interactions: Interactions, key: KeyGroup) -> str:
     return "user" if all(sides.get(column) == "user" for column in key.columns) else "candidate"
 
 
-def count_past(
-    rows: pl.DataFrame, columns: Sequence[str], tasks: Sequence[str], half_life: float | None = None
-) -> pl.DataFrame:
+def count_past(rows: pl.DataFrame, columns: Sequence[str], roles: Interactions) -> pl.DataFrame:
     """Returns impressions and positives before each (key, `AS_OF`) of the rows.
 
     Args:
         rows: Rows with `KNOWN` and `AS_OF`, all that have the keys in question.
         columns: The columns of the key; none counts all rows.
-        tasks: The label columns.
-        half_life: Days after which a row counts half. Defaults to `None`, it always counts whole.
+        roles: Whose label columns, half-life and memory count; its rows don't.
 
     Returns:
         `columns`, `AS_OF`, and the counts.
     """
+    tasks, half_life = roles.event_columns, roles.half_life
     needed = rows.select(*dict.fromkeys([*columns, *tasks, KNOWN, AS_OF]))
     days = 1 if half_life is None else days_of(rows)
-    return compute(needed, Counting(tuple(columns), tuple(tasks), half_life, days))
+    return compute(needed, Counting(tuple(columns), tasks, half_life, days), roles.memory)
 
 
 @dataclasses.dataclass(frozen=True)

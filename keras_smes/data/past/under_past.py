@@ -62,7 +62,7 @@ def under_past(
     roles = dataclasses.replace(
         theirs,
         frame=empty, schema=schema, split_dates=None, test_column=None, weight=None,
-        request=None, skip_training=None,
+        request=None, skip_training=None, memory=theirs.memory or ours.memory,
     )  # fmt: skip
     before = rows.dates()[0] - datetime.timedelta(days=1)
     earlier = [past.between(None, before)] if past.dates()[0] <= before else []
@@ -80,8 +80,7 @@ def under_past(
         {"columns": types, "labels": labels, **recipe},
         lambda out: write_parts(out, slices, roles.column("date")),
     )
-    bounds = [own.memory for own in (past, rows) if isinstance(own, StoredInteractions)]
-    return StoredInteractions(roles, made, parts, memory=bounds[0])
+    return StoredInteractions(roles, made, parts)
 
 
 def _each(change: Callable[[pl.DataFrame], pl.DataFrame], several: Iterable[Rows]) -> Iterable[pl.DataFrame]:

@@ -18,7 +18,6 @@ import polars as pl
 
 from keras_smes.data.column_types import scan_in_normal_form
 from keras_smes.data.interactions import Interactions
-from keras_smes.data.roles import SplitDates
 from keras_smes.data.rows import Rows
 from keras_smes.data.split import Split, complete_dates
 from keras_smes.data.store.cache import fingerprints
@@ -38,28 +37,25 @@ class StoredInteractions(Rows):
         folder: Where the layers lie.
         parts: The parts, in order of time.
         layers: Folders whose files of one name stand side by side. Defaults to `("rows",)`.
-        split_dates: The usual split. Defaults to `None`.
         first: First date whose rows count. Defaults to `None`, the first there is.
         last: Last date whose rows count. Defaults to `None`, the last there is.
         is_training: Whether rows that training skips are left out. Defaults to `False`.
         is_test: Which value of the column of test rows counts. Defaults to `None`, any.
-        memory: Bytes that statistics and histories may take. Defaults to `None`, a quarter of the machine's.
     """
 
     roles: Interactions
     folder: Path
     parts: tuple[Part, ...]
     layers: tuple[str, ...] = (ROWS,)
-    split_dates: SplitDates | None = None
     first: datetime.date | None = None
     last: datetime.date | None = None
     is_training: bool = False
     is_test: bool | None = None
-    memory: int | None = None
 
     if not TYPE_CHECKING:  # with their types in `Rows`
-        name, schema, tasks, task_names, user, time, date = map(
-            _of_roles, ("name", "schema", "tasks", "task_names", "user", "time", "date")
+        name, schema, tasks, task_names, user, time, date, split_dates, memory = map(
+            _of_roles,
+            ("name", "schema", "tasks", "task_names", "user", "time", "date", "split_dates", "memory"),
         )
 
     def __len__(self) -> int:
@@ -204,13 +200,13 @@ class StoredInteractions(Rows):
         Raises:
             ValueError: If a part would be empty, the parts would overlap, or there are no dates to go by.
         """
-        dates, dated = self.split_dates, any((train_until, test_from, test_until))
+        dates, dated = self.roles.split_dates, any((train_until, test_from, test_until))
         if dates is None and not dated and self.roles.test_column is not None:
             train, test = (dataclasses.replace(self, is_test=value)._counted() for value in (False, True))
             return Split(train, test, {"by": "column", "column": self.roles.test_column})
         if dates is None or dated:
             dates = complete_dates(train_until, test_from, test_until)
-        whole = dataclasses.replace(self, split_dates=None)
+        whole = self.with_roles(split_dates=None)
         train = whole.between(None, dates.train_until)
         return Split(train, whole.between(dates.test_from, dates.test_until), {"by": "date"})
 

@@ -1,11 +1,12 @@
 import datetime
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from keras_smes.data.files.csv_reader import Column, read_table
+from keras_smes.data.files.csv_reader import Column, scan_table
 
 COLUMNS = (
     Column("user", "integer"),
@@ -17,6 +18,10 @@ COLUMNS = (
 )
 HEADER = "extra,bought,user,code,price,city,day"
 GOOD = "x,1,7,1.0,2.5,Ulm,20220504"
+
+
+def read_table(path: Path, columns: Sequence[Column]) -> pl.DataFrame:
+    return scan_table(path, columns).collect(engine="streaming")
 
 
 def write(folder: Path, *lines: str, header: str = HEADER) -> Path:

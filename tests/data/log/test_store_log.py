@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -107,12 +108,28 @@ def test_census_income_on_disk_is_that_in_memory(kuairand_folder, tmp_path):
 def test_load_rows_picks_by_size(feed, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_SMES_CACHE", str(tmp_path))
     path = feed.folder / "small.yaml"
-    for memory, kind in (("2GB", Interactions), ("10KB", StoredInteractions)):
+    for memory, kind, number in (("2GB", Interactions, 2 * 10**9), ("10KB", StoredInteractions, 10**4)):
         text = (feed.folder / "feed.yaml").read_text(encoding="utf-8")
         path.write_text(text.replace("memory: 2GB", f"memory: {memory}"), encoding="utf-8")
         rows = load_rows(str(path))
         assert isinstance(rows, kind)
         assert len(rows) == 5 * 300
+        assert rows.memory == number
+
+
+def test_statistics_take_half_of_the_memory_of_a_log(feed, monkeypatch):
+    limits, connect = [], duckdb.connect
+
+    def noted(config):
+        limits.append(config["memory_limit"])
+        return connect(config=config)
+
+    monkeypatch.setattr(duckdb, "connect", noted)
+    rows = dataclasses.replace(load_log(feed), memory=10**9)
+    with_past = split_with_statistics(rows)
+    assert len(limits) > 1
+    assert set(limits) == {f"{10**9 // 2}B"}
+    assert with_past.test.frame.equals(split_with_statistics(load_log(feed)).test.frame)
 
 
 # --- text, types, splits

@@ -130,7 +130,7 @@ def test_feature_tables_are_those_of_memory_if_their_columns_fit(logs):
         ValueError, match=r"`memory` must hold the columns.* of feed are.*Received: memory=10000, 1500 rows"
     ):
         tables_as_of(rows["disk"], DAYS[-1])
-    found = [tables_as_of(dataclasses.replace(rows["disk"], memory=10**9), DAYS[-1])]
+    found = [tables_as_of(rows["disk"].with_roles(memory=10**9), DAYS[-1])]
     found.append(tables_as_of(rows["memory"], DAYS[-1]))
     assert found[0].facts == found[1].facts
     for ours, theirs in zip(*(own.tables for own in found), strict=True):
