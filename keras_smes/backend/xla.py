@@ -17,7 +17,8 @@ def as_graph(function: Callable[..., Any], signature: Any = None) -> Callable[..
         return function
     import tensorflow as tf
 
-    graph: Callable[..., Any] = tf.function(function, signature, reduce_retracing=True)
+    # Branches and loops are operations already: nothing is there for AutoGraph to convert.
+    graph: Callable[..., Any] = tf.function(function, signature, autograph=False, reduce_retracing=True)
     return graph
 
 
