@@ -17,8 +17,8 @@ _USER = re.compile(r"^(user|uid|member|visitor|customer)(_?id)?$", re.IGNORECASE
 _TIME = re.compile(r"(^ts$|time|stamp)", re.IGNORECASE)
 _DAY = re.compile(r"(^|_)(date|day|dt)($|_)", re.IGNORECASE)
 _LABEL = re.compile(
-    r"(^|_)(click|clicked|like|liked|follow|comment|share|forward|buy|bought|purchase|order|cart|conversion|"
-    r"convert|converted|install|view|play|finish|label|target|rating|hate|collect|favorite)(s|ed)?($|_)",
+    r"(^|_|\W)(click|clicked|like|liked|follow|comment|share|forward|buy|bought|purchase|order|cart|conversion|"
+    r"convert|converted|install|view|play|finish|label|target|rating|hate|collect|favorite)(s|ed)?($|_|\W)",
     re.IGNORECASE,
 )
 _AFTERWARDS = re.compile(

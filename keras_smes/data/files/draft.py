@@ -1,9 +1,12 @@
 """A draft of a log's declaration, as YAML with comments, from the description of its files."""
 
 import json
+import re
 from collections.abc import Sequence
 
 from keras_smes.data.files.describe import ColumnFacts, Description
+from keras_smes.tasks.task import OTHER_OUTPUTS
+from keras_smes.validation import NAME_PATTERN
 
 TEST_DAYS = 1
 
@@ -67,9 +70,21 @@ def _tasks(description: Description) -> list[str]:
 
 
 def _task(description: Description, label: str) -> str:
-    if label not in description.positive:
+    name = _task_name(label)
+    if name == label and label not in description.positive:
         return f"- {json.dumps(label)}"
-    return f"- {{name: {json.dumps(label)}, positive: [{json.dumps(description.positive[label])}]}}"
+    parts = [f"name: {json.dumps(name)}"]
+    if name != label:
+        parts.append(f"label: {json.dumps(label)}")
+    if label in description.positive:
+        parts.append(f"positive: [{json.dumps(description.positive[label])}]")
+    return f"- {{{', '.join(parts)}}}"
+
+
+def _task_name(label: str) -> str:
+    """Returns the name of a label's column, or one near to it that a ranker can serve."""
+    name = re.sub(r"[^a-zA-Z0-9_]", "_", label)
+    return name if NAME_PATTERN.fullmatch(name) and name not in OTHER_OUTPUTS else f"is_{name}"
 
 
 def _by_day(description: Description, label: str) -> str:

@@ -1,7 +1,7 @@
 """Chooses a kind of feature for each column without a role, by what the training rows hold."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -20,17 +20,18 @@ LONGEST = 50
 BUCKETS = 256
 
 
-def choose_features(columns: Iterable[pl.Series]) -> list[Feature]:
+def choose_features(columns: Iterable[pl.Series], keys: Collection[str] = ()) -> list[Feature]:
     """Returns a feature for each column that can be one.
 
-    Text, booleans, integers of up to 100 values and ids (named `id` or `..._id`) become categories, other
-    numbers `Number`, in buckets where a few are far above the mean, lists `Tags`. Columns that are
-    constant or empty in the training rows, dates and timestamps become none.
+    Text, booleans, integers of up to 100 values and ids (keys, and columns named `id` or `..._id`) become
+    categories, other numbers `Number`, in buckets where a few are far above the mean, lists `Tags`. Columns
+    that are constant or empty in the training rows, dates and timestamps become none.
 
     Args:
         columns: Columns without a role, of the training rows; one after another is in memory.
+        keys: Names of columns that identify things. Defaults to none.
     """
-    features = {values.name: _feature(_with_valid_name(values)) for values in columns}
+    features = {values.name: _feature(_with_valid_name(values), values.name in keys) for values in columns}
     chosen = {name: feature for name, feature in features.items() if feature is not None}
     if odd := [name for name, feature in chosen.items() if name != feature.name]:
         raise ValueError(
@@ -44,7 +45,7 @@ def _with_valid_name(values: pl.Series) -> pl.Series:
     return values if NAME_PATTERN.fullmatch(values.name) else values.alias("invalid")
 
 
-def _feature(values: pl.Series) -> Feature | None:
+def _feature(values: pl.Series, is_key: bool) -> Feature | None:
     known = values.drop_nulls()
     if known.is_empty() or (not values.null_count() and _distinct(known) == 1):
         return None
@@ -54,7 +55,8 @@ def _feature(values: pl.Series) -> Feature | None:
         return StringCategory(values.name, **_of_table(known))
     if values.dtype == pl.Boolean:
         return IntegerCategory(values.name, **_of_table(known))
-    if values.dtype.is_integer() and (_is_id(values.name) or _distinct(known) <= FEW):
+    is_code = is_key or _is_id(values.name) or _distinct(known) <= FEW
+    if values.dtype.is_integer() and is_code:
         return IntegerCategory(values.name, **_of_table(known))
     return _number(values.name, known) if values.dtype.is_numeric() else None
 

@@ -51,6 +51,10 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("files", "key"):
+            object.__setattr__(self, name, _listed(getattr(self, name)))
+
 
 @dataclasses.dataclass(frozen=True)
 class Label:
@@ -154,7 +158,11 @@ class Log:
     columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "files", _listed(self.files))
+        object.__setattr__(self, "folder", Path(self.folder))
         object.__setattr__(self, "tasks", as_tasks(self.tasks))
+        if isinstance(self.time, str):
+            object.__setattr__(self, "time", TimeColumn(self.time))
         if isinstance(self.features, str) and self.features != AUTO:
             raise ValueError(f"`features` must be a list, or 'auto'. Received: features={self.features!r}")
         if isinstance(self.split, Mapping):
@@ -211,6 +219,11 @@ class Log:
                 given["memory"] = bytes_of_memory(given["memory"])
             log: Log = structure(given, cls, {Feature: feature_from_config, TimeColumn: _time})
             return log
+
+
+def _listed(names: Any) -> tuple[str, ...]:
+    """Returns names, of which one may stand alone."""
+    return tuple(map(str, [names] if isinstance(names, str | Path) else names))
 
 
 class _Task(NamedTuple):

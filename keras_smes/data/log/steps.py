@@ -150,13 +150,19 @@ def features_to_train(rows: pl.LazyFrame, log: Log, dates: SplitDates | None) ->
     columns = rows.collect_schema().names()
     # The index of a frame that pandas wrote as CSV is a column without a name.
     free = [name for name in columns if name and name not in taken and not name.startswith("__")]
-    features = choose_features(train.select(name).collect()[name] for name in free)
+    features = choose_features((train.select(name).collect()[name] for name in free), _keys(log))
     if not features:
         raise ValueError(
             "`features: auto` finds no column without a role that differs between training rows. "
             f"Received: columns without a role={free}"
         )
     return FeatureSchema(tuple(features))
+
+
+def _keys(log: Log) -> set[str]:
+    """Columns that identify things, whatever their names."""
+    items = {history.item for history in log.histories}
+    return items.union(*(own.key for own in log.tables), *(group.columns for group in log.statistics))
 
 
 def _to_train(rows: pl.LazyFrame, log: Log, dates: SplitDates | None) -> pl.LazyFrame:

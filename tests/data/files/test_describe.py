@@ -115,6 +115,20 @@ def test_a_draft_without_labels_suggests_columns_of_two_texts(tmp_path):
     assert '# - {name: "income", positive: [">50K"]}' in draft(describe(["rows.csv"], tmp_path), ["rows.csv"])
 
 
+def test_a_label_that_no_ranker_can_serve_by_its_name_is_drafted_under_another(tmp_path):
+    labels = {
+        "order": [0, 1, 0, 0] * 3,
+        "long view": [1, 0, 0, 0] * 3,
+        "2nd buy": ["yes", "no", "no", "no"] * 3,
+    }
+    pl.DataFrame({**labels, "price": [1.5, 2.0, 3.0, 0.5] * 3}).write_csv(tmp_path / "rows.csv")
+    (tmp_path / "log.yaml").write_text(draft(describe(["rows.csv"], tmp_path), ["rows.csv"]))
+    rows = load(str(tmp_path / "log.yaml"))
+    assert rows.task_names == ("is_order", "long_view", "is_2nd_buy")
+    assert [values.sum() for values in rows.labels().values()] == [3, 3, 3]
+    assert rows.schema.names == ["price"]
+
+
 def test_constant_doubled_and_empty_columns_are_said(tmp_path):
     frame = pl.DataFrame(
         {"is_buy": [0, 1, 0], "one": [3, 3, 3], "x": [1, 2, 5], "again": [1, 2, 5], "none": [None] * 3}

@@ -1,10 +1,15 @@
 """Which feature `auto` chooses for a column of numbers."""
 
+import datetime
+
 import polars as pl
 import pytest
 
+from keras_smes import IntegerCategory, Number
 from keras_smes.data import Log, load_log
 from keras_smes.data.log.auto import choose_features
+from keras_smes.data.log.declaration import Table
+from keras_smes.data.roles import History, KeyGroup
 from keras_smes.tasks import BinaryTask
 
 
@@ -19,6 +24,27 @@ from keras_smes.tasks import BinaryTask
 def test_amounts_of_which_a_few_are_large_are_in_buckets(values, in_buckets):
     (number,) = choose_features([pl.Series("x", values)])
     assert (number.buckets is not None) == in_buckets
+
+
+@pytest.mark.parametrize(
+    ("declared", "is_category"),
+    [
+        ({}, False),
+        ({"tables": (Table(("items.csv",), ("item",)),)}, True),
+        ({"statistics": (KeyGroup("item", ("item",)),)}, True),
+        ({"histories": (History("seen", item="item", label="click", length=2),), "user": "who"}, True),
+    ],
+)
+def test_what_a_log_declares_as_a_key_is_a_category(tmp_path, declared, is_category):
+    """Else an integer of more than 100 values that is called `item` is a quantity."""
+    times = [datetime.datetime(2026, 11, 1) + datetime.timedelta(hours=hour) for hour in range(200)]
+    rows = {"at": times, "item": range(200), "who": ["a", "b"] * 100, "click": [0, 1, 1, 0] * 50}
+    pl.DataFrame(rows).write_parquet(tmp_path / "rows.parquet")
+    pl.DataFrame({"item": range(200), "price": range(200)}).write_csv(tmp_path / "items.csv")
+    log = Log("mine", ("rows.parquet",), (BinaryTask("click"),), time="at", folder=tmp_path, **declared)
+    kinds = {feature.name: type(feature) for feature in load_log(log).schema.features}
+    assert kinds["item"] is (IntegerCategory if is_category else Number)
+    assert kinds.get("price", Number) is Number
 
 
 def load_with(folder, names):

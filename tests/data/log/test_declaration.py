@@ -5,7 +5,7 @@ import textwrap
 import pytest
 from support.made_up_log import FEED
 
-from keras_smes.data import Label, Log
+from keras_smes.data import Label, Log, Table
 from keras_smes.tasks import RegressionTask
 
 CENSUS = """\
@@ -125,3 +125,13 @@ def test_what_is_wrong_is_named_with_its_line(old, new, message, tmp_path):
     with pytest.raises(ValueError, match=message) as error:
         read(tmp_path, CENSUS.replace(old, new, 1))
     assert "log.yaml" in str(error.value)
+
+
+def test_in_python_one_name_may_stand_alone_as_in_yaml(tmp_path):
+    text = "name: feed\nfiles: rows.csv\ntime: ts\ntasks: [click]\ntables:\n- {files: items.csv, key: item}\n"
+    (tmp_path / "feed.yaml").write_text(text)
+    table = Table("items.csv", "item")
+    made = Log("feed", tmp_path / "rows.csv", ("click",), time="ts", tables=(table,), folder=str(tmp_path))
+    read = Log.read(tmp_path / "feed.yaml")
+    assert (made.time, made.tables, made.folder) == (read.time, read.tables, read.folder)
+    assert made.files == (str(tmp_path / "rows.csv"),)
