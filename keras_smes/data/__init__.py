@@ -37,6 +37,7 @@ from keras_smes.data.files.draft import draft
 from keras_smes.data.interactions import Interactions
 from keras_smes.data.loading import DATASETS, check_data_options, load, load_rows
 from keras_smes.data.log import (
+    Column,
     Label,
     Log,
     Table,
@@ -57,6 +58,7 @@ from keras_smes.data.store.schema import fit_schema
 
 __all__ = [
     "DATASETS",
+    "Column",
     "Description",
     "FeatureTable",
     "FeatureTables",

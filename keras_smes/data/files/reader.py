@@ -64,28 +64,27 @@ def read_files(
         ValueError: A file can't be read, or its columns are not those of the first, or a column has a type
             that can't be one with that of other files; names file, column and row where there is one.
     """
-    if columns:
-        return pl.concat(pl.collect_all(_numbered([_scan_typed(file, columns) for file in files])))
-    return pl.concat(pl.collect_all(_of_one_type([_read(file, limit).lazy() for file in files], files)))
+    return pl.concat(pl.collect_all(scan_files(files, None, columns, limit)))
 
 
-def scan_files(files: Sequence[Path], scratch: Path, columns: Sequence[Column] = ()) -> list[pl.LazyFrame]:
+def scan_files(
+    files: Sequence[Path], scratch: Path | None, columns: Sequence[Column] = (), limit: int | None = None
+) -> list[pl.LazyFrame]:
     """Returns the rows of each file as `read_files` does, not yet read, for files larger than memory.
 
     Args:
         files: As for `read_files`.
-        scratch: Folder where text is kept as Parquet while the rows are needed.
+        scratch: Folder where text is kept as Parquet while the rows are needed. `None`: rows are in memory.
         columns: As for `read_files`.
+        limit: As for `read_files`.
 
     Raises:
         ValueError: As for `read_files`.
     """
-    copies = [scratch / f"{place}.parquet" for place in range(len(files))]
-    if not columns:
-        return _of_one_type([_scan(*each) for each in zip(files, copies, strict=True)], files)
-    for file, copy in zip(files, copies, strict=True):
-        _scan_typed(file, columns).sink_parquet(copy, compression="lz4")
-    return _numbered([pl.scan_parquet(copy) for copy in copies])
+    copies = [None if scratch is None else scratch / f"{place}.parquet" for place in range(len(files))]
+    parts = [_scan(file, copy, columns, limit) for file, copy in zip(files, copies, strict=True)]
+    parts = parts if columns else _of_one_type(parts, files)
+    return [part.with_columns(pl.lit(place, pl.UInt32).alias(FILE)) for place, part in enumerate(parts)]
 
 
 def first_row(file: Path) -> int:
@@ -101,35 +100,29 @@ def _kind(file: Path) -> str | None:
     return next((kind for kind, endings in kinds.items() if name.endswith(endings)), None)
 
 
-def _read(file: Path, limit: int | None) -> pl.DataFrame:
+def _scan(file: Path, copy: Path | None, columns: Sequence[Column], limit: int | None) -> pl.LazyFrame:
     kind = _checked_kind(file)
+    if columns and (kind == "parquet" or file.name.lower().endswith(PACKED)):
+        raise ValueError(f"`columns` are of files that end in {[*COMMA, *TAB]}. Received: {file}")
     with _explaining(file, kind):
         if kind == "parquet":
-            frame = pl.read_parquet(str(file), n_rows=limit, hive_partitioning=False)
+            read = pl.read_parquet if copy is None else pl.scan_parquet
+            rows = read(str(file), n_rows=limit, hive_partitioning=False).lazy()
+        elif columns:
+            rows = _kept(scan_table(file, columns, kind), copy)
         else:
             _check_shape(file, kind, limit)
-            frame = pl.read_csv(str(file), separator=kind, n_rows=limit, infer_schema=False)
-    return frame.with_columns(_of_folders(file, frame.columns))
+            rows = _kept(pl.scan_csv(str(file), separator=kind, n_rows=limit, infer_schema=False), copy)
+        names = rows.collect_schema().names()
+    return rows if columns else rows.with_columns(_of_folders(file, names))
 
 
-def _scan(file: Path, copy: Path) -> pl.LazyFrame:
-    kind = _checked_kind(file)
-    with _explaining(file, kind):
-        if kind == "parquet":
-            rows = pl.scan_parquet(str(file), hive_partitioning=False)
-        else:
-            _check_shape(file, kind)
-            pl.scan_csv(str(file), separator=kind, infer_schema=False).sink_parquet(copy, compression="lz4")
-            rows = pl.scan_parquet(copy)
-        columns = rows.collect_schema().names()
-    return rows.with_columns(_of_folders(file, columns))
-
-
-def _scan_typed(file: Path, columns: Sequence[Column]) -> pl.LazyFrame:
-    kind = _checked_kind(file)
-    if kind == "parquet" or file.name.lower().endswith(PACKED):
-        raise ValueError(f"`columns` are of files that end in {[*COMMA, *TAB]}. Received: {file}")
-    return scan_table(file, columns, kind)
+def _kept(rows: pl.LazyFrame, copy: Path | None) -> pl.LazyFrame:
+    """Returns rows that are parsed once: in memory, or in a copy."""
+    if copy is None:
+        return rows.collect().lazy()
+    rows.sink_parquet(copy, compression="lz4")
+    return pl.scan_parquet(copy)
 
 
 def _checked_kind(file: Path) -> str:
@@ -195,7 +188,7 @@ def _of_folders(file: Path, columns: Iterable[str]) -> list[pl.Expr]:
 
 
 def _of_one_type(parts: Sequence[pl.LazyFrame], files: Sequence[Path]) -> list[pl.LazyFrame]:
-    """Returns the rows of each file with `FILE`, columns in the order of the first and of one type each."""
+    """Returns the rows of each file, with columns in the order of the first and of one type each."""
     names = parts[0].collect_schema().names()
     for file, part in zip(files, parts, strict=True):
         if differing := sorted(set(part.collect_schema()) ^ set(names)):
@@ -206,11 +199,7 @@ def _of_one_type(parts: Sequence[pl.LazyFrame], files: Sequence[Path]) -> list[p
     types = stacked.collect_schema()
     casts = [pl.col(name).cast(dtype) for name, dtype in types.items()]
     forms = forms_of_text(stacked, [name for name, dtype in types.items() if dtype == pl.String])
-    return _numbered([part.select(casts).with_columns(*forms) for part in parts])
-
-
-def _numbered(parts: Sequence[pl.LazyFrame]) -> list[pl.LazyFrame]:
-    return [part.with_columns(pl.lit(place, pl.UInt32).alias(FILE)) for place, part in enumerate(parts)]
+    return [part.select(casts).with_columns(*forms) for part in parts]
 
 
 def _check_types(name: str, parts: Sequence[pl.LazyFrame], files: Sequence[Path]) -> None:

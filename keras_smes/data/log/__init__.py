@@ -6,12 +6,14 @@ with `labels` and the features that `auto` chooses; `to_score` is for rows whose
 are read by `data.files`.
 """
 
+from keras_smes.data.files.csv_reader import Column
 from keras_smes.data.log.declaration import Label, Log, Table, TimeColumn
 from keras_smes.data.log.load import load_log
 from keras_smes.data.log.store import store_log
 from keras_smes.data.log.to_score import load_to_score, store_to_score
 
 __all__ = [
+    "Column",
     "Label",
     "Log",
     "Table",

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 from support.made_up_log import FEED
 
-from keras_smes.data import Label, Log, Table
+from keras_smes.data import Column, Label, Log, Table
 from keras_smes.tasks import RegressionTask
 
 CENSUS = """\
@@ -58,6 +58,13 @@ def test_all_of_the_example_is_read(tmp_path):
     assert (log.statistics[0].columns, log.histories[0].pooling) == (("item_id",), "attention")
 
 
+def test_columns_may_have_types(tmp_path):
+    columns = "columns: [{name: age, kind: number, optional: true}, {name: born, kind: date}]"
+    tables = f"tables: [{{files: people.csv, key: id, {columns}}}]"
+    log = read(tmp_path, "\n".join([CENSUS, columns, tables]))
+    assert log.columns == log.tables[0].columns == (Column("age", "number", True), Column("born", "date"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -105,6 +112,11 @@ def test_all_of_the_example_is_read(tmp_path):
             "features: auto",
             "time: {column: t, unit: h}",
             r"line 7, `time.unit`: .*must be one of .*unit='h'",
+        ),
+        (
+            "features: auto",
+            "columns: [{name: x, kind: labels}]",
+            r"line 7, `columns\[0\].kind`: .*must be one of .*'label'.*kind='labels'",
         ),
         ("files: rows.parquet\n", "", r"line 1: A configuration must have `files`"),
         (

@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 from support.made_up_log import DAYS, rows_of_day
 
-from keras_smes.data import Log, Table, TimeColumn, load_log, store_log
-from keras_smes.data.files.csv_reader import Column
+from keras_smes.data import Column, Log, Table, TimeColumn, load_log, store_log
 from keras_smes.data.log import checks
 from keras_smes.features.schema import Number
 from keras_smes.tasks import BinaryTask
