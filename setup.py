@@ -19,7 +19,7 @@ DATA = [
 S3 = ["universal_pathlib>=0.2", "s3fs>=2024.2"]  # logs in object stores; gcsfs, adlfs for those of others
 SPARK = ["pyspark>=3.5", "ibis-framework[pyspark]>=10", *DATA]  # logs beyond one machine; needs Java
 RANKING = ["keras-rs>=0.3"]  # crosses
-SERVING = ["keras_smes_serving[server]>=0.1"]  # the folder serving/: `pip install ./serving ".[serving]"`
+SERVING = ["keras_smes_serving[server]>=0.2,<0.3"]  # `pip install ./serving ".[serving]"`
 ONNX = ["tf2onnx>=1.17", "onnx>=1.16", "onnxruntime>=1.18"]  # exports for ONNX Runtime and Triton
 VIZ = ["matplotlib>=3.7", "jinja2>=3.1"]
 TFRS = ["tensorflow-recommenders>=0.7.7", "tf-keras>=2.16"]
@@ -58,6 +58,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     author="The keras_smes engineers",
+    project_urls={"Paper": "https://arxiv.org/abs/2602.09386"},
     keywords="keras tensorflow mixture-of-experts multi-task ranking recommendation tf-serving",
     classifiers=[
         "Development Status :: 3 - Alpha",
