@@ -1,9 +1,13 @@
 """Imports run one way: down the floors of CONTRIBUTING.md."""
 
 import ast
+import collections
+import graphlib
+import itertools
 import re
 from pathlib import Path
 
+import keras
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "keras_smes"
@@ -93,16 +97,92 @@ def test_a_room_imports_from_its_floor_or_below(room):
     assert "cli" not in imported(room)
 
 
-# What Keras names for itself, and an optimizer may override: its subclasses are in `optimizers/`.
-PRIVATE = re.compile(
-    r"\._(functional|nodes_by_depth|run_through_graph|inputs_struct|inbound_nodes|keras_mask|losses|flatten_layers|"
-    r"get_call_context)\b"
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+OF_NAMED_TUPLES = {"_asdict", "_fields", "_replace"}
+# Methods of Keras without a public name that a subclass overrides.
+OVERRIDDEN = {"_clip_gradients", "_moments"}
+KERAS_CLASSES = (
+    keras.Model,
+    keras.layers.BatchNormalization,
+    keras.optimizers.Adam,
+    keras.Loss,
+    keras.Metric,
+    keras.callbacks.Callback,
 )
 
 
-def test_private_names_of_keras_are_in_backend_alone():
-    found = {path for path in PACKAGE.rglob("*.py") if PRIVATE.search(path.read_text(encoding="utf-8"))}
-    assert {path.parent.name for path in found} == {"backend"}, found
+def own_names():
+    """Names that the package's files define, wherever."""
+    names = set()
+    for node in itertools.chain.from_iterable(map(ast.walk, TREES.values())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return names
+
+
+def test_private_names_of_others_are_in_backend_alone():
+    """Attributes with a leading underscore that no file here defines are somebody else's."""
+    ours = own_names() | OF_NAMED_TUPLES
+    for path, tree in TREES.items():
+        read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        private = {name for name in read - ours if name.startswith("_") and not name.startswith("__")}
+        assert not private or path.parent.name == "backend", (path, private)
+
+
+def test_methods_of_keras_are_overridden_where_this_says():
+    keras_own = {name for kind in KERAS_CLASSES for name in dir(kind) if re.match("_[a-z]", name)}
+    defined = {
+        (str(path.relative_to(PACKAGE)), node.name)
+        for path, tree in TREES.items()
+        for kind in ast.walk(tree)
+        if isinstance(kind, ast.ClassDef) and kind.bases
+        for node in kind.body
+        if isinstance(node, ast.FunctionDef) and node.name in keras_own
+    }
+    assert {name for _, name in defined} == OVERRIDDEN, defined
+
+
+def test_modules_that_others_keep_to_themselves_are_imported_in_backend_alone():
+    for path, tree in TREES.items():
+        modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        inner = {name for name in modules if name.startswith(("keras.src", "tensorflow.python"))}
+        assert not inner or path.parent.name == "backend", (path, inner)
+
+
+def is_for_checkers(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def modules_imported(tree):
+    """Modules of the package that a file imports, at once or later, but for type checkers alone."""
+    checkers = {inner for node in tree.body if is_for_checkers(node) for inner in ast.walk(node)}
+    for node in set(ast.walk(tree)) - checkers:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_smes"):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    names = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): t for p, t in TREES.items()}
+    graph = {name: set(modules_imported(tree)) & set(names) - {name} for name, tree in names.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_private_names_stay_in_their_package():
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_smes."):
+                private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                same = path.relative_to(PACKAGE).parts[0] == node.module.split(".")[1]
+                assert not private or same, (path, private)
+
+
+def test_files_and_folders_are_of_a_size_to_read():
+    assert [str(path) for path, _ in TREES.items() if len(path.read_text().splitlines()) > 350] == []
+    folders = collections.Counter(path.parent for path in TREES)
+    assert [str(folder) for folder, files in folders.items() if files > 15] == []
 
 
 def positional(function):

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.backend.optimizer import moments_of
 from keras_smes.optimizers.sparse_gradients import is_sparse
 
 
@@ -36,12 +37,12 @@ class FusedAdam(keras.optimizers.Adam):
             return
         import tensorflow as tf
 
-        place = self._get_variable_index(variable)
+        first, second = moments_of(self, variable)
         step = ops.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=self._momentums[place].value.handle,
-            v=self._velocities[place].value.handle,
+            m=first.value.handle,
+            v=second.value.handle,
             beta1_power=ops.power(ops.cast(self.beta_1, variable.dtype), step),
             beta2_power=ops.power(ops.cast(self.beta_2, variable.dtype), step),
             lr=ops.cast(learning_rate, variable.dtype),

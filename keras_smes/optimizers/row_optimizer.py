@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_smes.backend.optimizer import place_of
 from keras_smes.optimizers.sparse_gradients import (
     beside,
     path_of,
@@ -59,7 +60,7 @@ class RowOptimizer(keras.optimizers.Optimizer):
 
     def state_of(self, variable: Any) -> Any:
         """Returns the state of `variable`."""
-        return self._states[self._get_variable_index(variable)]
+        return self._states[place_of(self, variable)]
 
     def add_state(self, variable: Any, name: str, shape: Sequence[int], **kwargs: Any) -> Any:
         """Returns a new variable on the device of `variable`, such as its parameter server."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_smes.backend.optimizer import own_variables, trained_variables
 from keras_smes.optimizers.sparse_gradients import path_of
 
 EMBEDDINGS = r"(.*/)?embeddings"
@@ -81,7 +82,7 @@ class SplitOptimizer(keras.optimizers.Optimizer):
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         if trainable_variables is None:
-            trainable_variables = self._trainable_variables
+            trainable_variables = trained_variables(self)
         self.build(list(trainable_variables))
         pairs = list(zip(grads, trainable_variables, strict=True))
         if pairs and all(grad is None for grad, _ in pairs):
@@ -89,11 +90,11 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         for optimizer, takes in ((self.embeddings, True), (self.rest, False)):
             if own := [pair for pair in pairs if self.is_embedding(pair[1]) is takes]:
                 _apply(optimizer, own)
-        self.assign_add(self._iterations, 1)
+        self.assign_add(self.iterations, 1)
 
     @property
     def variables(self) -> list[Any]:
-        return [*self._variables, *self.embeddings.variables, *self.rest.variables]
+        return [*own_variables(self), *self.embeddings.variables, *self.rest.variables]
 
     @property
     def learning_rate(self) -> Any:

@@ -84,6 +84,37 @@ def test_an_optimizer_has_a_count_of_steps_and_slots_named_after_their_weights()
     assert {"dense_kernel_momentum", "dense_kernel_velocity", "dense_bias_momentum"} <= names
 
 
+def test_an_optimizer_finds_its_weights_and_their_moments():
+    """Mend `backend.optimizer.trained_variables`, `place_of` and `moments_of`."""
+    adam = keras.optimizers.Adam(beta_1=0.9, beta_2=0.999)
+    layer = keras.layers.Dense(1, name="dense")
+    layer.build((None, 2))
+    adam.build(layer.trainable_variables)
+    assert [v.path for v in optimizer.trained_variables(adam)] == [v.path for v in layer.trainable_variables]
+    assert [optimizer.place_of(adam, variable) for variable in layer.trainable_variables] == [0, 1]
+    adam.apply([keras.ops.full((2, 1), 2.0), keras.ops.full((1,), 3.0)], layer.trainable_variables)
+    first, second = (to_numpy(own) for own in optimizer.moments_of(adam, layer.bias))
+    np.testing.assert_allclose((first, second), ([0.1 * 3], [0.001 * 9]), rtol=1e-5)
+
+
+def test_keras_clips_gradients_and_normalises_by_the_methods_that_are_overridden():
+    """Mend `RowOptimizer._clip_gradients` and `GlobalBatchNormalization._moments`."""
+
+    class Clipped(keras.optimizers.SGD):
+        def _clip_gradients(self, grads):
+            return [0 * gradient for gradient in grads]
+
+    class Normalized(keras.layers.BatchNormalization):
+        def _moments(self, inputs, mask):
+            return keras.ops.ones((2,)), keras.ops.ones((2,))
+
+    variable = keras.Variable([5.0])
+    Clipped(1.0).apply([keras.ops.ones((1,))], [variable])
+    np.testing.assert_array_equal(to_numpy(variable), [5.0])
+    normalized = Normalized(epsilon=0.0)(keras.ops.full((3, 2), 4.0), training=True)
+    np.testing.assert_allclose(to_numpy(normalized), np.full((3, 2), 3.0), rtol=1e-6)
+
+
 @pytest.mark.tensorflow
 def test_tensorflow_says_whether_xla_compiles():
     """Mend `backend.xla.compiles_with_xla`."""

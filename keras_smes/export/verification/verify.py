@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import tensor_util
 
 from keras_smes.export.graph.endpoints import FUSED, ORDER
 from keras_smes.export.graph.signature_defs import read_signatures
@@ -81,7 +80,7 @@ def _run(signature: Any, case: ParityCase) -> tuple[dict[str, np.ndarray], list[
             f"Received: {sorted(signature.outputs)}"
         )
     # As in a server, defaults come from the signature.
-    defaults = {name: tensor_util.MakeNdarray(proto) for name, proto in signature.defaults.items()}
+    defaults = {name: tf.make_ndarray(proto) for name, proto in signature.defaults.items()}
     values = {**defaults, **case.inputs}
     feeds = {info.name: values[alias] for alias, info in signature.inputs.items()}
     return feeds, [signature.outputs[alias].name for alias in sorted(case.expected)]
