@@ -138,7 +138,11 @@ def test_predict_names_a_bad_row(address, capsys, tmp_path, line, message):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["train", "--out", "x"], "`--data` must name a data set"),
+        (
+            ["train", "--out", "x"],
+            "`--data` must name a data set or the YAML of a log, or `--config` must have `data`. "
+            "Received: --data=None, --config=None",
+        ),
         (["train", "--data", "criteo", "--out", "x"], "name='criteo'"),
         (["train", "--data", "kuairand-pure", "--out", "x", "--data-dir", "nowhere"], "nowhere"),
         (["train", "--data", "simulated", "--out", "x", "--epochs", "0"], "epochs=0"),

@@ -53,7 +53,10 @@ def run_values(arguments: argparse.Namespace, document: Any) -> dict[str, Any]:
     chosen = {name: getattr(arguments, name) for name in ("data", "model", "seed")}
     values |= {name: value for name, value in chosen.items() if value is not None}
     if "data" not in values and arguments.start is None:
-        raise ValueError("`--data` must name a data set or the YAML of a log, or `--config` must have `data`")
+        raise ValueError(
+            "`--data` must name a data set or the YAML of a log, or `--config` must have `data`. "
+            f"Received: --data={arguments.data}, --config={arguments.config}"
+        )
     training = values.get("training", {})
     if arguments.epochs is not None and isinstance(training, Mapping):  # otherwise rejected later
         values["training"] = {**training, "epochs": arguments.epochs}

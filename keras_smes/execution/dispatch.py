@@ -99,9 +99,15 @@ def run(
             experts.num_experts, bound, experts.weights_of_one, batch, training, xla=is_compiled()
         )
     if execution == "grouped" and is_compiled():
-        raise ValueError("`execution='grouped'` needs TensorFlow without XLA: use 'blocks', or 'auto'.")
+        raise ValueError(
+            "`execution` must be 'blocks' or 'auto' under XLA and on JAX: 'grouped' needs TensorFlow without "
+            f"XLA. Received: execution={execution!r}, backend={keras.backend.backend()!r}"
+        )
     if execution == "ragged" and keras.backend.backend() != "jax":
-        raise ValueError("`execution='ragged'` needs the JAX backend of Keras: use 'tiles', or 'auto'.")
+        raise ValueError(
+            "`execution='ragged'` needs the JAX backend of Keras: use 'tiles', or 'auto'. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
     if execution != "dense" and exports_to_litert():
         raise ValueError(
             "LiteRT runs experts with `execution='dense'` alone: set it before the export, e.g. "

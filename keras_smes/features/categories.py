@@ -103,7 +103,10 @@ class Vocabulary(Category):
     @property
     def num_ids(self) -> int:
         if self.vocabulary is None:
-            raise ValueError(f"Feature {self.name!r} is not fitted: call `schema.fit(columns)` first.")
+            raise ValueError(
+                f"Feature {self.name!r} is not fitted: call `schema.fit(columns)` first. "
+                "Received: vocabulary=None"
+            )
         return 1 + len(self.vocabulary)
 
     def count(self, values: np.ndarray) -> Counts:

@@ -82,7 +82,8 @@ class Number(Feature):
         """Boundaries of the fitted buckets."""
         if not isinstance(self.buckets, tuple):
             raise ValueError(
-                f"Feature {self.name!r} has no fitted buckets: call `schema.fit(columns)` first."
+                f"Feature {self.name!r} has no fitted buckets: call `schema.fit(columns)` first. "
+                f"Received: buckets={self.buckets!r}"
             )
         return self.buckets
 

@@ -86,7 +86,10 @@ class SplitOptimizer(keras.optimizers.Optimizer):
         self.build(list(trainable_variables))
         pairs = list(zip(grads, trainable_variables, strict=True))
         if pairs and all(grad is None for grad, _ in pairs):
-            raise ValueError("No gradients provided for any variable.")
+            raise ValueError(
+                "No gradients provided for any variable: the loss must depend on one. "
+                f"Received: None for {[path_of(variable) for _, variable in pairs]}"
+            )
         for optimizer, takes in ((self.embeddings, True), (self.rest, False)):
             if own := [pair for pair in pairs if self.is_embedding(pair[1]) is takes]:
                 _apply(optimizer, own)

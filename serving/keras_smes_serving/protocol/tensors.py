@@ -90,8 +90,11 @@ def _split_strings(content: bytes, count: int) -> np.ndarray[Any, Any]:
     for _ in range(count):
         length, position = _varint(content, position)
         lengths.append(length)
-    if position + sum(lengths) != len(content):
-        raise ValueError(f"`tensor_content` must hold {count} strings. Received: other lengths")
+    if (needed := position + sum(lengths)) != len(content):
+        raise ValueError(
+            f"`tensor_content` must hold {count} strings, {needed} bytes by their lengths. "
+            f"Received: {len(content)} bytes"
+        )
     strings = np.empty(count, object)
     for index, length in enumerate(lengths):
         strings[index] = content[position : position + length]
@@ -100,7 +103,7 @@ def _split_strings(content: bytes, count: int) -> np.ndarray[Any, Any]:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
+    value, start = 0, position
     for shift in range(0, 35, 7):
         if position == len(data):
             break
@@ -109,7 +112,10 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value & 0xFFFFFFFF, position
-    raise ValueError("`tensor_content` must start with the lengths of its strings")
+    raise ValueError(
+        f"`tensor_content` must start with the lengths of its strings. Received: {data[start : start + 5]!r} "
+        f"as a length, at byte {start} of {len(data)}"
+    )
 
 
 def _from_field(kind: Kind, proto: Any, count: int) -> np.ndarray[Any, Any]:

@@ -98,7 +98,7 @@ def test_content_agrees_with_make_ndarray(dtype):
     ids=lambda proto: str(proto).replace("\n", " ")[:40],
 )
 def test_what_is_no_tensor_is_refused(proto):
-    with pytest.raises(ValueError, match=r"Received|must start"):
+    with pytest.raises(ValueError, match="Received"):
         tensors.decode(proto)
 
 
