@@ -12,9 +12,9 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
+from keras_smes.backend.rows import place_dtype, take_values
 from keras_smes.backend.top_k import top_k
 from keras_smes.types import Tensor
 
@@ -152,7 +152,7 @@ def slot_gates(logits_bte: Tensor, shared_bk: Tensor, private_btk: Tensor, execu
 def _places(experts: Tensor, num_tasks: int, num_experts: int, axis: int = 0) -> Tensor:
     """Flat index of `[b, t, expert]` in `[B, T, E]`; `experts` have B at `axis`, then T or 1."""
     # Several times faster than `take_along_axis`, whose gradient is slower still.
-    wide = "int64" if keras.backend.backend() == "tensorflow" else "int32"
+    wide = place_dtype()
     first_b1 = ops.arange(ops.shape(experts)[axis], dtype=wide)[:, None] * (num_tasks * num_experts)
     first_bt = first_b1 + ops.arange(num_tasks, dtype=wide) * num_experts
     if axis == 0:
@@ -161,13 +161,7 @@ def _places(experts: Tensor, num_tasks: int, num_experts: int, axis: int = 0) ->
 
 
 def _take(values_bte: Tensor, places: Tensor) -> Tensor:
-    flat = ops.reshape(values_bte, (-1,))
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.gather(flat, places)  # Keras' `take` handles negative indices first
-    # JAX returns shape `[0]` for an empty batch.
-    return ops.reshape(ops.take(flat, places, axis=0), ops.shape(places))
+    return take_values(ops.reshape(values_bte, (-1,)), places)
 
 
 def _put(values: Tensor, places: Tensor, shape: tuple[Any, ...]) -> Tensor:

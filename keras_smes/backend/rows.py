@@ -1,10 +1,25 @@
-"""Writes rows into a tensor, inside a loop of a graph."""
+"""Reads values of a tensor by their places, and writes rows into one, as fast as each backend can."""
 
 import keras
 from keras import ops
 
 from keras_smes.backend.xla import is_compiled
 from keras_smes.types import Tensor
+
+
+def place_dtype() -> str:
+    """Returns the integers that number the values of a tensor: JAX has 64 bits only where it is told to."""
+    return "int64" if keras.backend.backend() == "tensorflow" else "int32"
+
+
+def take_values(flat: Tensor, places: Tensor) -> Tensor:
+    """Returns the values of a vector at places of any shape, none of them negative."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(flat, places)  # Keras' `take` handles negative indices first
+    # JAX returns shape `[0]` for an empty batch.
+    return ops.reshape(ops.take(flat, places, axis=0), ops.shape(places))
 
 
 def put_rows(tensor: Tensor, first: Tensor, rows: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_smes.distribution.engine import Plan, SpreadEngine
+from keras_smes.distribution.engine import BatchPlan, SpreadEngine
 
 BATCH, EXPERT = "batch", "expert"
 # Stacked weights of an `ExpertPool`, and the optimizer state under these names.
@@ -28,7 +28,12 @@ class DeviceEngine(SpreadEngine):
             )
 
     def epoch(
-        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+        self,
+        model: keras.Model,
+        plan: BatchPlan,
+        epoch: int,
+        first: int,
+        callbacks: keras.callbacks.CallbackList,
     ) -> dict[str, float]:
         with self.scope():
             return super().epoch(model, plan, epoch, first, callbacks)

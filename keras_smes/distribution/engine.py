@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 
-class Plan(Protocol):
+class BatchPlan(Protocol):
     """Assigns rows to batches."""
 
     @property
@@ -60,13 +60,18 @@ class Engine:
         """Copies the weights of the model of `to_train` to a ranker's core, which isn't distributed."""
 
     def epoch(
-        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+        self,
+        model: keras.Model,
+        plan: BatchPlan,
+        epoch: int,
+        first: int,
+        callbacks: keras.callbacks.CallbackList,
     ) -> dict[str, float]:
         """Trains an epoch, starting at a step.
 
         Args:
             model: The compiled model.
-            plan: The `Plan`.
+            plan: The `BatchPlan`.
             epoch: Number of the epoch.
             first: The first step.
             callbacks: The callbacks, which are called after each execution of steps.

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_smes.distribution.engine import Plan, SpreadEngine
+from keras_smes.distribution.engine import BatchPlan, SpreadEngine
 from keras_smes.distribution.faults import lost_processes
 
 
@@ -16,7 +16,12 @@ class LoopEngine(SpreadEngine):
     _step: Callable[[Any], None] | None = None
 
     def epoch(
-        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+        self,
+        model: keras.Model,
+        plan: BatchPlan,
+        epoch: int,
+        first: int,
+        callbacks: keras.callbacks.CallbackList,
     ) -> dict[str, float]:
         with lost_processes(self.OTHERS):
             step = self._step_of(model)
@@ -45,7 +50,7 @@ class LoopEngine(SpreadEngine):
             self._step = tf.function(step, reduce_retracing=True)
         return self._step
 
-    def batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
+    def batches(self, plan: BatchPlan, epoch: int, first: int) -> Iterator[Any]:
         """Yields the batches of an epoch, starting at a step, as `run` takes them."""
         yield from plan.epoch(epoch, first)
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_smes.distribution.cluster import Cluster
-from keras_smes.distribution.engine import Plan, check_uncompiled
+from keras_smes.distribution.engine import BatchPlan, check_uncompiled
 from keras_smes.distribution.loop import LoopEngine
 from keras_smes.distribution.sharded_embedding import ShardedEmbedding
 
@@ -65,7 +65,12 @@ class ParameterServerEngine(LoopEngine):
             layer.set_weights([own.get_table()] if isinstance(own, ShardedEmbedding) else own.get_weights())
 
     def epoch(
-        self, model: keras.Model, plan: Plan, epoch: int, first: int, callbacks: keras.callbacks.CallbackList
+        self,
+        model: keras.Model,
+        plan: BatchPlan,
+        epoch: int,
+        first: int,
+        callbacks: keras.callbacks.CallbackList,
     ) -> dict[str, float]:
         logs = super().epoch(model, plan, epoch, first, callbacks)
         # A step runs and counts twice if its worker is lost at the end of it.

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_smes.distribution.engine import Plan, check_uncompiled
+from keras_smes.distribution.engine import BatchPlan, check_uncompiled
 from keras_smes.distribution.faults import lost_processes
 from keras_smes.distribution.loop import LoopEngine
 
@@ -32,7 +32,7 @@ class ReplicatedEngine(LoopEngine):
                 f"have state. Received: loss_balance={training.loss_balance!r}"
             )
 
-    def batches(self, plan: Plan, epoch: int, first: int) -> Iterator[Any]:
+    def batches(self, plan: BatchPlan, epoch: int, first: int) -> Iterator[Any]:
         """Yields the batches, as the parts of this process' replicas."""
         replicas = _local_replicas(self.spread)
         pieces = {r: iter(plan.epoch(epoch, first, (r, self.replicas))) for r in replicas}

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_smes.execution.experts import Choice, Experts
-from keras_smes.execution.plan import Plan, pack
+from keras_smes.execution.plan import PairPlan, pack
 from keras_smes.types import Tensor
 
 # Rows that the busiest expert may have above the mean: multiplying them takes as long as copying a gradient.
@@ -26,7 +26,7 @@ def run(inputs_bd: Tensor, choice: Choice, experts: Experts) -> Tensor:
     return tf.matmul(choice.slot_weights_btm, outputs_bmo)
 
 
-def take_rows(inputs_bd: Tensor, plan: Plan) -> list[Tensor]:
+def take_rows(inputs_bd: Tensor, plan: PairPlan) -> list[Tensor]:
     """Gathers, for each expert, the rows `[rows, D]` of the instances that execute it."""
 
     @tf.custom_gradient
@@ -39,7 +39,7 @@ def take_rows(inputs_bd: Tensor, plan: Plan) -> list[Tensor]:
     return list(take(inputs_bd))
 
 
-def return_rows(rows_e: list[Tensor], plan: Plan) -> Tensor:
+def return_rows(rows_e: list[Tensor], plan: PairPlan) -> Tensor:
     """Returns each expert's rows to the slots of their instances: `[B, M, out]`, zero in empty slots."""
 
     @tf.custom_gradient
@@ -53,7 +53,7 @@ def return_rows(rows_e: list[Tensor], plan: Plan) -> Tensor:
     return give_back(*rows_e)
 
 
-def _stitch(rows_e: Any, plan: Plan) -> Tensor:
+def _stitch(rows_e: Any, plan: PairPlan) -> Tensor:
     width = rows_e[0].shape[-1]
     nothing = tf.zeros([tf.size(plan.empty_s), width], rows_e[0].dtype)
     slots_so = tf.raw_ops.ParallelDynamicStitch(

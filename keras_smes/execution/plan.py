@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_smes.types import Tensor
 
 
-class Plan(NamedTuple):
+class PairPlan(NamedTuple):
     """Sources and destinations of each expert's rows.
 
     An instance's m-th expert is slot `b * M + m`. Every slot holds one pair or is empty.
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     slots: int
 
 
-def pack(executed_bm: Tensor, num_experts: int) -> Plan:
+def pack(executed_bm: Tensor, num_experts: int) -> PairPlan:
     """Groups the pairs of a batch by expert."""
     instance_b = tf.range(tf.shape(executed_bm)[0])
     # Broadcast instead of an integer division of the slot, which is slow.
@@ -35,4 +35,4 @@ def pack(executed_bm: Tensor, num_experts: int) -> Plan:
     # Partitions keep their order, and slots are ordered by instance.
     *slots_e, empty_s = tf.dynamic_partition(tf.range(tf.size(executed_s)), executed_s, num_experts + 1)
     *instances_e, _ = tf.dynamic_partition(instance_s, executed_s, num_experts + 1)
-    return Plan(instances_e, slots_e, empty_s, executed_bm.shape[1])
+    return PairPlan(instances_e, slots_e, empty_s, executed_bm.shape[1])

@@ -16,7 +16,7 @@ class Missing(Exception):
     """A run lacks the data of a plot; the message names them."""
 
 
-class Kind(NamedTuple):
+class PlotKind(NamedTuple):
     """A kind of plot."""
 
     title: str
@@ -25,7 +25,7 @@ class Kind(NamedTuple):
     height: Callable[[int], float] = lambda tasks: 3.0  # inches by number of tasks
 
 
-def draw_run(kind: Kind, run: Run, name: str) -> str:
+def draw_run(kind: PlotKind, run: Run, name: str) -> str:
     """Returns a plot of a run as SVG, or raises `Missing`."""
     tasks = len(run.metrics["tasks"])
     return inline_svg(lambda ax: kind.draw(run, ax), name, f"{kind.title}, {run.name}", kind.height(tasks))
@@ -107,43 +107,43 @@ def _instance(run: Run, ax: Axes) -> None:
 
 
 KINDS = (
-    Kind("Loss by epoch", "A rising validation loss means that training ran for too long.", _loss),
-    Kind(
+    PlotKind("Loss by epoch", "A rising validation loss means that training ran for too long.", _loss),
+    PlotKind(
         "Calibration",
         "Test rows in ten bins of equal mass by predicted probability. On the dotted line a task is "
         "calibrated; below it, predictions are too high.",
         _calibration,
         lambda tasks: 3.6,
     ),
-    Kind(
+    PlotKind(
         "Load by expert",
         "Share of the executed (row, expert) pairs. Bars below a tenth of the line are dead.",
         lambda run, ax: viz.expert_load(_routed(run, "expert_load"), ax),
     ),
-    Kind(
+    PlotKind(
         "Load by epoch",
         "The same after each epoch, relative to the mean load, on sample rows. White rows are experts "
         "without load.",
         _load_by_epoch,
     ),
-    Kind(
+    PlotKind(
         "Experts by task",
         "How each task distributes its choices. Equal rows: tasks agree; different rows: they specialise.",
         lambda run, ax: viz.task_expert_heatmap(_routed(run, "task_expert_share"), _tasks(run), ax),
         lambda tasks: 1.2 + 0.3 * tasks,
     ),
-    Kind(
+    PlotKind(
         "Overlap of tasks",
         "Experts that both tasks chose for a row over those that either chose: 1 is the same set.",
         lambda run, ax: viz.task_overlap(_routed(run, "task_overlap_matrix"), _tasks(run), ax),
         lambda tasks: 1.6 + 0.3 * tasks,
     ),
-    Kind(
+    PlotKind(
         "Executed experts",
         "How many experts a row executes, counted once for all tasks: at most the bound, for any E.",
         _executed,
     ),
-    Kind(
+    PlotKind(
         "One instance",
         "The first test row: experts that its tasks share, private ones, and how each task weighs them.",
         _instance,

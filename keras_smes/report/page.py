@@ -71,7 +71,7 @@ def _title(groups: Sequence[Group]) -> str:
     return "Report: " + (", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} models")
 
 
-def _plots(kind: figures.Kind, groups: Sequence[Group]) -> dict[str, str]:
+def _plots(kind: figures.PlotKind, groups: Sequence[Group]) -> dict[str, str]:
     """The plot of each group, or why it is missing, by caption; one reason that all share is without."""
     name = kind.title.lower().replace(" ", "-")
     drawn = {

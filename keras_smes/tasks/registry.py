@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 from keras_smes.configuration.kinds import made_of_kind
 
-Kind = TypeVar("Kind", bound=type[Any])
+TaskClass = TypeVar("TaskClass", bound=type[Any])
 
 KINDS: dict[str, type[Any]] = {}
 
 
-def register_kind(cls: Kind) -> Kind:
+def register_kind(cls: TaskClass) -> TaskClass:
     """Registers a task class under its `kind`, as a decorator, so that configurations can name it."""
     KINDS[cls.kind] = cls
     return cls

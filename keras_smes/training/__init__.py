@@ -16,7 +16,7 @@ from keras_smes.training.config import (
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import Fitted, fit_ranker
 from keras_smes.training.loop.non_finite import NonFiniteError
-from keras_smes.training.loop.resume import Session
+from keras_smes.training.loop.resume import Checkpointer, Session
 from keras_smes.training.loop.selection import EarlyStopping, MetricOfTask
 from keras_smes.training.rows_to_score import ScoreSource
 from keras_smes.training.run_folder import load_run
@@ -24,6 +24,7 @@ from keras_smes.training.runs import RunOptions, evaluate_run, train_run
 from keras_smes.training.scoring import score_run
 
 __all__ = [
+    "Checkpointer",
     "EarlyStopping",
     "EncoderConfig",
     "Fitted",

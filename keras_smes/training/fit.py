@@ -24,7 +24,7 @@ from keras_smes.training.input.packed_rows import PackedRows
 from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.input.prepared import Prepared, prepare, prepare_for
 from keras_smes.training.input.preprocessing import sample_counted
-from keras_smes.training.loop.resume import Session
+from keras_smes.training.loop.resume import Checkpointer
 from keras_smes.training.loop.state import Progress
 from keras_smes.training.loop.trainer import Trainer
 from keras_smes.training.loop.validation import Validation
@@ -95,7 +95,7 @@ class FitContext:
 
     Args:
         engine: The `Engine` that runs the steps, see `build_engine`. Defaults to one device.
-        session: A `Session`, which resumes from checkpoints and writes them. Defaults to `None`.
+        session: A `Checkpointer`, which resumes from checkpoints and writes them. Defaults to `None`.
         outputs: `Outputs`. Defaults to none.
         start: A `StartState`. Defaults to `None`, fresh weights.
         data_service: Address of the dispatcher of a `tf.data` service that makes the batches, see
@@ -104,7 +104,7 @@ class FitContext:
     """
 
     engine: Engine = dataclasses.field(default_factory=Engine)
-    session: Session | None = None
+    session: Checkpointer | None = None
     outputs: Outputs = dataclasses.field(default_factory=Outputs)
     start: StartState | None = None
     data_service: str | None = None

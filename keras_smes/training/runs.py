@@ -23,7 +23,7 @@ from keras_smes.locks import locked
 from keras_smes.training.config import RunConfig
 from keras_smes.training.evaluate import evaluate
 from keras_smes.training.fit import Fitted, Outputs, StartState, fit_ranker
-from keras_smes.training.loop.resume import Session
+from keras_smes.training.loop.resume import Checkpointer
 from keras_smes.training.loop.transfer_state import learned
 from keras_smes.training.run_folder import (
     CHECKPOINTS,
@@ -150,7 +150,7 @@ def _train_rows(
     rows = rows._replace(train=rows.train.to_train())
     config = config.for_rows(len(rows.train))
     known = {**config.to_dict(), **engine.describe(), **({} if start is None else {"start": start.digest})}
-    session = Session(out / CHECKPOINTS, known, options.checkpoint_minutes)
+    session = Checkpointer(out / CHECKPOINTS, known, options.checkpoint_minutes)
     routing = out / CHECKPOINTS / ROUTING
     if engine.is_chief:
         clear_partial(out)
@@ -179,7 +179,7 @@ def _train_rows(
     return metrics
 
 
-def _clear(session: Session, routing: Path) -> None:
+def _clear(session: Checkpointer, routing: Path) -> None:
     routing.unlink(missing_ok=True)
     session.checkpoints.clear()
 

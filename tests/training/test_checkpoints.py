@@ -5,7 +5,7 @@ import pytest
 from support.processes import run
 
 from keras_smes.training.checkpoints import Checkpoints
-from keras_smes.training.loop.resume import Session, fingerprint
+from keras_smes.training.loop.resume import Checkpointer, fingerprint
 
 ARRAYS = {
     "model/0": np.arange(6, dtype="float32").reshape(2, 3),
@@ -101,34 +101,34 @@ CONFIG = {"data": "simulated", "optimizer": {"name": "adam", "warmup_steps": 0},
 
 
 def test_a_session_takes_up_the_same_run(tmp_path):
-    session = Session(tmp_path / "checkpoints", CONFIG, minutes=0)
+    session = Checkpointer(tmp_path / "checkpoints", CONFIG, minutes=0)
     assert session.resume("digest") is None
     session.write(5, {"epoch": 1}, ARRAYS)
-    again = Session(tmp_path / "checkpoints", json.loads(json.dumps(CONFIG))).resume("digest")
+    again = Checkpointer(tmp_path / "checkpoints", json.loads(json.dumps(CONFIG))).resume("digest")
     assert again.meta["progress"] == {"epoch": 1}
     np.testing.assert_array_equal(again.arrays["model/0"], ARRAYS["model/0"])
 
 
 def test_another_configuration_is_refused_by_its_keys(tmp_path):
-    session = Session(tmp_path / "checkpoints", CONFIG)
+    session = Checkpointer(tmp_path / "checkpoints", CONFIG)
     session.resume("digest")
     session.write(5, {}, ARRAYS)
     other = {"data": "simulated", "optimizer": {"name": "sgd", "warmup_steps": 0}, "seed": 4}
     with pytest.raises(ValueError, match=r"differing keys \['optimizer.name', 'seed'\]"):
-        Session(tmp_path / "checkpoints", other).resume("digest")
+        Checkpointer(tmp_path / "checkpoints", other).resume("digest")
 
 
 def test_other_rows_are_refused(tmp_path):
-    session = Session(tmp_path / "checkpoints", CONFIG)
+    session = Checkpointer(tmp_path / "checkpoints", CONFIG)
     session.resume("digest")
     session.write(5, {}, ARRAYS)
     with pytest.raises(ValueError, match="same rows"):
-        Session(tmp_path / "checkpoints", CONFIG).resume("another")
+        Checkpointer(tmp_path / "checkpoints", CONFIG).resume("another")
 
 
 def test_a_checkpoint_is_due_after_its_minutes(tmp_path):
-    assert Session(tmp_path, CONFIG, minutes=0).is_due
-    assert not Session(tmp_path, CONFIG, minutes=60).is_due
+    assert Checkpointer(tmp_path, CONFIG, minutes=0).is_due
+    assert not Checkpointer(tmp_path, CONFIG, minutes=60).is_due
 
 
 def test_a_fingerprint_is_of_names_types_shapes_and_values():

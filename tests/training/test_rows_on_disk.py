@@ -14,8 +14,8 @@ from keras_smes.data import StoredInteractions, split_with_past, store_kuairand,
 from keras_smes.data.split_config import cut
 from keras_smes.data.store.part import Part
 from keras_smes.training import (
+    Checkpointer,
     RunConfig,
-    Session,
     SplitConfig,
     TrainingConfig,
     evaluate,
@@ -126,7 +126,7 @@ def test_it_resumes_under_another_bound_of_memory(both, parts, tmp_path):
     class StopError(Exception):
         pass
 
-    class Stopping(Session):
+    class Stopping(Checkpointer):
         def write(self, steps, progress, arrays):
             super().write(steps, progress, arrays)
             raise StopError
@@ -134,7 +134,7 @@ def test_it_resumes_under_another_bound_of_memory(both, parts, tmp_path):
     with pytest.raises(StopError):
         fit_ranker(config, parts.train, parts.test, verbose=0, session=Stopping(tmp_path, {}))
     again = fit_ranker(
-        config, parts.train.read(), parts.test.read(), verbose=0, session=Session(tmp_path, {})
+        config, parts.train.read(), parts.test.read(), verbose=0, session=Checkpointer(tmp_path, {})
     )
     for ours, theirs in zip(again.ranker.get_weights(), both[1].ranker.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -148,14 +148,14 @@ def test_rows_on_disk_are_cut_by_days(parts):
 KILLED = """
 import os, pathlib, signal, sys
 from training.test_rows_on_disk import CONFIG, cut_log
-from keras_smes.training import Session, fit_ranker
+from keras_smes.training import Checkpointer, fit_ranker
 from keras_smes.training.input import order
 
 order.BLOCK_ROWS, order.GROUP_BLOCKS = 32, 16
 folder, lives = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 
 
-class Killed(Session):
+class Killed(Checkpointer):
     def write(self, steps, progress, arrays):
         global lives
         super().write(steps, progress, arrays)

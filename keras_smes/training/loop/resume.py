@@ -12,7 +12,7 @@ from keras_smes.training.checkpoints import Checkpoint, Checkpoints
 from keras_smes.training.config import differing_keys
 
 
-class Session:
+class Checkpointer:
     """Writes the state of a training periodically, and reads it back.
 
     Args:
@@ -57,6 +57,9 @@ class Session:
         meta = {"config": self.config, "data": self._data, "progress": progress}
         self.checkpoints.write(steps, meta, arrays)
         self._written = time.monotonic()
+
+
+Session = Checkpointer  # its name until 0.2
 
 
 def fingerprint(parts: Sequence[Mapping[str, np.ndarray]]) -> str:

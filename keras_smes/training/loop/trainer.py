@@ -14,7 +14,7 @@ from keras_smes.training.config import TrainingConfig
 from keras_smes.training.input.plan import StepPlan
 from keras_smes.training.loop.callbacks import ProgressBar
 from keras_smes.training.loop.non_finite import diagnose
-from keras_smes.training.loop.resume import Session
+from keras_smes.training.loop.resume import Checkpointer
 from keras_smes.training.loop.selection import Best, MetricOfTask, TaskMetrics
 from keras_smes.training.loop.state import (
     Progress,
@@ -39,7 +39,7 @@ class Trainer:
         config: The `TrainingConfig`.
         validate: Returns metrics for the history, such as `{"val_loss": 0.5}`, and metrics of each task by
             which epochs are compared. Defaults to `None`, no validation rows.
-        session: A `Session`, which writes checkpoints. Defaults to `None`.
+        session: A `Checkpointer`, which writes checkpoints. Defaults to `None`.
         curves: `Events` for TensorBoard. Defaults to `None`.
         monitor: Returns further metrics for the history by epoch, such as those of a `RoutingMonitor`.
             Defaults to `None`.
@@ -54,7 +54,7 @@ class Trainer:
         config: TrainingConfig,
         validate: Validate | None = None,
         *,
-        session: Session | None = None,
+        session: Checkpointer | None = None,
         curves: Events | None = None,
         monitor: Monitor | None = None,
         verbose: int | str = 0,
@@ -69,7 +69,7 @@ class Trainer:
         self._since = time.monotonic()
 
     def resume(self, progress: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Restores a state from a `Session`."""
+        """Restores a state from a `Checkpointer`."""
         best = with_prefix(_SELECTED, arrays)
         state = {name: values for name, values in arrays.items() if name not in best}
         write_variables(self._variables, state)

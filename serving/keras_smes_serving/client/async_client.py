@@ -12,7 +12,7 @@ import grpc
 
 from keras_smes_serving.client.base import BaseClient
 from keras_smes_serving.client.inputs import Array, SignatureSpec
-from keras_smes_serving.client.requests import DEFAULT_SIGNATURE, Ranking, Target
+from keras_smes_serving.client.requests import DEFAULT_SIGNATURE, ModelRef, Ranking
 from keras_smes_serving.client.retry import Call, Wait, run_async
 from keras_smes_serving.protocol.errors import ServingError
 
@@ -52,7 +52,7 @@ class AsyncClient(BaseClient):
         timeout: float | None = None,
     ) -> dict[str, Array]:
         """Scores rows, as `Client.predict` does."""
-        target = Target(model, version, label)
+        target = ModelRef(model, version, label)
         steps = self._requests.predict(target, inputs, signature, outputs, timeout)
         return await run_async(steps, self._take)
 
@@ -68,7 +68,7 @@ class AsyncClient(BaseClient):
         timeout: float | None = None,
     ) -> Ranking:
         """Ranks the candidates of one user, as `Client.rank` does."""
-        target = Target(model, version, label)
+        target = ModelRef(model, version, label)
         return await run_async(self._requests.rank(target, user, candidates, by, timeout), self._take)
 
     async def metadata(
@@ -80,12 +80,12 @@ class AsyncClient(BaseClient):
         timeout: float | None = None,
     ) -> dict[str, SignatureSpec]:
         """Returns the signatures of a model, as `Client.metadata` does."""
-        steps = self._requests.metadata(Target(model, version, label), timeout)
+        steps = self._requests.metadata(ModelRef(model, version, label), timeout)
         return await run_async(steps, self._take)
 
     async def status(self, model: str, *, timeout: float | None = None) -> dict[int, str]:
         """Returns the states of a model's versions, as `Client.status` does."""
-        return await run_async(self._requests.status(Target(model), timeout), self._take)
+        return await run_async(self._requests.status(ModelRef(model), timeout), self._take)
 
     async def close(self) -> None:
         """Closes the channel."""

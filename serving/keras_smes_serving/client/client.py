@@ -11,7 +11,7 @@ import grpc
 
 from keras_smes_serving.client.base import BaseClient
 from keras_smes_serving.client.inputs import Array, SignatureSpec
-from keras_smes_serving.client.requests import DEFAULT_SIGNATURE, Ranking, Target
+from keras_smes_serving.client.requests import DEFAULT_SIGNATURE, ModelRef, Ranking
 from keras_smes_serving.client.retry import Call, Wait, run
 from keras_smes_serving.protocol.errors import ServingError
 
@@ -81,7 +81,7 @@ class Client(BaseClient):
         client.predict("smes", {"user_id": [7], "item_id": [42]}, outputs=["click"])
         ```
         """
-        target = Target(model, version, label)
+        target = ModelRef(model, version, label)
         return run(self._requests.predict(target, inputs, signature, outputs, timeout), self._take)
 
     def rank(
@@ -125,7 +125,7 @@ class Client(BaseClient):
         client.rank("smes", {"user_id": 7}, {"item_id": [42, 43, 44]}, by="click").order
         ```
         """
-        target = Target(model, version, label)
+        target = ModelRef(model, version, label)
         return run(self._requests.rank(target, user, candidates, by, timeout), self._take)
 
     def build(
@@ -164,7 +164,7 @@ class Client(BaseClient):
         PredictRequest.FromString(client.build("smes", {"user_id": [7], "item_id": [42]}))
         ```
         """
-        target = Target(model, version, label)
+        target = ModelRef(model, version, label)
         return run(self._requests.build(target, inputs, signature, outputs, timeout), self._take)
 
     def metadata(
@@ -195,7 +195,7 @@ class Client(BaseClient):
         client.metadata("smes")["serving_default"].inputs["user_id"]  # TensorSpec("int64", (None,))
         ```
         """
-        return run(self._requests.metadata(Target(model, version, label), timeout), self._take)
+        return run(self._requests.metadata(ModelRef(model, version, label), timeout), self._take)
 
     def status(self, model: str, *, timeout: float | None = None) -> dict[int, str]:
         """Returns the states of a model's versions.
@@ -216,7 +216,7 @@ class Client(BaseClient):
         client.status("smes")  # {3: "AVAILABLE"}
         ```
         """
-        return run(self._requests.status(Target(model), timeout), self._take)
+        return run(self._requests.status(ModelRef(model), timeout), self._take)
 
     def close(self) -> None:
         """Closes the channel."""

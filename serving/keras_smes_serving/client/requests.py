@@ -32,7 +32,7 @@ _REJECTIONS: Final = (
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelRef:
     """The requested model: its newest version, a version number, or a label."""
 
     model: str
@@ -100,14 +100,14 @@ class Requests:
     retry: Retry
     allow_nan: bool
     typed_fields: bool
-    _known: dict[Target, Known] = field(default_factory=dict)
+    _known: dict[ModelRef, Known] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checked_timeout(self.timeout)
 
     def predict(
         self,
-        target: Target,
+        target: ModelRef,
         inputs: Mapping[str, Any],
         signature: str,
         outputs: Sequence[str] | None,
@@ -119,7 +119,7 @@ class Requests:
 
     def build(
         self,
-        target: Target,
+        target: ModelRef,
         inputs: Mapping[str, Any],
         signature: str,
         outputs: Sequence[str] | None,
@@ -133,7 +133,7 @@ class Requests:
 
     def rank(
         self,
-        target: Target,
+        target: ModelRef,
         user: Mapping[str, Any],
         candidates: Mapping[str, Any],
         by: str | None,
@@ -150,12 +150,12 @@ class Requests:
         scores = yield from self._predicted(caller, target, choose, None)
         return _ranking(scores, by)
 
-    def metadata(self, target: Target, timeout: float | None) -> Steps[dict[str, SignatureSpec]]:
+    def metadata(self, target: ModelRef, timeout: float | None) -> Steps[dict[str, SignatureSpec]]:
         """The steps of GetModelMetadata; see `Client.metadata`."""
         known = yield from self._learned(self._caller(target, "", timeout), target)
         return dict(known.signatures)
 
-    def status(self, target: Target, timeout: float | None) -> Steps[dict[int, str]]:
+    def status(self, target: ModelRef, timeout: float | None) -> Steps[dict[int, str]]:
         """The steps of GetModelStatus; see `Client.status`."""
         request = messages.GetModelStatusRequest()
         target.write(request.model_spec)
@@ -166,12 +166,12 @@ class Requests:
             for told in response.model_version_status
         }
 
-    def _caller(self, target: Target, signature: str, timeout: float | None) -> Caller:
+    def _caller(self, target: ModelRef, signature: str, timeout: float | None) -> Caller:
         seconds = checked_timeout(self.timeout if timeout is None else timeout)
         return Caller(target.model, signature, time.monotonic() + seconds, self.retry)
 
     def _predicted(
-        self, caller: Caller, target: Target, choose: Choice, outputs: Sequence[str] | None
+        self, caller: Caller, target: ModelRef, choose: Chooser, outputs: Sequence[str] | None
     ) -> Steps[dict[str, Array]]:
         """Sends a request for the cached signatures; if it fails, fetches them and retries, since the
         server may have loaded another version."""
@@ -195,7 +195,7 @@ class Requests:
         data = yield from caller.call(messages.PREDICT, request)
         return self._scores(target, fresh, data)
 
-    def _learned(self, caller: Caller, target: Target) -> Steps[Known]:
+    def _learned(self, caller: Caller, target: ModelRef) -> Steps[Known]:
         """Fetches and caches the signatures of a model."""
         request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         target.write(request.model_spec)
@@ -207,7 +207,7 @@ class Requests:
         return known
 
     def _predict_request(
-        self, target: Target, known: Known, choose: Choice, outputs: Sequence[str] | None
+        self, target: ModelRef, known: Known, choose: Chooser, outputs: Sequence[str] | None
     ) -> bytes:
         signature, inputs = choose(known)
         if signature not in known.signatures:
@@ -222,7 +222,7 @@ class Requests:
         columns = as_columns(inputs(spec), spec, self.allow_nan)
         return request_bytes(request, columns, self.typed_fields)
 
-    def _scores(self, target: Target, known: Known, data: bytes) -> dict[str, Array]:
+    def _scores(self, target: ModelRef, known: Known, data: bytes) -> dict[str, Array]:
         response = _parsed(messages.PredictResponse(), data)
         if response.model_spec.version.value != known.version:
             self._known.pop(target, None)  # another version answered
@@ -231,7 +231,7 @@ class Requests:
 
 # From a signature to its inputs; and the choice of a signature with these.
 Columns = Callable[[SignatureSpec], Mapping[str, Any]]
-Choice = Callable[[Known], tuple[str, Columns]]
+Chooser = Callable[[Known], tuple[str, Columns]]
 
 
 def _parsed(message: Any, data: bytes) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Kind:
+class DType:
     """The encoding of a dtype: its DataType number, its typed field, and the dtype in that field."""
 
     name: str
@@ -21,8 +21,8 @@ class Kind:
     dtype: np.dtype[Any]
 
 
-def _kind(name: str, number: int, field: str, sent: str, dtype: Any = None) -> Kind:
-    return Kind(name, number, field, np.dtype(sent), np.dtype(name if dtype is None else dtype))
+def _kind(name: str, number: int, field: str, sent: str, dtype: Any = None) -> DType:
+    return DType(name, number, field, np.dtype(sent), np.dtype(name if dtype is None else dtype))
 
 
 STRING: Final = _kind("string", 7, "string_val", "O", "O")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from keras_smes_serving.protocol.dtypes import BY_DTYPE, BY_NUMBER, STRING, Kind
+from keras_smes_serving.protocol.dtypes import BY_DTYPE, BY_NUMBER, STRING, DType
 from keras_smes_serving.protocol.messages import TensorShape
 
 MAX_EXPANDED_BYTES: Final = 1 << 26
@@ -72,7 +72,7 @@ def _sizes(data: bytes) -> tuple[tuple[int, ...], int]:
     return shape, count
 
 
-def _from_content(kind: Kind, content: bytes, shape: tuple[int, ...], count: int) -> np.ndarray[Any, Any]:
+def _from_content(kind: DType, content: bytes, shape: tuple[int, ...], count: int) -> np.ndarray[Any, Any]:
     if kind is STRING:
         return _split_strings(content, count).reshape(shape)
     if len(content) != count * kind.dtype.itemsize:
@@ -118,7 +118,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     )
 
 
-def _from_field(kind: Kind, proto: Any, count: int) -> np.ndarray[Any, Any]:
+def _from_field(kind: DType, proto: Any, count: int) -> np.ndarray[Any, Any]:
     sent = getattr(proto, kind.field)
     if kind is STRING:
         values = np.empty(len(sent), object)
@@ -130,7 +130,7 @@ def _from_field(kind: Kind, proto: Any, count: int) -> np.ndarray[Any, Any]:
     return values[:count] if len(values) >= count else _expanded(kind, values, count)
 
 
-def _typed(kind: Kind, sent: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _typed(kind: DType, sent: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Converts the values of a typed field to those of the tensor."""
     if kind.field == "half_val":
         return sent.astype(np.uint16).view(kind.dtype)
@@ -139,7 +139,7 @@ def _typed(kind: Kind, sent: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return sent.astype(kind.dtype, copy=False)
 
 
-def _expanded(kind: Kind, values: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+def _expanded(kind: DType, values: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
     if kind is STRING:
         last = values[-1] if len(values) else b""
         size = 32 + len(last)  # 8 bytes here, 24 of a tstring in the runtime, and the text
@@ -197,7 +197,7 @@ def encode_content(array: Any, proto: Any) -> None:
         proto.tensor_content = array.tobytes()
 
 
-def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
+def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], DType]:
     """Writes dtype and shape; returns the array to send, and its kind."""
     # NumPy's own string type would lose trailing zero bytes.
     array = np.asarray(array, object if isinstance(array, (bytes, str)) else None)
@@ -209,7 +209,7 @@ def _head(array: Any, proto: Any) -> tuple[np.ndarray[Any, Any], Kind]:
     return array, kind
 
 
-def _as_sent(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Kind]:
+def _as_sent(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], DType]:
     """Returns the kind of NumPy strings, and of numbers in the other byte order, which are converted."""
     if array.dtype.kind in "SU":
         return array, STRING

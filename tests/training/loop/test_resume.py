@@ -110,10 +110,10 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bits(config_file, undisturb
 
 
 def test_another_configuration_is_refused_until_told_to_start_over(config_file, tmp_path, capsys):
-    from keras_smes.training import RunConfig, Session
+    from keras_smes.training import Checkpointer, RunConfig
 
     out = tmp_path / "run"
-    session = Session(out / "checkpoints", RunConfig.from_dict({**CONFIG, "seed": 8}).to_dict())
+    session = Checkpointer(out / "checkpoints", RunConfig.from_dict({**CONFIG, "seed": 8}).to_dict())
     session.resume("digest")
     session.write(1, {}, {"model/0": np.zeros(1)})
     assert main(command(config_file, out, "--epochs", "1")) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from keras_smes.diagnostics import Events
 from keras_smes.tasks import BinaryTask
-from keras_smes.training import EarlyStopping, MetricOfTask, NonFiniteError, Session, TrainingConfig
+from keras_smes.training import Checkpointer, EarlyStopping, MetricOfTask, NonFiniteError, TrainingConfig
 from keras_smes.training.loop.callbacks import ProgressBar
 from keras_smes.training.loop.state import Progress, read_variables, state_variables, write_variables
 
@@ -25,7 +25,7 @@ class Killed(Exception):
 
 def train_and_die(trainer, folder, executions):
     """Trains until `fit` is left within an epoch, as by a kill, and returns the state that was written."""
-    trainer.session = Session(folder, {}, minutes=0)
+    trainer.session = Checkpointer(folder, {}, minutes=0)
     trainer.session.resume("")
     left, write = [executions], trainer._after_execution
 
@@ -39,7 +39,7 @@ def train_and_die(trainer, folder, executions):
     with pytest.raises(Killed):
         trainer.train()
     trainer._after_execution, trainer.session = write, None
-    return Session(folder, {}).resume("")
+    return Checkpointer(folder, {}).resume("")
 
 
 def state_of(trainer):
@@ -200,7 +200,7 @@ def test_training_stops_early_and_keeps_the_best_weights_over_a_kill(make_traine
     start_over(trainer, initial)
     trainer.validate = figures(*aucs)
     found = train_and_die(trainer, tmp_path, 17)  # in the third epoch
-    second = Session(tmp_path, {}).checkpoints.folder / "step-000000000026.npz"
+    second = Checkpointer(tmp_path, {}).checkpoints.folder / "step-000000000026.npz"
     assert not second.exists()  # two are kept, both of the third epoch
     start_over(trainer, initial)
     trainer.resume(found.meta["progress"], found.arrays)
@@ -227,7 +227,7 @@ def poison_row(trainer, feature, epoch, step):
 
 
 def test_what_is_not_finite_stops_and_is_named(make_trainer, tmp_path):
-    session = Session(tmp_path, {}, minutes=0)
+    session = Checkpointer(tmp_path, {}, minutes=0)
     session.resume("")
     trainer = make_trainer(session=session)
     step = poison_row(trainer, "video_id", 0, 9)

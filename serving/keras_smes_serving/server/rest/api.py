@@ -54,7 +54,7 @@ _STATUSES: Final = {
 }
 
 
-class Target(NamedTuple):
+class Route(NamedTuple):
     """The meaning of a path: a model, and an operation."""
 
     spec: ModelSpec
@@ -108,7 +108,7 @@ class RestApi:
             body: bytes. The encoded body.
             encoding: str. The header `Content-Encoding`. Defaults to none.
         """
-        target = Target(ModelSpec(), "")
+        target = Route(ModelSpec(), "")
         try:
             target = parse_path(method, path)
             code, text = grpc.StatusCode.OK, self._text(target, inflated(body, encoding))
@@ -118,7 +118,7 @@ class RestApi:
             code, text = grpc.StatusCode.INVALID_ARGUMENT, json_outputs.error_text(_TOO_DEEP)
         return Answer(code, text, self._api.counted_name(target.spec.name), target.verb)
 
-    def _text(self, target: Target, body: bytes) -> str:
+    def _text(self, target: Route, body: bytes) -> str:
         if target.verb == "predict":
             return self._predict(target.spec, body)
         if target.verb == "classify":
@@ -159,7 +159,7 @@ class RestApi:
         return _pretty(document)
 
 
-def parse_path(method: str, path: str) -> Target:
+def parse_path(method: str, path: str) -> Route:
     """Parses the path of a request; the verb of a status request is empty.
 
     Raises:
@@ -179,7 +179,7 @@ def parse_path(method: str, path: str) -> Target:
         spec.version.value = int(version)
     if label is not None:
         spec.version_label = unquote(label)
-    return Target(spec, (verb or "").lower())
+    return Route(spec, (verb or "").lower())
 
 
 def _fill(request: ClassificationRequest | RegressionRequest, body: bytes) -> None:
