@@ -12,6 +12,9 @@ INCLUDED = [
     ROOT / "serving" / "README.md",
     ROOT / "serving" / "deploy" / "TUNING.md",
     ROOT / "benchmarks" / "README.md",
+    ROOT / "experiments" / "README.md",
+    ROOT / "notebooks" / "README.md",
+    ROOT / "CONTRIBUTING.md",
 ]
 PAGES = [*sorted(DOCS.rglob("*.md")), *(page for page in INCLUDED if page.exists())]
 

@@ -1,5 +1,6 @@
 """The README's Python runs as it stands, and the commands that it names exist."""
 
+import json
 import re
 
 import pytest
@@ -35,3 +36,27 @@ def test_files_that_it_links_to_exist():
     assert links
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+# How the README names the layers of benchmarks/results/peers.json.
+PEERS = {
+    "torch-rechub's MMOE": "torch-rechub MMOE",
+    "Keras dense MMoE": "Keras dense MMoE",
+    "naive sparse MoE, as many experts per task": "naive sparse MoE",
+}
+
+
+def test_speed_is_that_of_the_benchmark():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "peers.json").read_text())["rows"]
+    times = {(row["layer"], row["pass"]): f"{row['times_smes']:.1f}" for row in rows}
+    table = {label: cells for label, *cells in rows_of_table(README, "layer of 17 M parameters")}
+    assert set(table) == set(PEERS)
+    for label, cells in table.items():
+        quoted = [re.match(r"[\d.]+", cell)[0] for cell in cells]
+        assert quoted == [times[PEERS[label], kind] for kind in ("forward", "train")], label
+
+
+def rows_of_table(text, head):
+    """The cells of each row of the table whose head has these words."""
+    (table,) = re.findall(rf"^\|[^\n]*{re.escape(head)}.*?(?=^$)", text, flags=re.DOTALL | re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
