@@ -32,12 +32,14 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code.
-
-    User errors and a full disk print one line on stderr and return 2; a failed quality gate returns 3.
+    """Runs one command.
 
     Args:
         argv: The command and its options. Defaults to `None`, those of the process.
+
+    Returns:
+        The exit code: 2 after user errors and on a full disk, which print one line on stderr; 3 for a failed
+        quality gate.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -135,7 +135,21 @@ class RoutingProbe:
 
 
 def has_routing(model: keras.Model) -> bool:
-    """Returns whether a model is functional and has a layer that chooses experts."""
+    """Returns whether a model is functional and has a layer that chooses experts.
+
+    Args:
+        model: Any Keras model.
+
+    Returns:
+        Whether a `RoutingProbe` can measure the model.
+
+    Example:
+
+    >>> h = keras.Input((8,))
+    >>> smes = SMES(num_tasks=2, num_experts=4, num_shared=1, num_private=1, expert_units=3)
+    >>> has_routing(keras.Model(h, smes(h))), has_routing(keras.Model(h, keras.layers.Dense(1)(h)))
+    (True, False)
+    """
     graph = graph_of(model)
     layers = [] if graph is None else [node.operation for node in nodes_of(graph)]
     return any(isinstance(own, SMES | PrivateExpertGate) or _is_routing_model(own) for own in layers)

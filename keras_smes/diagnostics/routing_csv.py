@@ -66,6 +66,12 @@ class RoutingCsv:
 def read_routing(path: str | Path) -> list[Measured]:
     """Reads a file of `RoutingCsv`, without an incomplete last line.
 
+    Args:
+        path: The file.
+
+    Returns:
+        A `Measured` per line.
+
     Raises:
         ValueError: The file has another header.
     """

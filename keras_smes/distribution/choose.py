@@ -19,6 +19,9 @@ def build_engine(config: DistributionConfig) -> Engine:
     Args:
         config: The `DistributionConfig`.
 
+    Returns:
+        The `Engine`, which `train_run` and `FitContext` take.
+
     Raises:
         ValueError: The engine needs another Keras backend, more devices than available, or a `TF_CONFIG`
             that is not set.

@@ -92,6 +92,9 @@ def run(
 
     Returns:
         float32 `[B, T, out]`.
+
+    Raises:
+        ValueError: The execution doesn't run on this backend, under XLA, or in an export to LiteRT.
     """
     if execution == "auto":
         bound, batch = choice.executed_bm.shape[1], inputs_bd.shape[0]

@@ -41,6 +41,9 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Di
         values: A metric of one model by seed, S of them.
         reference: The metric of the other model, by the same seeds.
 
+    Returns:
+        A `Difference`; one pair has no interval.
+
     Raises:
         ValueError: There are no pairs, or one model has more values than the other.
 

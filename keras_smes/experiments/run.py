@@ -80,6 +80,9 @@ def write_report(experiment: Experiment, out: str | Path, figures: bool = True) 
         out: Folder of its results.
         figures: As for `run_experiment`. Defaults to `True`.
 
+    Returns:
+        The results, as `summarize` returns them.
+
     Raises:
         ValueError: No run is finished.
     """

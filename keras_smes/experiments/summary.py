@@ -20,7 +20,11 @@ Line = Mapping[str, Any]
 
 
 def summarize(experiment: Experiment, lines: Sequence[Line]) -> dict[str, Any]:
-    """Aggregates the finished runs of an experiment, lines of `runs.jsonl`.
+    """Aggregates the finished runs of an experiment.
+
+    Args:
+        experiment: The `Experiment`.
+        lines: Its finished runs, the lines of `runs.jsonl` as JSON values; at least one.
 
     Returns:
         JSON values: `experiment`, `split`, `environments`, `is_complete`, and `rows`, of each label: `seeds`,

@@ -28,7 +28,14 @@ ROUTING = "On the test rows, and the load on the training rows too. Mean over se
 
 
 def to_markdown(results: Results) -> str:
-    """Returns what `summarize` returned as Markdown: quality, differences to the reference, cost, routing."""
+    """Returns the results of an experiment as Markdown.
+
+    Args:
+        results: From `summarize`.
+
+    Returns:
+        Tables of quality, differences to the reference, cost and routing.
+    """
     experiment = results["experiment"]
     reference = experiment["reference"]
     sections = [

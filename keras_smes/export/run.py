@@ -74,6 +74,10 @@ def export_folders(
 
     Returns:
         An `Exported` for each folder.
+
+    Raises:
+        FileNotFoundError: The folder is not that of a run, or `with_features` has no version.
+        ValueError, FileExistsError: As `export_version`.
     """
     run = Path(run)
     _check_finished(run)

@@ -61,6 +61,9 @@ def judge_run(
         model_folder: Folder of the model's versions.
         gate: The `QualityGate`.
         data_dir: Folder of the data set's files, which `gate.within` needs. Defaults to `None`.
+
+    Returns:
+        The `Verdict` of the gate.
     """
     previous = None
     if gate.within is not None:

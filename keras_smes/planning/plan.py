@@ -116,8 +116,20 @@ def read_plan(path: str | Path) -> tuple[Workload, Cluster]:
         path: YAML or JSON, with the fields of `Workload` under `model` and of `Cluster` under `cluster`; or
             the folder of a finished run, which is planned for one worker.
 
+    Returns:
+        The `Workload` and the `Cluster`, for `make_plan`.
+
     Raises:
+        FileNotFoundError: There is no such file, or the folder is not that of a finished run.
         ValueError: A key is missing or unknown.
+
+    Example:
+
+    >>> text = '{"model": {"lookups": [{"name": "user_id", "rows": 1000, "dim": 8}]}}'
+    >>> _ = (folder / "plan.json").write_text(text)
+    >>> model, cluster = read_plan(folder / "plan.json")
+    >>> model.lookups[0].rows, cluster.workers
+    (1000, 1)
     """
     path = Path(path)
     if path.is_dir():

@@ -37,6 +37,12 @@ def collect(folders: Sequence[str | Path]) -> list[Group]:
     Runs that differ only in the seed become one group, as do the runs of a row of an experiment. A run that
     continues another is never in the same group. Each finished day of progressive validation is a run.
 
+    Args:
+        folders: The folders; one that is given twice is read once.
+
+    Returns:
+        A `Group` per model, in the order of the folders.
+
     Raises:
         ValueError: A folder is none of these, or a file can't be read.
 

@@ -31,6 +31,12 @@ SAMPLE = 8
 def load_run(run: str | Path) -> tuple[keras.Model, RunConfig]:
     """Reads the ranker and the configuration of a run.
 
+    Args:
+        run: Folder of the run, as `train_run` writes it.
+
+    Returns:
+        The ranker, not compiled, and the `RunConfig`.
+
     Raises:
         FileNotFoundError: The run is not finished, or a process was killed while it replaced the run.
     """

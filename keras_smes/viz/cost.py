@@ -20,6 +20,9 @@ def cost_against_capacity(sizes: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: 
             length: see `keras_smes.baselines.cost`.
         ax: Axes to draw on. `None`, the default, creates a new figure.
 
+    Returns:
+        The axes.
+
     Raises:
         ValueError: If `sizes` is empty, or a model's vectors are not positive or differ in length.
 

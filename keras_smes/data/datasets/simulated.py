@@ -122,8 +122,20 @@ def oracle(interactions: Interactions) -> dict[str, np.ndarray]:
     No score ranks or predicts better on average: measured as scores are, these give the best AUC and log
     loss that there are.
 
+    Args:
+        interactions: Rows of `simulate`, or some of them.
+
+    Returns:
+        By task, `[N]` floats.
+
     Raises:
         ValueError: If the interactions are not simulated.
+
+    Example:
+
+    >>> probabilities = oracle(data)
+    >>> list(probabilities) == list(data.task_names), probabilities["click"].shape
+    (True, (500,))
     """
     columns = {task: f"{task}_probability" for task in interactions.task_names}
     missing = sorted(set(columns.values()) - set(interactions.frame.columns))

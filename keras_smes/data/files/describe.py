@@ -104,8 +104,18 @@ def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) 
         folder: What relative paths start from. Defaults to the working folder.
         limit: Rows to look at, the same number of each file. Defaults to a million.
 
+    Returns:
+        A `Description`, from which `draft` writes the YAML of a log.
+
     Raises:
         FileNotFoundError, ValueError: As `load_log`; or no rows.
+
+    Example:
+
+    >>> data.frame.write_csv(folder / "log.csv")
+    >>> description = describe(["log.csv"], folder)
+    >>> description.rows, description.user
+    (500, 'user_id')
     """
     files = list_files(paths, Path(folder))
     frame = read_files(files, max(1, limit // len(files))).drop(FILE)

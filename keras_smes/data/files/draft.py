@@ -18,6 +18,17 @@ def draft(description: Description, files: Sequence[str], name: str = "log") -> 
         description: What `describe` saw.
         files: The paths, as the file is to name them.
         name: Name of the log. Defaults to `"log"`.
+
+    Returns:
+        YAML with comments; `Log.read` reads its file.
+
+    Example:
+
+    >>> from keras_smes.data import describe
+    >>> data.frame.write_csv(folder / "log.csv")
+    >>> text = draft(describe(["log.csv"], folder), ["log.csv"])
+    >>> [line.split()[1] for line in text.splitlines() if line.startswith("user:")]
+    ['"user_id"']
     """
     lines = [
         f"# Drafted from {description.rows} rows; files: {description.files}.",

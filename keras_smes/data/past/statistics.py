@@ -102,7 +102,20 @@ def split_with_statistics(
 
 
 def statistic_names(key: KeyGroup, tasks: Sequence[str]) -> list[str]:
-    """Returns the names of the columns that `key` gives."""
+    """Returns the names of the columns that `with_statistics` adds for a key.
+
+    Args:
+        key: The `KeyGroup`.
+        tasks: Names of the tasks.
+
+    Returns:
+        The impressions, then the log odds of each task.
+
+    Example:
+
+    >>> statistic_names(KeyGroup("user_tab", ("user_id", "tab")), ["click", "like"])
+    ['user_tab_impressions', 'user_tab_click_logodds', 'user_tab_like_logodds']
+    """
     return [f"{key.name}_impressions", *(f"{key.name}_{task}_logodds" for task in tasks)]
 
 

@@ -24,6 +24,9 @@ def fit_schema(rows: Rows, verbose: int = 1) -> FeatureSchema:
     Args:
         rows: The training rows, in memory or on disk.
         verbose: `0` shows no progress, `1` a bar. Defaults to `1`.
+
+    Returns:
+        A fitted `FeatureSchema`.
     """
     schema = rows.schema
     if isinstance(rows, Interactions):
