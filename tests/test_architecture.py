@@ -12,55 +12,49 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "keras_smes"
 ROOMS = {
-    "cli": 6,
-    "experiments": 5,
-    "report": 5,
-    "training": 5,
-    "incremental": 5,
-    "planning": 5,
+    "cli": 8,
+    "report": 7,
+    "experiments": 6,
+    "incremental": 6,
+    "planning": 6,
     "export": 5,
+    "training": 5,
+    "baselines": 4,
+    "diagnostics": 4,
     "ranker": 4,
-    "distribution": 1,
-    "baselines": 3,
-    "diagnostics": 3,
-    "layers": 2,
+    "data": 3,
+    "layers": 3,
+    "balance": 2,
+    "execution": 2,
+    "routing": 2,
+    "distribution": 2,
+    "features": 2,
+    "losses": 2,
     "metrics": 2,
-    "data": 2,
-    "serving": 0,
-    "routing": 1,
-    "tasks": 1,
-    "balance": 1,
-    "execution": 1,
-    "features": 1,
-    "optimizers": 1,
-    "losses": 1,
+    "optimizers": 2,
+    "tasks": 2,
+    "backend": 1,
     "tfrs": 1,
-    "viz": 1,
-    "backend": 0,
-    "validation": 0,
-    "console": 0,
-    "environment": 0,
+    "validation": 1,
+    "locks": 1,
+    "types": 0,
     "files": 0,
     "formatting": 0,
-    "locks": 0,
+    "console": 0,
     "configuration": 0,
     "moments": 0,
-    "types": 0,
+    "environment": 0,
+    "viz": 0,
+    "serving": 0,
 }
-# Side by side on a floor, or below, and yet closed to each other.
+# Below, and yet closed.
 CLOSED = {
-    "layers": {"metrics", "data", "serving", "features"},
-    "metrics": {"layers", "data", "serving"},
-    "data": {"layers", "metrics", "serving", "execution", "routing", "balance"},
+    "layers": {"metrics", "features", "serving"},
+    "metrics": {"serving"},
+    "data": {"metrics", "execution", "routing", "balance", "serving"},
+    "diagnostics": {"data", "serving"},
     "serving": set(ROOMS) - {"serving"},  # old names alone
-    "execution": {"layers", "routing", "balance", "features"},
-    "features": {"layers", "execution", "routing", "balance"},
-    "diagnostics": {"data", "serving", "baselines"},
-    "tasks": {"features", "execution", "routing", "balance", "losses", "optimizers"},
     "tfrs": set(ROOMS) - {"tfrs", "types"},
-    "viz": set(ROOMS) - {"viz", "types"},
-    "training": {"incremental", "experiments", "export"},
-    "export": {"incremental", "experiments", "training"},
 }
 
 
@@ -90,9 +84,9 @@ def test_every_room_has_a_floor():
 
 
 @pytest.mark.parametrize("room", sorted(set(rooms()) & set(ROOMS)))
-def test_a_room_imports_from_its_floor_or_below(room):
-    above = {other for other in imported(room) & set(ROOMS) if ROOMS[other] > ROOMS[room]}
-    assert not above
+def test_a_room_imports_from_floors_below(room):
+    beside = {other for other in imported(room) & set(ROOMS) if ROOMS[other] >= ROOMS[room]}
+    assert not beside
     assert not imported(room) & CLOSED.get(room, set())
     assert "cli" not in imported(room)
 

@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     from keras_smes.incremental.progressive import last_gate_failed
     from keras_smes.incremental.run import successor_values
     from keras_smes.training import RunConfig
+    from keras_smes.training.default_configs import with_usual
     from keras_smes.training.run_folder import load_config
-    from keras_smes.training.usual import with_usual
 
     gate = read_gate(arguments)
     if (gate is None) != (arguments.export_to is None):

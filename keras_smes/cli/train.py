@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from keras_smes.training import RunConfig, RunOptions, train_run
-    from keras_smes.training.usual import with_usual
+    from keras_smes.training.default_configs import with_usual
 
     document = read_document(arguments)
     values = run_values(arguments, document)

@@ -11,7 +11,7 @@ import polars as pl
 from keras_smes.data import Interactions, Log, load
 from keras_smes.data.files.reader import list_files
 from keras_smes.data.loading import is_log, load_rows_to_score
-from keras_smes.data.past.under_past import has_outcomes, under_past
+from keras_smes.data.past.earlier_rows import has_outcomes, under_past
 from keras_smes.data.rows import Rows, RowsT
 from keras_smes.data.split_config import cut_plain, with_past
 from keras_smes.data.store.cache import fingerprints

@@ -1,7 +1,7 @@
 """The configurations that data sets of this package come with."""
 
 from keras_smes.training import RunConfig
-from keras_smes.training.usual import with_usual
+from keras_smes.training.default_configs import with_usual
 
 
 def test_kuairand_has_its_own():
