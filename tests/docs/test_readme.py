@@ -56,6 +56,22 @@ def test_speed_is_that_of_the_benchmark():
         assert quoted == [times[PEERS[label], kind] for kind in ("forward", "train")], label
 
 
+def test_the_benchmarks_page_has_the_times_of_its_results():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "peers.json").read_text())["rows"]
+    times = {(row["layer"], row["pass"]): (row["median_ms"], row["times_smes"]) for row in rows}
+    page = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    labels = ("SMES", "naive sparse MoE", "Keras dense MMoE", "torch-rechub MMOE")
+    for label, cells in zip(labels, rows_of_table(page, "executed experts"), strict=False):
+        quoted = [cell.strip("*") for cell in cells[3:]]
+        exact = [*times[label, "forward"], *times[label, "train"]]
+        assert quoted == [rounded_like(cell, value) for cell, value in zip(quoted, exact, strict=True)], label
+
+
+def rounded_like(cell, value):
+    """A number with as many decimals as the cell has."""
+    return f"{value:,.{len(cell.partition('.')[2])}f}"
+
+
 def rows_of_table(text, head):
     """The cells of each row of the table whose head has these words."""
     (table,) = re.findall(rf"^\|[^\n]*{re.escape(head)}.*?(?=^$)", text, flags=re.DOTALL | re.MULTILINE)

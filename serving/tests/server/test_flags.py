@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from keras_smes_serving.server.flags import FlagError, Flags, parse_flags
@@ -72,3 +75,16 @@ def test_flags_that_do_not_go_together(arguments, text):
 
 def test_a_model_config_file_takes_the_place_of_the_base_path():
     assert parse_flags(["--model_config_file=/models/models.config"]).model_base_path == ""
+
+
+def test_the_handbook_has_every_flag_with_its_default():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    documented = {}
+    for names, default in re.findall(r"^\| (`--.+?) \| (.*?)\|", text, re.MULTILINE):
+        documented |= dict.fromkeys(re.findall(r"--(\w+)", names), default.strip(" `"))
+    flags = vars(Flags())
+    for name, default in documented.items():
+        expected = str(flags[name]).lower() if isinstance(flags[name], bool) else str(flags[name])
+        assert {"4 for each core": "0"}.get(default, default) == expected, name
+    elsewhere = {"help", "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"}
+    assert all(f"`--{name}`" in text for name in set(flags) - set(documented) - elsewhere)
