@@ -10,7 +10,7 @@ from support.made_up_log import DAYS, rows_of_day, write_feed
 from keras_smes.data import loading
 from keras_smes.data.files import text
 from keras_smes.data.log import store, store_log, store_to_score
-from keras_smes.data.past import under_past
+from keras_smes.data.past import earlier_rows
 from keras_smes.training import RunConfig, ScoreSource, TrainingConfig, score_run, train_run
 
 pytestmark = pytest.mark.tensorflow
@@ -36,7 +36,7 @@ def small_parts(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_SMES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(loading, "store_log", functools.partial(store_log, part_rows=PART_ROWS))
     monkeypatch.setattr(loading, "store_to_score", functools.partial(store_to_score, part_rows=PART_ROWS))
-    monkeypatch.setattr(under_past, "PART_ROWS", PART_ROWS)
+    monkeypatch.setattr(earlier_rows, "PART_ROWS", PART_ROWS)
     monkeypatch.setattr(store, "CHUNK_ROWS", PART_ROWS)
     monkeypatch.setattr(text, "SAMPLE", PART_ROWS)
 
