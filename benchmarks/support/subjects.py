@@ -10,8 +10,7 @@ import keras
 import numpy as np
 
 from keras_smes import SMES
-
-Tensor = Any
+from keras_smes.types import Tensor
 
 MIXING = ("weights", "slot_weights")  # `dense` reads the first, the sparse ways the second
 ROUTING = (*MIXING, "union", "executed")  # all that experts read

@@ -6,12 +6,14 @@ and without a strategy there is one replica.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 from keras import ops
 
 from keras_smes.types import Tensor
+
+Tensors = TypeVar("Tensors")  # a tensor, or any structure of tensors
 
 
 def num_replicas() -> int:
@@ -20,7 +22,7 @@ def num_replicas() -> int:
     return 1 if context is None else int(context.num_replicas_in_sync)
 
 
-def sum_over_replicas(values: Any) -> Any:
+def sum_over_replicas(values: Tensors) -> Tensors:
     """Returns the sum over replicas of tensors in any structure; its gradient is the sum of the gradients."""
     context = _context()
     return values if context is None else context.all_reduce("SUM", values)
@@ -69,7 +71,7 @@ def own_losses(layer: keras.layers.Layer) -> Iterator[None]:
         each._losses[:] = losses
 
 
-def add_to(variable: Any, amount: Any) -> None:
+def add_to(variable: keras.Variable, amount: Tensor) -> None:
     """Adds to a Keras variable in one operation, so that asynchronous workers lose no updates.
 
     Keras reads, adds and writes in separate operations.

@@ -152,7 +152,7 @@ class HoME(Composite):
     def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (input_shape[0], self.num_tasks, self.expert_units[-1])
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:
@@ -231,7 +231,7 @@ class ExpertGroup(keras.layers.Layer):
         flat = self.norm(ops.reshape(rows, (-1, features)), training=training, mask=mask)
         return ops.silu(ops.reshape(flat, (-1, *rows.shape[1:])))
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None
 
     def mix(self, gate_inputs: Tensor, inputs: Tensor, outputs: Sequence[Tensor]) -> Tensor:
@@ -270,7 +270,7 @@ class FeatureGate(keras.layers.Layer):
         gates_bld = 2 * ops.sigmoid(ops.einsum("blr,lrd->bld", low_blr, self.up))
         return ops.cast(x_bd * _mixture(self.mix(x_bd), gates_bld), inputs.dtype)
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None
 
 

@@ -48,7 +48,7 @@ class TaskMixture(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (input_shape[0], self.num_tasks, self.expert_units[-1])
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:

@@ -4,13 +4,13 @@ XLA needs static shapes: the buffer holds the maximum number of blocks under the
 is dropped.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from keras import ops
 
 from keras_smes.types import Tensor
 
-Size = Any  # an int, or with an unknown batch a TensorFlow scalar that XLA folds at compilation
+Size: TypeAlias = int | Tensor  # with an unknown batch a TensorFlow scalar that XLA folds at compilation
 
 ROWS_STEP, ROWS_MOST = 8, 256
 

@@ -5,6 +5,7 @@ used. Taking an expert's rows out of the batch and returning them to their slots
 because each pair has one slot: there is no scatter-add, and the order of summation doesn't depend on threads.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -53,7 +54,7 @@ def return_rows(rows_e: list[Tensor], plan: PairPlan) -> Tensor:
     return give_back(*rows_e)
 
 
-def _stitch(rows_e: Any, plan: PairPlan) -> Tensor:
+def _stitch(rows_e: Sequence[Tensor], plan: PairPlan) -> Tensor:
     width = rows_e[0].shape[-1]
     nothing = tf.zeros([tf.size(plan.empty_s), width], rows_e[0].dtype)
     slots_so = tf.raw_ops.ParallelDynamicStitch(
@@ -89,7 +90,7 @@ def multiply(rows_e: list[Tensor], kernel_eio: Tensor) -> list[Tensor]:
     return list(products(kernel_eio, *rows_e))
 
 
-def _kernel_gradient(rows_e: Any, gradients_e: Any) -> Tensor:
+def _kernel_gradient(rows_e: Sequence[Tensor], gradients_e: Sequence[Tensor]) -> Tensor:
     """Sums rows times gradients for each expert, `[E, in, out]`.
 
     Products apart must be copied into one stack. For few rows an expert that takes longer than one batched
@@ -113,7 +114,7 @@ def _kernel_gradient(rows_e: Any, gradients_e: Any) -> Tensor:
     return tf.cond((most - MOST_PADDING) * len(rows_e) <= tf.reduce_sum(rows), together, apart)
 
 
-def _padded(rows_e: Any, row_er: Tensor) -> Tensor:
+def _padded(rows_e: Sequence[Tensor], row_er: Tensor) -> Tensor:
     """Returns rows as `[E, R, width]`; the row behind the last one is zero."""
     nothing = tf.zeros([1, rows_e[0].shape[-1]], rows_e[0].dtype)
     return tf.gather(tf.concat([*rows_e, nothing], axis=0), row_er)

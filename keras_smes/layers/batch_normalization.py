@@ -1,7 +1,5 @@
 """Batch normalisation over the global batch of replicas."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -24,7 +22,7 @@ class GlobalBatchNormalization(keras.layers.BatchNormalization):
     batch without rows that count does not change the moving averages.
     """
 
-    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         return super().call(inputs, training=training, mask=counted_rows(mask))
 
     def _moments(self, inputs: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

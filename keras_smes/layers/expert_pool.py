@@ -139,7 +139,9 @@ class ExpertPool(keras.layers.Layer):
     ) -> tuple[int | None, ...]:
         return (inputs_shape[0], routing_shape["weights"][1], self.units[-1])
 
-    def compute_mask(self, inputs: Tensor, routing: Any = None, mask: Any = None) -> None:
+    def compute_mask(
+        self, inputs: Tensor, routing: Routing | None = None, mask: Tensor | None = None
+    ) -> None:
         return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:

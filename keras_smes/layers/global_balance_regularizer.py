@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_smes.backend.replicas import own_losses
 from keras_smes.balance import global_balance_loss
-from keras_smes.layers.masks import counted_rows, mask_all
+from keras_smes.layers.masks import Mask, counted_rows, mask_all
 from keras_smes.types import Routing, Shape, Tensor
 from keras_smes.validation import check_weight
 
@@ -56,7 +56,7 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
         self.weight = check_weight("weight", weight)
         self.supports_masking = True
 
-    def call(self, routing: Routing, mask: Tensor | None = None, training: bool | None = None) -> Routing:
+    def call(self, routing: Routing, mask: Mask = None, training: bool | None = None) -> Routing:
         if training and self.weight > 0:
             with own_losses(self):
                 loss = self.weight * self.imbalance(routing, counted_rows(mask))
@@ -70,7 +70,7 @@ class GlobalBalanceRegularizer(keras.layers.Layer):
     def compute_output_shape(self, routing_shape: Mapping[str, Shape]) -> dict[str, tuple[int | None, ...]]:
         return {name: tuple(shape) for name, shape in routing_shape.items()}
 
-    def compute_mask(self, routing: Mapping[str, Tensor], mask: Any = None) -> dict[str, Tensor | None]:
+    def compute_mask(self, routing: Mapping[str, Tensor], mask: Mask = None) -> dict[str, Tensor | None]:
         return mask_all(self.compute_output_shape({name: t.shape for name, t in routing.items()}), mask)
 
     def get_config(self) -> dict[str, Any]:

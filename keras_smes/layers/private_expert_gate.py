@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_smes import routing as formulas
-from keras_smes.layers.masks import mask_all
+from keras_smes.layers.masks import Mask, mask_all
 from keras_smes.routing import slot_gates
 from keras_smes.types import Routing, Shape, Tensor
 from keras_smes.validation import check_count, check_counts, check_picks
@@ -114,7 +114,7 @@ class PrivateExpertGate(keras.layers.Layer):
             "weights": (batch, num_tasks, num_experts),
         }
 
-    def compute_mask(self, routing: Mapping[str, Tensor], mask: Any = None) -> dict[str, Tensor | None]:
+    def compute_mask(self, routing: Mapping[str, Tensor], mask: Mask = None) -> dict[str, Tensor | None]:
         return mask_all(self.compute_output_shape({name: t.shape for name, t in routing.items()}), mask)
 
     def get_config(self) -> dict[str, Any]:

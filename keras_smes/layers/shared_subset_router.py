@@ -160,7 +160,7 @@ class SharedSubsetRouter(keras.layers.Layer):
             "shared_experts": (batch, self.num_shared),
         }
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> dict[str, Tensor | None]:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> dict[str, Tensor | None]:
         return mask_all(self.compute_output_shape(inputs.shape), mask)
 
     def get_config(self) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class SMES(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (input_shape[0], self.router.num_tasks, self.experts.units[-1])
 
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None  # losses would apply a mask of rows to another axis of the outputs
 
     def get_config(self) -> dict[str, Any]:

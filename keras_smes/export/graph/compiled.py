@@ -19,11 +19,11 @@ class CompiledCore(keras.layers.Layer):
             lambda inputs: core(inputs, training=False), jit_compile=True, autograph=False
         )
 
-    def call(self, inputs: Tensor, mask: Any = None) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         del mask  # from the node of a functional model; features carry lengths instead
         return self._compiled(inputs)
 
-    def compute_output_spec(self, inputs: Tensor, mask: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Tensor, mask: Tensor | None = None) -> Any:
         del mask
         return keras.tree.map_structure(
             lambda output: keras.KerasTensor(output.shape, output.dtype),
