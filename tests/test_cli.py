@@ -192,6 +192,14 @@ def test_help_lists_the_commands(capsys):
         assert command in listed
 
 
+@pytest.mark.parametrize("flag", ["--nope", "-port=1", "+x", "--", "8500"])
+def test_serve_leaves_all_arguments_to_the_server(flag, capsys):
+    assert main(["serve", flag]) == 2
+    assert f"Unknown argument: {flag}\n" in capsys.readouterr().err
+    assert main(["serve", "--help"]) == 0
+    assert "--model_base_path=" in capsys.readouterr().out
+
+
 def test_a_command_writes_nothing_but_its_output():
     command = [sys.executable, "-m", "keras_smes", "--help"]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

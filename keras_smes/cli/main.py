@@ -21,12 +21,26 @@ from keras_smes.cli import (
     progressive,
     report,
     score,
+    serve,
     train,
 )
 from keras_smes.console import complain
 
 # In the order of `--help`.
-COMMANDS = (describe, train, progressive, evaluate, score, experiment, plan, report, features, export)
+COMMANDS = (
+    describe,
+    train,
+    progressive,
+    evaluate,
+    score,
+    experiment,
+    plan,
+    report,
+    features,
+    export,
+    serve,
+    predict,
+)
 MISTAKES = (ValueError, OSError, ImportError, FloatingPointError)
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
@@ -43,10 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    if argv[:1] == ["serve"]:  # takes the flags of tensorflow_model_server
-        from keras_smes_serving.server.main import serve
-
-        return serve(argv[1:])
     arguments = build_parser().parse_args(argv)
     try:
         code: int | None = arguments.run(arguments)
@@ -65,13 +75,11 @@ def _is_of_the_disk(error: Exception) -> bool:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Returns the parser of all commands except `serve`, which takes the flags of tensorflow_model_server."""
+    """Returns the parser of all commands."""
     parser = argparse.ArgumentParser(
         "keras-smes", description="Sparse mixture-of-experts for multi-task ranking."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
-    commands.add_parser("serve", help="serve an exported model over gRPC (flags of tensorflow_model_server)")
-    predict.add(commands)
     return parser

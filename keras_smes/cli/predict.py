@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from typing import Any
 
 from keras_smes.cli.options import Commands
 from keras_smes.console import show
@@ -24,8 +23,9 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from keras_smes_serving.client import Client, ServingError, rows_to_columns
+    from keras_smes_serving.client.rows_file import read_rows
 
-    rows = _read_rows(arguments.rows)
+    rows = read_rows(arguments.rows)
     try:
         with Client(arguments.address, arguments.timeout) as client:
             which = {"version": arguments.version, "label": arguments.label}
@@ -35,9 +35,3 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"no scores from {arguments.address}: {error}") from error
     for row in zip(*(scores[task].tolist() for task in scores), strict=True):
         show(json.dumps(dict(zip(scores, row, strict=True))))
-
-
-def _read_rows(path: str) -> list[dict[str, Any]]:
-    from keras_smes_serving.client.rows_file import read_rows
-
-    return read_rows(path)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_smes.cli.metrics_table import show_metrics
+from keras_smes.cli.evaluate import show_metrics
 from keras_smes.cli.options import Commands, add_run_options, date, read_document, run_values
 from keras_smes.console import show
 
