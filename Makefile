@@ -22,7 +22,7 @@ $(VENV)/.installed: setup.py serving/pyproject.toml
 
 test: test-tensorflow test-jax test-tfrs
 
-# The runtime of TensorFlow Serving's newest release, beside ours: exports are proved on it. Where there is
+# The runtime of TensorFlow Serving's newest release, beside ours: exports are verified on it. Where there is
 # no such package the tests that need it are skipped.
 SERVING_RUNTIME := $(VENV)/tensorflow-2.20.0
 

@@ -2,7 +2,7 @@
 
     python benchmarks/serving.py --json benchmarks/results/serving.json
 
-The server is a process of its own, on the same cores as the client that asks it: its share of them
+The server is a process of its own, on the same cores as the client that sends requests: its share of them
 is part of what is measured. `in process` is the same C++ session, asked without a server and by turns
 with it, so that both see the same noise. `echo` is a server that doesn't look at its requests (see
 `echo.py`): what of the difference is gRPC's and the machine's.
@@ -72,21 +72,21 @@ def measured(num_experts, units, seconds):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as opened:
         export_ranker(Path(folder) / "1", num_experts, units)
         servable = Servable(Session(Path(folder) / "1"))
-        asks = {"in process": lambda: servable.predict("", columns)}
+        calls = {"in process": lambda: servable.predict("", columns)}
         sends, figures = {}, {}
         for name, flags in SERVERS.items():
             address = opened.enter_context(server(folder, flags))
             client = opened.enter_context(Client(address))
-            asks[name] = functools.partial(client.predict, MODEL, columns)
+            calls[name] = functools.partial(client.predict, MODEL, columns)
             channel, request = opened.enter_context(open_channel(address)), client.build(MODEL, columns)
-            asks[f"{name}{BUILT}"] = sending(channel, request)
+            calls[f"{name}{BUILT}"] = sending(channel, request)
             sends[name] = sender(channel, request, 30.0)
         command = [sys.executable, Path(__file__).with_name("echo.py"), Path(folder) / "1"]
         channel = opened.enter_context(open_channel(opened.enter_context(running(command))))
-        asks["echo"] = sending(channel, request)
+        calls["echo"] = sending(channel, request)
         figures["client"] = client_costs(client, columns)
-        figures["alone"] = alone_in_turn(asks, seconds)
-        figures["rows_per_second"] = saturated_together(asks["in process"], sends, seconds)
+        figures["alone"] = alone_in_turn(calls, seconds)
+        figures["rows_per_second"] = saturated_together(calls["in process"], sends, seconds)
         figures["half"] = at_half(sends, figures["rows_per_second"], seconds)
     return figures
 
@@ -114,18 +114,18 @@ def example_columns(rows):
     return {**columns, **numbers}
 
 
-def alone_in_turn(asks, seconds):
+def alone_in_turn(calls, seconds):
     """One request after another, as one client sends them: short loops by turns."""
-    times = {name: [] for name in asks}
+    times = {name: [] for name in calls}
     for _ in range(ROUNDS):
-        for name, ask in asks.items():
-            times[name] += time_together({name: ask}, repeats=int(10 * seconds))[name]
+        for name, call in calls.items():
+            times[name] += time_together({name: call}, repeats=int(10 * seconds))[name]
     return {name: summary(milliseconds) for name, milliseconds in times.items()}
 
 
-def saturated_together(ask, sends, seconds):
+def saturated_together(call, sends, seconds):
     """Rows a second with four and with sixteen requests under way: the better, medians of rounds."""
-    loads = {"in process": lambda count: saturated(ask, count, seconds / 4)}
+    loads = {"in process": lambda count: saturated(call, count, seconds / 4)}
     for name, send in sends.items():
         loads[name] = lambda count, send=send: answers_per_second(closed_loop(send, count, seconds / 4))
     rates = {name: {count: [] for count in (4, 16)} for name in loads}

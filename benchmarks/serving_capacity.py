@@ -59,11 +59,11 @@ def measure(experts, units, seconds):
     rows = []
     for signature in SIGNATURES:
         columns = example_columns(CANDIDATES, of_user=1 if signature == "rank" else CANDIDATES)
-        asks = {
+        calls = {
             model: functools.partial(servable.predict, signature, columns)
             for model, servable in servables.items()
         }
-        found = {model: summary(times) for model, times in time_for(asks, seconds).items()}
+        found = {model: summary(times) for model, times in time_for(calls, seconds).items()}
         smes, mmoe = (found[model]["median_ms"] for model in ("smes", "mmoe"))
         row = {"experts": experts, "signature": signature, "smes ms": smes, "mmoe ms": mmoe}
         row |= {"mmoe / smes": mmoe / smes, "smes p90 ms": found["smes"]["p90_ms"]}
@@ -73,13 +73,13 @@ def measure(experts, units, seconds):
     return rows
 
 
-def time_for(asks, seconds):
+def time_for(calls, seconds):
     """Times by turns for about so long, but at least five rounds."""
     started = time.perf_counter()
-    for ask in asks.values():
-        ask()
+    for call in calls.values():
+        call()
     round_seconds = time.perf_counter() - started
-    return time_together(asks, repeats=int(np.clip(seconds / round_seconds, 5, 200)))
+    return time_together(calls, repeats=int(np.clip(seconds / round_seconds, 5, 200)))
 
 
 def export_ranker(folder, model, options):

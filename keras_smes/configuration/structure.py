@@ -207,8 +207,8 @@ def _explained(error: Exception, values: Any, key: Key, field: tuple[Key, Any]) 
         return ConfigError(f"A configuration must have `{dotted(key)}`. Received: {there}", key[:-1])
     if isinstance(error, _Mismatch):
         own, hint = field
-        wanted = error.args[0] if error.args else hint
-        return ConfigError(_mismatch(dotted(own) or "config", _at(values, own), wanted), key)
+        expected = error.args[0] if error.args else hint
+        return ConfigError(_mismatch(dotted(own) or "config", _at(values, own), expected), key)
     return ConfigError(str(error), key)
 
 

@@ -1,7 +1,7 @@
 """Data sets as `Interactions`: real logs, and a simulator whose truth is known.
 
 `load` reads by name; `split` cuts by time; `with_statistics` and `with_histories` add what was known before
-each row's day; `check_causal` proves that features know no more; `tables_as_of` gives the same for serving.
+each row's day; `check_causal` verifies that features know no more; `tables_as_of` gives the same for serving.
 What is larger than memory is `StoredInteractions`, by `store_log` or `store_kuairand`, with
 `split_with_past`; training takes both alike, as `rows.Rows`. This package needs the extra `data`
 (`pip install "keras_smes[data]"`) and knows nothing of models.

@@ -94,14 +94,14 @@ def as_times(values: pl.Series, role: str = "time") -> pl.Series:
         role: What the column is, for messages. Defaults to `"time"`.
     """
     dtype = values.dtype
-    wanted = "whole milliseconds since 1970 (UTC), or timestamps of type Datetime"
+    expected = "whole milliseconds since 1970 (UTC), or timestamps of type Datetime"
     if isinstance(dtype, pl.Datetime):
         times = values.dt.epoch("ms")
     elif dtype.is_numeric() or dtype == pl.Null:
-        times = _whole(values, role, wanted).cast(pl.Int64)
+        times = _whole(values, role, expected).cast(pl.Int64)
     else:
         hint = f"; `pl.col({values.name!r}).str.to_datetime()` parses text" if dtype in _TEXT else ""
-        _reject(values, role, wanted + hint)
+        _reject(values, role, expected + hint)
     _reject_nulls(times, role, "a moment in each row")
     return values if dtype == pl.Int64 else times
 
@@ -116,14 +116,17 @@ def as_users(values: pl.Series, role: str = "user") -> pl.Series:
 
 
 def as_integers(
-    values: pl.Series, role: str = "id", wanted: str = "integers within int64", rows: pl.Series | None = None
+    values: pl.Series,
+    role: str = "id",
+    expected: str = "integers within int64",
+    rows: pl.Series | None = None,
 ) -> pl.Series:
     """Returns ids as integers within int64; floats and decimals only if whole and exact. Nulls stay.
 
     Args:
         values: The ids.
         role: What the column is, for messages. Defaults to `"id"`.
-        wanted: What it must hold, for messages.
+        expected: What it must hold, for messages.
         rows: In which row each value stands. Defaults to `None`, each in its own.
     """
     if values.dtype in _SMALL_INTEGERS:
@@ -131,8 +134,8 @@ def as_integers(
     if values.dtype in (pl.Boolean, pl.Null):
         return values.cast(pl.Int64)
     if not values.dtype.is_numeric():
-        _reject(values, role, wanted, rows=rows)
-    return _whole(values, role, wanted, rows)
+        _reject(values, role, expected, rows=rows)
+    return _whole(values, role, expected, rows)
 
 
 def as_numbers(values: pl.Series, role: str = "number", rows: pl.Series | None = None) -> pl.Series:
@@ -162,25 +165,25 @@ def as_labels(values: pl.Series, role: str = "label") -> pl.Series:
 
 def as_weights(values: pl.Series, role: str = "weight") -> pl.Series:
     """Returns weights: finite numbers of at least 0, in each row."""
-    wanted = "finite numbers of at least 0"
+    expected = "finite numbers of at least 0"
     if not values.dtype.is_numeric():
-        _reject(values, role, wanted)
+        _reject(values, role, expected)
     good = values.is_not_null() & (values >= 0).fill_null(False)
     if values.dtype.is_float():
         good &= values.is_finite().fill_null(False)
-    _reject_where(values, role, wanted, ~good)
+    _reject_where(values, role, expected, ~good)
     return values
 
 
 def as_marks(values: pl.Series, role: str = "skip_training") -> pl.Series:
     """Returns marks of rows: booleans, or numbers 0 and 1, in each row."""
-    wanted = "0 or 1"
+    expected = "0 or 1"
     if values.dtype == pl.Boolean:
-        _reject_nulls(values, role, wanted)
+        _reject_nulls(values, role, expected)
         return values
     if not values.dtype.is_numeric():
-        _reject(values, role, wanted)
-    _reject_where(values, role, wanted, ~values.is_in([0, 1]).fill_null(False))
+        _reject(values, role, expected)
+    _reject_where(values, role, expected, ~values.is_in([0, 1]).fill_null(False))
     return values
 
 
@@ -305,7 +308,7 @@ def _first(times: pl.Series, dates: pl.Series) -> str:
     return f"{times.name}[0]={times[0]} beside {dates.name}[0]={dates[0]}"
 
 
-def _whole(values: pl.Series, role: str, wanted: str, rows: pl.Series | None = None) -> pl.Series:
+def _whole(values: pl.Series, role: str, expected: str, rows: pl.Series | None = None) -> pl.Series:
     """Returns numbers as Int64 if each is whole, within int64, and exact in the type that it came in."""
     if values.dtype in _SMALL_INTEGERS:
         return values
@@ -314,26 +317,26 @@ def _whole(values: pl.Series, role: str, wanted: str, rows: pl.Series | None = N
     bound = _FIRST_INEXACT.get(type(values.dtype))
     if bound is not None:
         same &= (values.abs() < bound).fill_null(False)
-    _reject_where(values, role, wanted, values.is_not_null() & ~same, rows)
+    _reject_where(values, role, expected, values.is_not_null() & ~same, rows)
     return whole
 
 
-def _reject_nulls(values: pl.Series, role: str, wanted: str) -> None:
+def _reject_nulls(values: pl.Series, role: str, expected: str) -> None:
     if values.null_count():
-        _reject_where(values, role, wanted, values.is_null())
+        _reject_where(values, role, expected, values.is_null())
 
 
 def _reject_where(
-    values: pl.Series, role: str, wanted: str, bad: pl.Series, rows: pl.Series | None = None
+    values: pl.Series, role: str, expected: str, bad: pl.Series, rows: pl.Series | None = None
 ) -> None:
     if bad.any():
-        _reject(values, role, wanted, int(bad.arg_max() or 0), rows, f", one of {bad.sum()} such values")
+        _reject(values, role, expected, int(bad.arg_max() or 0), rows, f", one of {bad.sum()} such values")
 
 
 def _reject(
     values: pl.Series,
     role: str,
-    wanted: str,
+    expected: str,
     position: int | None = None,
     rows: pl.Series | None = None,
     more: str = "",
@@ -344,4 +347,4 @@ def _reject(
     if len(values):
         row = position if rows is None else rows[position]
         received += f", {values.name}[{row}]={values[position]!r}"
-    raise ValueError(f"`{role}` column {values.name!r} must hold {wanted}. Received: {received}{more}")
+    raise ValueError(f"`{role}` column {values.name!r} must hold {expected}. Received: {received}{more}")

@@ -24,7 +24,7 @@ from keras_smes.data.column_types import (
     to_inputs,
     to_normal_form,
 )
-from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
+from keras_smes.data.past.leaks import OUTCOME, reject_leaks
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.rows import Rows
 from keras_smes.features.schema import FeatureSchema
@@ -110,7 +110,7 @@ class Interactions(Rows):
         if missing:
             raise ValueError(f"`frame` lacks columns of {self.name}. Received: missing={missing}")
         labels = {*self.label_columns, *(history.label for history in self.histories)}
-        refuse_leaks("schema", {n: OUTCOME for n in self.schema.names if n in labels}, self.allow_leaks)
+        reject_leaks("schema", {n: OUTCOME for n in self.schema.names if n in labels}, self.allow_leaks)
         object.__setattr__(self, "frame", to_normal_form(self.frame, self.conversions()))
         if self.time is not None and self.date is not None:
             if not self.frame[self.time].is_sorted():

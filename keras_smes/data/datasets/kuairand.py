@@ -21,7 +21,7 @@ from keras_smes.data.interactions import Interactions
 from keras_smes.data.log.declaration import Log, Table, TimeColumn
 from keras_smes.data.log.load import loaded
 from keras_smes.data.log.steps import Steps
-from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
+from keras_smes.data.past.leaks import OUTCOME, reject_leaks
 from keras_smes.data.roles import History, KeyGroup, SplitDates
 from keras_smes.data.rows import RowsT
 from keras_smes.data.split_config import SplitConfig
@@ -180,7 +180,7 @@ def open_release(
     """Declares a release and checks what is chosen of it; as for `load_kuairand`."""
     check_count("history", history, minimum=0)
     leaks = {name: _why_it_leaks(name) for name in extra_features if name not in _LOG_NUMBERS}
-    refuse_leaks("extra_features", leaks, allow_leaks)
+    reject_leaks("extra_features", leaks, allow_leaks)
     folder = Path(folder) / "data" if (Path(folder) / "data").is_dir() else Path(folder)
     tables = [
         Table(_files(folder, f"user_features_{variant}"), ("user_id",), _USERS),

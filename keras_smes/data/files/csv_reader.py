@@ -119,7 +119,7 @@ def scan_table(
         explain_malformed(path, separator, quote, error)
     bad = [(line, column) for line, column in zip(found.row(0), columns, strict=True) if line is not None]
     if bad:
-        _refuse_value(path, text, *min(bad, key=lambda pair: pair[0]))
+        _reject_value(path, text, *min(bad, key=lambda pair: pair[0]))
     return text.select(column.parsed() for column in columns)
 
 
@@ -157,7 +157,7 @@ def explain_malformed(path: Path, separator: str, quote: str | None, error: Exce
     raise ValueError(f"{path} must be a table separated by {separator!r}. Received: {said}") from error
 
 
-def _refuse_value(path: Path, text: pl.LazyFrame, line: int, column: Column) -> NoReturn:
+def _reject_value(path: Path, text: pl.LazyFrame, line: int, column: Column) -> NoReturn:
     value = text.filter(pl.col(_LINE) == line).select(column.name).collect().item()
     raise ValueError(
         f"{path}, column {column.name!r}, row {line}: must be {_KINDS[column.kind][0]}. "

@@ -9,7 +9,7 @@ import polars as pl
 from keras_smes.data.column_types import as_marks
 from keras_smes.data.files.reader import FILE, first_row
 from keras_smes.data.log.declaration import Log, Table
-from keras_smes.data.past.leaks import OUTCOME, refuse_leaks
+from keras_smes.data.past.leaks import OUTCOME, reject_leaks
 from keras_smes.validation import nearest
 
 KEYS_AT_A_TIME = 4_000_000
@@ -39,7 +39,7 @@ def check_columns(frame: pl.DataFrame, log: Log) -> None:
     if not isinstance(log.features, str):
         names = [feature.name for feature in log.features]
         outcomes = {column for column, role in roles.items() if role in ("label", "condition", "outcome")}
-        refuse_leaks("features", dict.fromkeys(outcomes & set(names), OUTCOME), allow_leaks=False)
+        reject_leaks("features", dict.fromkeys(outcomes & set(names), OUTCOME), allow_leaks=False)
         check_there(there, "features", names)
 
 

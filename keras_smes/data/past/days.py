@@ -1,9 +1,9 @@
 """What a row may know: the day from which it counts, and the day as of which its features are.
 
 No row ever sees its own day. A row is *known* from the day after the later of its date and the day of
-its time, and *asks* at the start of the earlier of the two: logs such as KuaiRand's date some rows after
-midnight that happened before it, and either reading alone would let such a row see its own future.
-What a row asks for comes from the rows whose `KNOWN` is before its `AS_OF`.
+its time, and its features are *as of* the start of the earlier of the two: logs such as KuaiRand's date some
+rows after midnight that happened before it, and either reading alone would let such a row see its own future.
+A row's features come from the rows whose `KNOWN` is before its `AS_OF`.
 """
 
 import datetime

@@ -21,7 +21,7 @@ from ibis.expr.types import Table
 
 from keras_smes.data.store.part import ROW_GROUP
 
-# From the rows to what is wanted of them; equal ones compile to one query.
+# From the rows to what is computed from them; equal ones compile to one query.
 Build = Callable[[Table], Table]
 # From tables by name to what is made of them.
 Combine = Callable[[Mapping[str, Table]], Table]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 OUTCOME = "it is an outcome of the very row"
 
 
-def refuse_leaks(argument: str, leaks: Mapping[str, str], allow_leaks: bool) -> None:
+def reject_leaks(argument: str, leaks: Mapping[str, str], allow_leaks: bool) -> None:
     """Stops if features leak what is to be predicted.
 
     Args:

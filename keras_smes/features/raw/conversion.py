@@ -132,21 +132,21 @@ def _text(name: str, value: str | bytes | None) -> str:
         raise ValueError(f"Feature {name!r} takes text in UTF-8. Received: {value!r}") from None
 
 
-def _check_all(name: str, array: np.ndarray, invalid: np.ndarray, wanted: str) -> None:
+def _check_all(name: str, array: np.ndarray, invalid: np.ndarray, expected: str) -> None:
     if invalid.any():
         row = int(np.argmax(invalid))
         raise ValueError(
-            f"Feature {name!r} takes {wanted}. Received: {array[row]!s} at position {row}, "
+            f"Feature {name!r} takes {expected}. Received: {array[row]!s} at position {row}, "
             f"one of {int(invalid.sum())} such values"
         )
 
 
-def _type_drift(name: str, wanted: str, received: str) -> ValueError:
-    return ValueError(f"Feature {name!r} takes {wanted}. Received: values of type {received}")
+def _type_drift(name: str, expected: str, received: str) -> ValueError:
+    return ValueError(f"Feature {name!r} takes {expected}. Received: values of type {received}")
 
 
-def _is_kind_of(kind: type, wanted: type) -> bool:
-    return issubclass(kind, wanted) and not issubclass(kind, bool)
+def _is_kind_of(kind: type, expected: type) -> bool:
+    return issubclass(kind, expected) and not issubclass(kind, bool)
 
 
 def _names(types: set[type]) -> str:

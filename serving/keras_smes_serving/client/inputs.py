@@ -185,13 +185,13 @@ def _column(name: str, value: Any, spec: TensorSpec) -> Array:
     if column.ndim == 1 and spec.shape[1:] == (1,):
         column = column[:, np.newaxis]
     if column.ndim != len(spec.shape) or not all(map(_allows, spec.shape, column.shape)):
-        wanted = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        raise ValueError(f"Feature `{name}` must have the shape ({wanted}). Received: {column.shape}")
+        expected = ", ".join("any" if size is None else str(size) for size in spec.shape)
+        raise ValueError(f"Feature `{name}` must have the shape ({expected}). Received: {column.shape}")
     return column
 
 
-def _allows(wanted: int | None, size: int) -> bool:
-    return wanted is None or wanted == size
+def _allows(expected: int | None, size: int) -> bool:
+    return expected is None or expected == size
 
 
 def _cast(name: str, value: Any, dtype: str) -> Array:

@@ -38,7 +38,7 @@ class RequestLog(logging.LoggerAdapter[logging.Logger]):
         error = kwargs.pop("exc_info", None)
         if self.isEnabledFor(level) and (note := self._admitted()) is not None:
             text = str(msg) % args if args else str(msg)
-            self.logger.log(level, "%s%s", _one_line(text + _told(error)), note)
+            self.logger.log(level, "%s%s", _one_line(text + _description(error)), note)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Returns the message unchanged."""
@@ -59,7 +59,7 @@ class RequestLog(logging.LoggerAdapter[logging.Logger]):
             return note
 
 
-def _told(error: Any) -> str:
+def _description(error: Any) -> str:
     """Describes an exception by its type, message and location."""
     if error is True:
         error = sys.exc_info()[1]

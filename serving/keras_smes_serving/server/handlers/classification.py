@@ -43,9 +43,9 @@ def classification_result(
         ServingError: INVALID_ARGUMENT: the tensors aren't `[examples, classes]`, of strings and of float32.
     """
     values = {name: tensors[tensor] for name, tensor in task.outputs.items()}
-    for name, wanted in ((_CLASSES, "DT_STRING"), (_SCORES, "DT_FLOAT")):
+    for name, expected in ((_CLASSES, "DT_STRING"), (_SCORES, "DT_FLOAT")):
         if name in values:
-            _check(name, values[name], wanted, count)
+            _check(name, values[name], expected, count)
     sizes = [value.shape[1] for value in values.values()]
     if sizes[0] != sizes[-1]:
         reject(f"Tensors class and score should match in dim_size(1). Got {sizes[0]} vs. {sizes[-1]}")
@@ -62,11 +62,11 @@ def _check_output_count(signature: Any) -> None:
         reject(f"Expected one or two output Tensors, found {len(signature.outputs)}")
 
 
-def _check(name: str, value: Any, wanted: str, count: int) -> None:
+def _check(name: str, value: Any, expected: str, count: int) -> None:
     if value.ndim != 2:
         reject(f"Expected Tensor shape: [batch_size num_classes] but got {shape_text(value)}")
-    if (found := data_type(value)) != wanted:
-        reject(f"Expected {name} Tensor of {wanted}. Got: {found}")
+    if (found := data_type(value)) != expected:
+        reject(f"Expected {name} Tensor of {expected}. Got: {found}")
     if len(value) != count:
         reject(f"Expected {name} output batch size of {count}. Got: {len(value)}")
 

@@ -182,7 +182,7 @@ class Manager:
                 version.servable = self._load(version.directory)
                 return Status(State.AVAILABLE)
             except Exception as error:  # a model file can cause any error
-                status = Status(State.END, *_told(error))
+                status = Status(State.END, *_status_of(error))
                 _LOG.error("Loading version %d of model %s failed: %s", number, name, status)
         return status
 
@@ -228,7 +228,7 @@ def unloadable(versions: Mapping[int, Version]) -> int | None:
     return None
 
 
-def _told(error: Exception) -> tuple[grpc.StatusCode, str]:
+def _status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     """The code and the message of a failed load."""
     if isinstance(error, ServingError):
         return error.code, error.message

@@ -71,11 +71,11 @@ class Servable:
         signature = self._plain[name]
         tensors = _input_tensors(signature, inputs)
         feeds = {signature.inputs[alias]: value for alias, value in tensors.items()}
-        wanted = _wanted_outputs(signature, output_filter)
-        fetched = self._fetched(name, signature, wanted)
+        requested = _requested_outputs(signature, output_filter)
+        fetched = self._fetched(name, signature, requested)
         fetches = [signature.outputs[alias] for alias in fetched]
         values = dict(zip(fetched, self._runner.run(feeds, fetches, timeout), strict=True))
-        return {alias: values[alias] for alias in wanted}
+        return {alias: values[alias] for alias in requested}
 
     def run(self, inputs: Mapping[str, Any], outputs: Sequence[str], timeout: float | None) -> dict[str, Any]:
         """Runs the graph by tensor names, for APIs without aliases; returns the outputs by name."""
@@ -85,13 +85,13 @@ class Servable:
         """Frees the session. No prediction may be running, and none may follow."""
         self._runner.close()
 
-    def _fetched(self, name: str, signature: _Signature, wanted: Sequence[str]) -> list[str]:
-        """The outputs to compute: the wanted ones, sorted, or all beyond `max_executors` sets."""
-        key = (name, frozenset(wanted))
+    def _fetched(self, name: str, signature: _Signature, requested: Sequence[str]) -> list[str]:
+        """The outputs to compute: the requested ones, sorted, or all beyond `max_executors` sets."""
+        key = (name, frozenset(requested))
         with self._lock:
             if key in self._executors or len(self._executors) < self._max_executors:
                 self._executors.add(key)
-                return sorted(wanted)
+                return sorted(requested)
         return list(signature.outputs)
 
 
@@ -142,7 +142,7 @@ def _tensor(alias: str, value: Any) -> Any:
         reject(f"tensor parsing error: {alias}")
 
 
-def _wanted_outputs(signature: _Signature, output_filter: Sequence[str]) -> list[str]:
+def _requested_outputs(signature: _Signature, output_filter: Sequence[str]) -> list[str]:
     seen: set[str] = set()
     for alias in output_filter:
         if alias not in signature.outputs:
