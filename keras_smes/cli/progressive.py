@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from keras_smes.cli.options import (
     HELD_BACK,
@@ -36,26 +37,14 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from keras_smes.incremental import Days, Export, validate_progressively
     from keras_smes.incremental.progressive import last_gate_failed
-    from keras_smes.incremental.run import successor_values
-    from keras_smes.training import RunConfig
-    from keras_smes.training.default_configs import with_usual
-    from keras_smes.training.run_folder import load_config
 
     gate = read_gate(arguments)
     if (gate is None) != (arguments.export_to is None):
         raise ValueError(
             f"`--export-to` and `--gate` go together. Received: export_to={arguments.export_to}, gate={gate}"
         )
-    document = read_document(arguments)
-    values = run_values(arguments, document)
-    if arguments.start is None:
-        values = with_usual(values)
-    else:
-        values = successor_values(load_config(arguments.start), values)
-    with document.errors():
-        config = RunConfig.from_dict(values)
     results = validate_progressively(
-        config,
+        _read_config(arguments),
         arguments.out,
         Days(arguments.from_date, arguments.to_date),
         arguments.data_dir,
@@ -65,3 +54,20 @@ def run(arguments: argparse.Namespace) -> int:
     )
     show((Path(arguments.out) / "README.md").read_text(encoding="utf-8"))
     return HELD_BACK if gate is not None and last_gate_failed(results) else 0
+
+
+def _read_config(arguments: argparse.Namespace) -> Any:
+    """Returns the `RunConfig` from the file and the options, or from the run that is continued and these."""
+    from keras_smes.incremental.run import successor_values
+    from keras_smes.training import RunConfig
+    from keras_smes.training.default_configs import with_usual
+    from keras_smes.training.run_folder import load_config
+
+    document = read_document(arguments)
+    values = run_values(arguments, document)
+    if arguments.start is None:
+        values = with_usual(values)
+    else:
+        values = successor_values(load_config(arguments.start), values)
+    with document.errors():
+        return RunConfig.from_dict(values)

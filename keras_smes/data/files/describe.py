@@ -121,25 +121,19 @@ def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) 
     frame = read_files(files, max(1, limit // len(files))).drop(FILE)
     if frame.is_empty():
         raise ValueError(f"`files` must have rows. Received: none in {list(paths)}")
-    user = _first(frame, lambda values: bool(_USER.match(values.name)) and not values.dtype.is_float())
-    time = _time(frame)
-    date = _first(frame, lambda values: values.dtype == pl.Date) or _first(frame, _are_digits_of_days)
-    request = _first(frame, lambda values: bool(_REQUEST.match(values.name)) and not _is_binary(values))
-    weight = _first(frame, _is_weight)
-    taken = {user, date, request, weight, None if time is None else time[0]}
+    time, roles = _time(frame), _roles(frame)
+    taken = {*roles.values(), None if time is None else time[0]}
     facts, positive = _facts(frame), _positive(frame)
     frame = frame.with_columns(
         pl.col(name) == value for name, value in positive.items() if _LABEL.search(name)
     )
     labels = _labels(frame, taken)
-    days = _days(frame, time, date)
+    days = _days(frame, time, roles["date"])
     return Description(
         files=len(files),
         rows=frame.height,
         columns=facts,
-        user=user,
         time=time,
-        date=date,
         labels=labels,
         leaks=_leaks(frame, labels, taken),
         afterwards=[name for name in frame.columns if name not in labels and _AFTERWARDS.search(name)],
@@ -147,10 +141,19 @@ def describe(paths: Sequence[str], folder: str | Path = ".", limit: int = ROWS) 
         missing_days=[] if days is None else _gaps(days),
         is_sorted=time is None or bool(frame[time[0]].is_sorted()),
         time_zone=_zone(frame, time),
-        request=request,
-        weight=weight,
         positive=positive,
+        **roles,
     )
+
+
+def _roles(frame: pl.DataFrame) -> dict[str, str | None]:
+    """Guesses the columns of roles that are one column each."""
+    return {
+        "user": _first(frame, lambda values: bool(_USER.match(values.name)) and not values.dtype.is_float()),
+        "date": _first(frame, lambda values: values.dtype == pl.Date) or _first(frame, _are_digits_of_days),
+        "request": _first(frame, lambda values: bool(_REQUEST.match(values.name)) and not _is_binary(values)),
+        "weight": _first(frame, _is_weight),
+    }
 
 
 def _first(frame: pl.DataFrame, fits: Any) -> str | None:
