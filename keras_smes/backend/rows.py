@@ -8,7 +8,7 @@ from keras_smes.types import Tensor
 
 
 def place_dtype() -> str:
-    """Returns the integers that number the values of a tensor: JAX has 64 bits only where it is told to."""
+    """Returns the dtype of places in a tensor: int64 on TensorFlow, int32 on JAX, whose default it is."""
     return "int64" if keras.backend.backend() == "tensorflow" else "int32"
 
 

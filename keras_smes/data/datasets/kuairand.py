@@ -239,7 +239,8 @@ def _files(folder: Path, stem: str) -> tuple[str, ...]:
 
 def _named(counts: Mapping[str, int]) -> dict[str, int]:
     """Returns the counts of a log by the names that those of KuaiRand have."""
-    read, exact, repeated, *unmatched = counts.values()
+    read, exact, repeated = (counts[name] for name in ("rows_read", "identical", "duplicates"))
+    unmatched = [rows for name, rows in counts.items() if name.startswith("without_")]
     rows = {"exact_duplicates": exact, "repeated_impressions": repeated, "rows": read - exact - repeated}
     names = ("rows_without_user", "rows_without_video", "rows_without_video_statistic")
     return {"rows_read": read, **rows, **dict(zip(names, unmatched, strict=False))}
